@@ -1,0 +1,44 @@
+# A room is a top-level folder and one library. `tscsim_room(NAME SOURCES... USES ROOM... LIBRARIES LIB...)`
+# makes the library tscsim_NAME.
+#
+# The dependency direction is enforced by the include path: a room's headers are reached through a directory of
+# its own that holds nothing but a link to that room, and a target sees only the directories of rooms it links.
+# So `#include "model/..."` in sim/ does not compile. (tests/rooms_test.sh refuses paths with '..'.)
+set(TSCSIM_WARNINGS -Wall -Wextra -Wconversion -Wsign-conversion -Wshadow -Werror)
+
+function(tscsim_options target)
+  target_compile_options(${target} PRIVATE ${TSCSIM_WARNINGS})
+  if(TSCSIM_SANITIZE)
+    target_compile_options(${target} PRIVATE -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
+    target_link_options(${target} PUBLIC -fsanitize=address,undefined)
+  endif()
+endfunction()
+
+function(tscsim_room_includes name)
+  set(view ${CMAKE_BINARY_DIR}/rooms/${name})
+  file(MAKE_DIRECTORY ${view})
+  file(CREATE_LINK ${CMAKE_SOURCE_DIR}/${name} ${view}/${name} SYMBOLIC)
+endfunction()
+
+function(tscsim_room name)
+  cmake_parse_arguments(ROOM "" "" "SOURCES;USES;LIBRARIES" ${ARGN})
+  tscsim_room_includes(${name})
+  add_library(tscsim_${name} STATIC ${ROOM_SOURCES})
+  target_include_directories(tscsim_${name} PUBLIC ${CMAKE_BINARY_DIR}/rooms/${name})
+  list(TRANSFORM ROOM_USES PREPEND tscsim_)
+  target_link_libraries(tscsim_${name} PUBLIC ${ROOM_USES} ${ROOM_LIBRARIES})
+  tscsim_options(tscsim_${name})
+endfunction()
+
+# `tscsim_room_test(NAME SOURCES... LIBRARIES LIB...)`: the room's tests, one executable NAME_tests.
+function(tscsim_room_test name)
+  if(NOT TSCSIM_TESTS)
+    return()
+  endif()
+  cmake_parse_arguments(TEST "" "" "SOURCES;LIBRARIES" ${ARGN})
+  add_executable(${name}_tests ${TEST_SOURCES})
+  target_link_libraries(${name}_tests PRIVATE tscsim_${name} ${TEST_LIBRARIES} GTest::gtest GTest::gmock GTest::gtest_main)
+  target_compile_definitions(${name}_tests PRIVATE TSCSIM_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+  tscsim_options(${name}_tests)
+  add_test(NAME ${name} COMMAND ${name}_tests)
+endfunction()

@@ -1,0 +1,153 @@
+// The vocabulary: one Operation is one thing that a VMM, a guest or a host does to a VM's clocks, at the grain of
+// the KVM API; an Outcome is what came back. The model and real KVM both execute operations, so whatever is said
+// in this vocabulary can run on either and be compared.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+namespace tscsim::ops {
+
+enum class OpKind : std::uint8_t {
+  // VMM: ioctls.
+  create_vm,        // KVM_CREATE_VM
+  create_vcpu,      // KVM_CREATE_VCPU; `vcpu` is the new index, which is the next free one
+  set_tsc_khz,      // KVM_SET_TSC_KHZ on the vCPU, or on the VM when `vcpu` is kVm; value in kHz
+  get_tsc_khz,      // KVM_GET_TSC_KHZ, likewise
+  set_msr,          // KVM_SET_MSRS with one entry
+  get_msr,          // KVM_GET_MSRS with one entry
+  set_tsc_offset,   // KVM_SET_DEVICE_ATTR, KVM_VCPU_TSC_OFFSET
+  get_tsc_offset,   // KVM_GET_DEVICE_ATTR, KVM_VCPU_TSC_OFFSET
+  get_clock,        // KVM_GET_CLOCK
+  set_clock,        // KVM_SET_CLOCK: value = clock in ns, flags, realtime in ns
+  kvmclock_ctrl,    // KVM_KVMCLOCK_CTRL
+  run,              // KVM_RUN; the guest leaves again at once
+  // Guest: executed inside one KVM_RUN.
+  rdtsc,
+  rdtscp,
+  wrmsr,
+  rdmsr,
+  read_pvclock,     // one read of the vCPU's kvmclock page through the version protocol
+  // VMM, without a system call: a look into guest memory.
+  peek_pvclock,     // the vCPU's kvmclock page as it lies in memory
+  peek_wall_clock,  // the structure that MSR_KVM_WALL_CLOCK_NEW filled
+  // Host.
+  move_vcpu,        // the vCPU's thread is pinned to pCPU `value`
+  set_clocksource,  // the host's clocksource becomes TSC (value 1) or something else (value 0)
+};
+inline constexpr std::size_t kOpKinds = static_cast<std::size_t>(OpKind::set_clocksource) + 1;
+
+inline constexpr int kVm = -1;  // an operation on the VM rather than on one vCPU
+
+// MSR indices (Linux arch/x86/include/asm/msr-index.h, arch/x86/include/uapi/asm/kvm_para.h).
+namespace msr {
+inline constexpr std::uint32_t kIa32Tsc = 0x10;
+inline constexpr std::uint32_t kIa32TscAdjust = 0x3b;
+inline constexpr std::uint32_t kKvmWallClock = 0x11;
+inline constexpr std::uint32_t kKvmSystemTime = 0x12;
+inline constexpr std::uint32_t kKvmWallClockNew = 0x4b564d00;
+inline constexpr std::uint32_t kKvmSystemTimeNew = 0x4b564d01;
+}  // namespace msr
+
+// Flags of struct kvm_clock_data (Linux include/uapi/linux/kvm.h).
+namespace clock_flag {
+inline constexpr std::uint32_t kTscStable = 2;
+inline constexpr std::uint32_t kRealtime = 4;
+inline constexpr std::uint32_t kHostTsc = 8;
+}  // namespace clock_flag
+
+// Flags of the guest's pvclock page (Linux arch/x86/include/asm/pvclock-abi.h).
+namespace pvclock_flag {
+inline constexpr std::uint8_t kTscStable = 1;
+inline constexpr std::uint8_t kGuestStopped = 2;
+}  // namespace pvclock_flag
+
+// Where guest memory keeps the pages that scenarios do not place themselves. Guest physical addresses; vCPU i's
+// kvmclock page is kPvclockPages + i * kPageStride, its wall clock kWallClockPages + i * kPageStride.
+namespace layout {
+inline constexpr std::uint64_t kPvclockPages = 0x200000;
+inline constexpr std::uint64_t kWallClockPages = 0x280000;
+inline constexpr std::uint64_t kPageStride = 0x1000;
+inline constexpr int kMaxVcpus = 64;
+}  // namespace layout
+
+struct Operation {
+  OpKind kind{};
+  std::int32_t vcpu = kVm;
+  std::uint32_t msr = 0;
+  std::uint32_t flags = 0;     // set_clock
+  std::uint64_t value = 0;     // what `kind` says; operations without a value leave it 0
+  std::uint64_t realtime = 0;  // set_clock: ns
+  std::int64_t at_ns = 0;      // scenario time at which it is due
+  bool probe = false;          // inserted by the runner to read back state, not written by the author
+};
+
+// Names of what an operation returns. Each operation returns a fixed set of fields (see fields_of), in that order.
+enum class Field : std::uint8_t {
+  value,          // what the operation read: MSR value, guest TSC, kHz, TSC offset
+  aux,            // rdtscp: TSC_AUX
+  clock,          // get_clock: kvmclock, ns
+  flags,          // get_clock: flags
+  realtime,       // get_clock: CLOCK_REALTIME, ns; 0 if not given
+  host_tsc,       // get_clock: host TSC; 0 if not given
+  ns,             // read_pvclock: kvmclock as the guest computes it
+  tsc,            // read_pvclock: the guest TSC it used
+  version,        // the page's or the wall clock's version
+  tsc_timestamp,  // pvclock page
+  system_time,
+  mul,
+  shift,          // signed, sign-extended to 64 bits
+  page_flags,
+  sec,            // wall clock
+  nsec,
+};
+inline constexpr std::size_t kFields = static_cast<std::size_t>(Field::nsec) + 1;
+inline constexpr std::size_t kMaxFields = 8;
+
+template <class Num>
+struct BasicFieldValue {
+  Field field{};
+  Num value{};
+  friend bool operator==(const BasicFieldValue&, const BasicFieldValue&) = default;
+};
+
+// What came back: `error` is 0 or a positive errno; the fields are present only when `error` is 0. Num is a 64-bit
+// integer in a recording and under simulation; the cross-check uses numbers that are not known yet.
+template <class Num>
+struct BasicOutcome {
+  int error = 0;
+  std::uint8_t count = 0;
+  std::array<BasicFieldValue<Num>, kMaxFields> fields{};
+
+  void add(Field field, Num value) { fields[count++] = {field, value}; }
+  const Num* find(Field field) const {
+    for (std::size_t i = 0; i < count; ++i)
+      if (fields[i].field == field) return &fields[i].value;
+    return nullptr;
+  }
+  friend bool operator==(const BasicOutcome&, const BasicOutcome&) = default;
+};
+using Outcome = BasicOutcome<std::uint64_t>;
+
+std::string_view name_of(OpKind kind);
+std::string_view name_of(Field field);
+std::optional<OpKind> op_kind_from(std::string_view name);
+std::optional<Field> field_from(std::string_view name);
+
+// One sentence for `tscsim list operations` and `tscsim explain`.
+std::string_view describe(OpKind kind);
+
+// The field that a capture without a field name means (`rdtsc: a` captures Field::value).
+std::optional<Field> primary_field(OpKind kind);
+
+// The MSR's name in the SDM or kvm_para.h ("IA32_TSC"), or empty if it is none of those above.
+std::string_view msr_name(std::uint32_t index);
+std::optional<std::uint32_t> msr_from(std::string_view name);
+
+// True for operations that the guest executes, inside KVM_RUN.
+bool is_guest(OpKind kind);
+
+}  // namespace tscsim::ops

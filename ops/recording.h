@@ -1,0 +1,91 @@
+// A recording is the only currency: whatever ran (the model, /dev/kvm, a lab kernel), the result is a header that
+// says who and under which circumstances, and a list of (operation, bracket, outcome). Expectations, cross-check
+// and reports read recordings and nothing else.
+#pragma once
+
+#include <cstdint>
+#include <iosfwd>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "ops/operation.h"
+
+namespace tscsim::ops {
+
+inline constexpr int kRecordingVersion = 1;
+
+// A closed interval that holds an instant or a reading.
+struct Range {
+  std::uint64_t lo = 0;
+  std::uint64_t hi = 0;
+  friend bool operator==(const Range&, const Range&) = default;
+};
+
+// Readings taken just before and just after the operation, on the pCPU that executes it. Any reading that KVM makes
+// inside the operation lies between the two. The model's brackets are points.
+struct Bracket {
+  Range tsc;          // host TSC
+  Range base_ns;      // CLOCK_MONOTONIC_RAW + (CLOCK_BOOTTIME - CLOCK_MONOTONIC): what kvmclock counts in (5.6+)
+  Range realtime_ns;  // CLOCK_REALTIME
+  friend bool operator==(const Bracket&, const Bracket&) = default;
+};
+
+struct Entry {
+  Operation op;
+  int pcpu = 0;         // where it ran
+  bool supported = true;  // false: this target cannot execute the operation; `note` says why; no outcome
+  Bracket bracket;
+  Outcome outcome;
+  std::string note;     // e.g. the exit reason behind an error; the model's decision
+  friend bool operator==(const Entry&, const Entry&);
+};
+
+// What the executing KVM is and honours. Filled by probing, not by a list of CPU models.
+struct TargetProfile {
+  std::string target;      // "model", "native", "lab:amd-6.12"
+  std::string kernel;      // release string of the host kernel: "6.12", "6.18.44-fc"
+  std::string vendor;      // "vmx", "svm", or "none" when KVM runs guests without either (PVM)
+  std::uint32_t host_khz = 0;         // KVM's tsc_khz
+  bool tsc_scaling = false;           // KVM_CAP_TSC_CONTROL
+  bool tsc_clocksource = true;        // the host's current clocksource is the TSC, at the start
+  bool offset_attribute = true;       // KVM_VCPU_TSC_OFFSET exists
+  bool honours_tsc_offset = true;     // false: accepts offsets and TSC writes, and the guest's TSC does not move
+  bool clock_has_realtime = true;     // KVM_CAP_ADJUST_CLOCK offers KVM_CLOCK_REALTIME
+  bool guest_rdtscp = true;           // the guest can execute RDTSCP
+  int pcpus = 1;
+  friend bool operator==(const TargetProfile&, const TargetProfile&) = default;
+};
+
+struct Header {
+  int version = kRecordingVersion;
+  std::string tool_version;
+  std::string scenario;       // its name
+  std::string scenario_hash;  // of the file's bytes; recordings of different scenarios are never compared
+  std::uint64_t seed = 0;
+  TargetProfile profile;
+  std::uint64_t zero_tsc = 0;  // host TSC and base_ns at scenario time 0
+  std::uint64_t zero_base_ns = 0;
+  friend bool operator==(const Header&, const Header&) = default;
+};
+
+struct Recording {
+  Header header;
+  std::vector<Entry> entries;
+  friend bool operator==(const Recording&, const Recording&) = default;
+};
+
+// JSON Lines: the header, one line for each entry, and an end line with the number of entries, so that a file that
+// was cut is recognised. 64-bit quantities are decimal strings (JSON numbers lose bits in most readers).
+void write_json_lines(const Recording& recording, std::ostream& out);
+
+// Throws InputError naming `name` and the line: not JSON, missing member, wrong version, cut.
+Recording read_json_lines(std::istream& in, const std::string& name);
+
+// 64-bit fingerprint of all that the recording says, as 16 hex digits. Equal recordings, equal fingerprints.
+std::string fingerprint(const Recording& recording);
+
+// 64-bit FNV-1a of the bytes as 16 hex digits; the scenario hash.
+std::string content_hash(std::string_view bytes);
+
+}  // namespace tscsim::ops
