@@ -1,6 +1,8 @@
 // What the model and real KVM have in common: they execute operations.
 #pragma once
 
+#include <stdexcept>
+
 #include "ops/recording.h"
 
 namespace tscsim::ops {

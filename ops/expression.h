@@ -43,7 +43,9 @@ class Expression {
     Code code{};
     Wide number = 0;
     std::string name, field;
+    std::size_t offset = 0;  // where in the text, for errors
   };
+  static Wide apply(const Instruction& instruction, std::vector<Wide>& stack, std::uint32_t guest_khz);
   friend class ExpressionParser;
   std::string text_;
   std::vector<Instruction> code_;
@@ -56,7 +58,9 @@ struct ExpressionError : std::runtime_error {
   std::string mend;
 };
 
-// "400 ms", "1.5 s", "100 us", "3 h", "-2 ms" in ns; nullopt when it is not a duration. Overflow throws.
+// "400 ms", "1.5 s", "100 us", "3 h", "+2 ms", "-2 ms" in ns; units ns us ms s min h d; nullopt when it is not a
+// duration. Throws ExpressionError when it starts like one but is malformed, does not fit 64 bits or is not a whole
+// number of nanoseconds.
 std::optional<std::int64_t> parse_duration(std::string_view text);
 
 }  // namespace tscsim::ops

@@ -83,6 +83,7 @@ struct Operation {
   std::uint64_t realtime = 0;  // set_clock: ns
   std::int64_t at_ns = 0;      // scenario time at which it is due
   bool probe = false;          // inserted by the runner to read back state, not written by the author
+  friend bool operator==(const Operation&, const Operation&) = default;
 };
 
 // Names of what an operation returns. Each operation returns a fixed set of fields (see fields_of), in that order.

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <iosfwd>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -38,7 +39,7 @@ struct Entry {
   Bracket bracket;
   Outcome outcome;
   std::string note;     // e.g. the exit reason behind an error; the model's decision
-  friend bool operator==(const Entry&, const Entry&);
+  friend bool operator==(const Entry&, const Entry&) = default;
 };
 
 // What the executing KVM is and honours. Filled by probing, not by a list of CPU models.

@@ -1,0 +1,131 @@
+// Names and one-line descriptions of the vocabulary. A name in a file is exactly the enumerator's name, so
+// what a scenario, a recording and the source call a thing is the same word.
+#include "ops/operation.h"
+
+namespace tscsim::ops {
+namespace {
+
+struct KindInfo {
+  OpKind kind;
+  std::string_view name;
+  std::optional<Field> primary;
+  std::string_view text;
+};
+
+constexpr std::array<KindInfo, kOpKinds> kKinds{{
+    {OpKind::create_vm, "create_vm", {}, "KVM_CREATE_VM: a virtual machine without vCPUs."},
+    {OpKind::create_vcpu, "create_vcpu", {}, "KVM_CREATE_VCPU: the next vCPU, whose TSC starts at 0."},
+    {OpKind::set_tsc_khz,
+     "set_tsc_khz",
+     {},
+     "KVM_SET_TSC_KHZ: the guest TSC's frequency in kHz, of one vCPU or of vCPUs created later."},
+    {OpKind::get_tsc_khz, "get_tsc_khz", Field::value, "KVM_GET_TSC_KHZ: the guest TSC's frequency in kHz."},
+    {OpKind::set_msr, "set_msr", {}, "KVM_SET_MSRS with one entry: the VMM writes an MSR of a vCPU."},
+    {OpKind::get_msr, "get_msr", Field::value,
+     "KVM_GET_MSRS with one entry: the VMM reads an MSR of a vCPU."},
+    {OpKind::set_tsc_offset,
+     "set_tsc_offset",
+     {},
+     "KVM_SET_DEVICE_ATTR of KVM_VCPU_TSC_OFFSET: guest TSC minus scaled host TSC, in guest cycles."},
+    {OpKind::get_tsc_offset, "get_tsc_offset", Field::value, "KVM_GET_DEVICE_ATTR of KVM_VCPU_TSC_OFFSET."},
+    {OpKind::get_clock, "get_clock", Field::clock,
+     "KVM_GET_CLOCK: kvmclock in ns, with CLOCK_REALTIME and the host TSC where KVM gives them."},
+    {OpKind::set_clock,
+     "set_clock",
+     {},
+     "KVM_SET_CLOCK: kvmclock in ns, moved on by the time since `realtime` if that flag is set."},
+    {OpKind::kvmclock_ctrl,
+     "kvmclock_ctrl",
+     {},
+     "KVM_KVMCLOCK_CTRL: tells the guest, by a page flag, that its vCPU was stopped."},
+    {OpKind::run, "run", {}, "KVM_RUN: enters the guest, which leaves again at once."},
+    {OpKind::rdtsc, "rdtsc", Field::value, "The guest executes RDTSC."},
+    {OpKind::rdtscp, "rdtscp", Field::value, "The guest executes RDTSCP, which also returns TSC_AUX."},
+    {OpKind::wrmsr, "wrmsr", {}, "The guest executes WRMSR."},
+    {OpKind::rdmsr, "rdmsr", Field::value, "The guest executes RDMSR."},
+    {OpKind::read_pvclock, "read_pvclock", Field::ns,
+     "The guest reads kvmclock in ns from its page and RDTSC, through the version protocol."},
+    {OpKind::peek_pvclock, "peek_pvclock", Field::system_time,
+     "The VMM looks at a vCPU's kvmclock page as it lies in guest memory."},
+    {OpKind::peek_wall_clock, "peek_wall_clock", Field::sec,
+     "The VMM looks at the wall clock structure that MSR_KVM_WALL_CLOCK_NEW filled."},
+    {OpKind::move_vcpu, "move_vcpu", {}, "The host moves a vCPU's thread to another pCPU."},
+    {OpKind::set_clocksource,
+     "set_clocksource",
+     {},
+     "The host's clocksource becomes the TSC (1) or something else (0)."},
+}};
+
+constexpr std::array<std::string_view, kFields> kFieldNames{
+    "value",   "aux",           "clock",       "flags", "realtime", "host_tsc",   "ns",  "tsc",
+    "version", "tsc_timestamp", "system_time", "mul",   "shift",    "page_flags", "sec", "nsec"};
+
+struct MsrInfo {
+  std::uint32_t index;
+  std::string_view name;
+};
+
+constexpr MsrInfo kMsrs[] = {
+    {msr::kIa32Tsc, "IA32_TSC"},
+    {msr::kIa32TscAdjust, "IA32_TSC_ADJUST"},
+    {msr::kKvmWallClock, "MSR_KVM_WALL_CLOCK"},
+    {msr::kKvmSystemTime, "MSR_KVM_SYSTEM_TIME"},
+    {msr::kKvmWallClockNew, "MSR_KVM_WALL_CLOCK_NEW"},
+    {msr::kKvmSystemTimeNew, "MSR_KVM_SYSTEM_TIME_NEW"},
+};
+
+constexpr bool kinds_in_order() {
+  for (std::size_t i = 0; i < kOpKinds; ++i)
+    if (static_cast<std::size_t>(kKinds[i].kind) != i) return false;
+  return true;
+}
+static_assert(kinds_in_order(), "the table is indexed by kind");
+
+const KindInfo& info(OpKind kind) {
+  return kKinds.at(static_cast<std::size_t>(kind));
+}
+
+}  // namespace
+
+std::string_view name_of(OpKind kind) {
+  return info(kind).name;
+}
+std::string_view name_of(Field field) {
+  return kFieldNames.at(static_cast<std::size_t>(field));
+}
+std::string_view describe(OpKind kind) {
+  return info(kind).text;
+}
+std::optional<Field> primary_field(OpKind kind) {
+  return info(kind).primary;
+}
+
+std::optional<OpKind> op_kind_from(std::string_view name) {
+  for (const KindInfo& entry : kKinds)
+    if (entry.name == name) return entry.kind;
+  return std::nullopt;
+}
+
+std::optional<Field> field_from(std::string_view name) {
+  for (std::size_t i = 0; i < kFields; ++i)
+    if (kFieldNames[i] == name) return static_cast<Field>(i);
+  return std::nullopt;
+}
+
+std::string_view msr_name(std::uint32_t index) {
+  for (const MsrInfo& entry : kMsrs)
+    if (entry.index == index) return entry.name;
+  return {};
+}
+
+std::optional<std::uint32_t> msr_from(std::string_view name) {
+  for (const MsrInfo& entry : kMsrs)
+    if (entry.name == name) return entry.index;
+  return std::nullopt;
+}
+
+bool is_guest(OpKind kind) {
+  return kind >= OpKind::rdtsc && kind <= OpKind::read_pvclock;
+}
+
+}  // namespace tscsim::ops
