@@ -1,0 +1,94 @@
+// What changed in KVM's timekeeping over the years, as named behaviours. A kernel version selects a value for each;
+// the machine asks for behaviours and never compares versions. Spec: kvm-timekeeping.md, sections 3.5, 5, 6, 7.
+#pragma once
+
+#include <compare>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace tscsim::model {
+
+struct KernelVersion {
+  int major = 0;
+  int minor = 0;
+  int patch = -1;  // -1: not said, meaning the last of its stable series
+
+  // "6.12", "6.1.176-1", "6.18.44-fc": leading numbers; nullopt when there are not at least two.
+  static std::optional<KernelVersion> parse(std::string_view release);
+  bool at_least(int other_major, int other_minor) const {
+    return major > other_major || (major == other_major && minor >= other_minor);
+  }
+};
+
+enum class MasterClockRequest : std::uint8_t {
+  when_state_differs,          // 3.8 to 3.18
+  whenever_matched_or_in_use,  // 3.19 to 6.7, 7f187922ddf6
+  new_generation_or_differs,   // 6.8, c52ffadc65e2
+};
+
+// Who gets a clock update when a vCPU is loaded on another CPU, or writes its system time MSR.
+enum class GlobalUpdate : std::uint8_t {
+  own_vcpu_only,  // to 3.10
+  immediate,      // 3.11 to 3.14, and again since 6.19 (43ddbf16edf5)
+  delayed,        // 3.15 to 6.18: others after 100 ms (7e44e4495a39), and all every 300 s
+};
+
+enum class SetClock : std::uint8_t {
+  no_renewal,              // to 3.11
+  renews_afterwards,       // by 3.15, to 4.8
+  difference_then_renew,   // 4.9 to 4.12
+  renew_then_difference,   // 4.13 to 5.11, 0bc48bea36d1
+  anchored_at_master_pair, // 5.12, 77fcbe823f00
+};
+
+enum class WallClock : std::uint8_t {
+  from_boot_time,  // to 5.4
+  two_readings,    // 5.6 to 6.7
+  one_pair,        // 6.8, 5d6d6a7d7e66
+};
+
+enum class PagePublication : std::uint8_t {
+  single_write,         // to 4.0: one write, version + 2
+  odd_stays_odd,        // 4.2 to 4.12
+  odd_repaired,         // 4.15 to 5.17
+  keeps_guest_stopped,  // 5.18/5.19: version = (v + 1) | 1, then + 1
+};
+
+struct Era {
+  std::string_view sync_era;         // name in spec section 3.5 and vectors.json
+  std::string_view heuristic;        // name of the policy (sync_policy.h)
+  bool counts_every_match = false;   // 3.8 to 3.16: a vCPU that joins again is counted again
+  bool narrow_generations = false;   // to 3.16: generation numbers are 8 bit
+  bool has_generation_count = true;  // nr_vcpus_matched_tsc and the master clock exist (3.8)
+  bool guest_writes_synchronise = false;      // to 5.9 (0c899c25d754)
+  bool microsecond_elapsed_defect = false;    // 3.4 to 4.11: an unstable join adds a thousandth of the elapsed time
+  bool offset_attribute = true;               // 5.16, 828ca89628bf
+  bool guest_adjust_requests_update = true;   // 5.15, d9130a2dfdd4; in 5.10.y too
+  bool vm_tsc_khz = true;                     // 5.18, ffbb61d09fc5
+  bool vm_tsc_khz_refused_after_vcpu = true;  // 6.17, dcbe5a466c12
+  bool khz_always_refused_without_scaling = false;  // 3.4 to 5.7
+  bool page_rate_at_least_1khz = true;              // 6.16, 4578a747f3c7
+  bool clock_flags_accepted = true;  // KVM_SET_CLOCK takes flags, KVM_GET_CLOCK gives realtime and host_tsc: 5.16
+  bool get_clock_tells_stable = true;   // 4.9, e3fd9a93a12a
+  bool load_update_rate_limited = false;  // 7.1, 8fe2e698fce4
+  MasterClockRequest master_clock_request = MasterClockRequest::new_generation_or_differs;
+  GlobalUpdate global_update = GlobalUpdate::immediate;
+  SetClock set_clock = SetClock::anchored_at_master_pair;
+  WallClock wall_clock = WallClock::one_pair;
+  PagePublication publication = PagePublication::keeps_guest_stopped;
+};
+
+Era era_for(KernelVersion version);
+
+// The kernels that `tscsim list kernels` shows: the first version of each era, and what it changed.
+struct KnownKernel {
+  std::string_view version;
+  std::string_view changed;
+};
+std::span<const KnownKernel> known_kernels();
+inline constexpr std::string_view kNewestKernel = "7.3";
+
+}  // namespace tscsim::model

@@ -1,0 +1,38 @@
+// What KVM asks of the host it runs on. Under simulation the answers come from the simulated host at the event's
+// time; under cross-check they are unknowns bounded by the bracket that was measured around the real ioctl.
+// The machine makes these calls in the order and number in which the kernel reads (spec section 14).
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+namespace tscsim::model {
+
+// A time and the TSC value from which it was computed, taken together under the timekeeper's sequence lock.
+template <class Num>
+struct ClockPair {
+  Num ns{};
+  Num tsc{};
+};
+
+enum class DelayedWork : std::uint8_t {
+  clock_update,   // kvmclock_update_work
+  periodic_sync,  // kvmclock_sync_work
+};
+
+template <class Num>
+class Host {
+ public:
+  virtual ~Host() = default;
+  virtual Num tsc() = 0;       // RDTSC on the pCPU that executes
+  virtual Num base_ns() = 0;   // CLOCK_MONOTONIC_RAW + time suspended
+  virtual Num realtime_ns() = 0;
+  // Empty when the clocksource is not TSC based.
+  virtual std::optional<ClockPair<Num>> base_pair() = 0;
+  virtual std::optional<ClockPair<Num>> realtime_pair() = 0;
+  virtual bool tsc_clocksource() const = 0;
+  virtual bool tsc_unstable() const = 0;
+  virtual void schedule(DelayedWork work, std::int64_t delay_ns) = 0;
+};
+
+}  // namespace tscsim::model

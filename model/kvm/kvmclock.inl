@@ -1,0 +1,223 @@
+// kvmclock: the guest's page, KVM_GET_CLOCK and KVM_SET_CLOCK, the wall clock structure.
+// Kernel: Linux v7.2 arch/x86/kvm/x86.c kvm_guest_time_update(), kvm_setup_guest_pvclock(), get_kvmclock(),
+// kvm_vm_ioctl_set_clock(), kvm_get_wall_clock_epoch(), kvm_write_wall_clock(); spec sections 6 and 7.
+#pragma once
+
+#include <cerrno>
+
+#include "model/kvm/machine.h"
+#include "model/mutation.h"
+
+namespace tscsim::model {
+
+template <class Num>
+void Machine<Num>::guest_time_update(int vcpu, Host<Num>& host) {
+  Vcpu<Num>& v = at(vcpu);
+  const bool use_master = vm_.use_master_clock;
+  const Num host_tsc = use_master ? vm_.master_cycle_now : host.tsc();
+  const Num kernel_ns = use_master ? vm_.master_kernel_ns : host.base_ns();
+  follow(use_master ? Rule::page_from_master_pair : Rule::page_from_readings);
+
+  Num tsc_timestamp = guest_tsc(v, host_tsc);
+  if (v.tsc_catchup) {
+    // Where the guest's TSC ought to be, counted from the start of its generation. The difference is unsigned (K35).
+    const Num wanted = v.this_tsc_write + scale(kernel_ns - v.this_tsc_nsec, v.virtual_scale);
+    if (tsc_timestamp < wanted) {
+      set_l1_offset(v, v.l1_tsc_offset + (wanted - tsc_timestamp));
+      tsc_timestamp = wanted;
+    }
+  }
+
+  std::uint32_t khz = config_.host_khz;
+  if (config_.tsc_scaling) {
+    khz = static_cast<std::uint32_t>(scale_tsc(khz, v.l1_tsc_scaling_ratio));
+    if (khz == 0 && config_.era.page_rate_at_least_1khz) khz = 1;
+  }
+  if (v.hw_tsc_khz != khz && khz != 0) {  // 0: real kernels before 6.16 hang here (K29)
+    v.pvclock_scale = cycles_to_ns(khz);
+    v.hw_tsc_khz = khz;
+  }
+  v.last_guest_tsc = tsc_timestamp;
+  if (!v.page_active()) return;
+
+  PvclockPage<Num> fresh;
+  fresh.tsc_timestamp = tsc_timestamp;
+  fresh.system_time = kernel_ns + vm_.kvmclock_offset;
+  fresh.scale = v.pvclock_scale;
+  fresh.flags = TSCSIM_MUTATE(stable_flag_not_cleared, use_master, true) ? ops::pvclock_flag::kTscStable : std::uint8_t{0};
+  if (v.guest_stopped_request) {
+    fresh.flags |= ops::pvclock_flag::kGuestStopped;
+    v.guest_stopped_request = TSCSIM_MUTATE(guest_stopped_sticks, false, true);
+  }
+  publish(v, fresh);
+}
+
+// The version protocol; the guest's own GUEST_STOPPED bit survives in all kernels (spec section 6.2).
+template <class Num>
+void Machine<Num>::publish(Vcpu<Num>& vcpu, PvclockPage<Num> fresh) {
+  PvclockPage<Num>& page = page_at(vcpu.page_address());
+  const std::uint32_t before = page.version;
+  switch (config_.era.publication) {
+    case PagePublication::single_write:
+    case PagePublication::odd_stays_odd:
+      fresh.version = before + 2;
+      break;
+    case PagePublication::odd_repaired:
+      fresh.version = before + (before & 1) + 2;
+      break;
+    case PagePublication::keeps_guest_stopped:
+      fresh.version = ((before + 1) | 1) + 1;
+      break;
+  }
+  fresh.version -= TSCSIM_MUTATE(page_version_plus_one, 0u, 1u);
+  fresh.flags |= static_cast<std::uint8_t>(page.flags & ops::pvclock_flag::kGuestStopped);
+  page = fresh;
+}
+
+template <class Num>
+PvclockPage<Num>& Machine<Num>::page_at(std::uint64_t address) {
+  for (auto& [known, page] : pages_)
+    if (known == address) return page;
+  return pages_.emplace_back(address, PvclockPage<Num>{}).second;
+}
+
+template <class Num>
+WallClockPage<Num>& Machine<Num>::wall_clock_at(std::uint64_t address) {
+  for (auto& [known, page] : wall_clocks_)
+    if (known == address) return page;
+  return wall_clocks_.emplace_back(address, WallClockPage<Num>{}).second;
+}
+
+template <class Num>
+void Machine<Num>::write_system_time(int vcpu, std::uint64_t value, bool old_msr, bool by_host, Host<Num>&) {
+  Vcpu<Num>& v = at(vcpu);
+  if (vcpu == 0 && !by_host) {
+    if (vm_.boot_vcpu_runs_old_kvmclock != old_msr) v.requests |= kMasterClockUpdate;
+    vm_.boot_vcpu_runs_old_kvmclock = old_msr;
+  }
+  v.system_time_msr = value;
+  v.requests |= kGlobalClockUpdate;
+}
+
+// kvmclock at host TSC `host_tsc` by the master pair, with the host's rate (definition C of spec section 6.4).
+template <class Num>
+Num Machine<Num>::master_clock_at(const Num& host_tsc) const {
+  const Num since = scale(host_tsc - vm_.master_cycle_now, cycles_to_ns(config_.host_khz));
+  return vm_.master_kernel_ns + TSCSIM_MUTATE(get_clock_without_offset, vm_.kvmclock_offset, Num(0)) + since;
+}
+
+template <class Num>
+typename Machine<Num>::Clock Machine<Num>::read_clock(Host<Num>& host) {
+  Clock result;
+  if (!vm_.use_master_clock || !config_.era.get_clock_tells_stable) {
+    result.clock = host.base_ns() + vm_.kvmclock_offset;
+    follow(Rule::clock_from_base);
+    return result;
+  }
+  std::optional<ClockPair<Num>> pair;
+  if (config_.era.clock_flags_accepted) pair = host.realtime_pair();
+  if (pair) {
+    result.realtime = pair->ns;
+    result.host_tsc = pair->tsc;
+    result.flags = ops::clock_flag::kRealtime | ops::clock_flag::kHostTsc;
+  }
+  const Num host_tsc = pair ? pair->tsc : host.tsc();
+  if (config_.era.clock_flags_accepted) result.host_tsc = host_tsc;
+  result.flags |= ops::clock_flag::kTscStable;
+  result.clock = master_clock_at(host_tsc);
+  follow(Rule::clock_from_master_pair);
+  return result;
+}
+
+template <class Num>
+Num Machine<Num>::kvmclock_now(Host<Num>& host) {
+  if (vm_.use_master_clock) return master_clock_at(host.tsc());
+  return host.base_ns() + vm_.kvmclock_offset;
+}
+
+template <class Num>
+typename Machine<Num>::Outcome Machine<Num>::get_clock(Host<Num>& host) {
+  const Clock clock = read_clock(host);
+  Outcome out;
+  out.add(ops::Field::clock, clock.clock);
+  out.add(ops::Field::flags, Num(clock.flags));
+  out.add(ops::Field::realtime, clock.realtime);
+  out.add(ops::Field::host_tsc, clock.host_tsc);
+  return out;
+}
+
+template <class Num>
+typename Machine<Num>::Outcome Machine<Num>::set_clock(const ops::Operation& op, Host<Num>& host) {
+  constexpr std::uint32_t kKnown = ops::clock_flag::kTscStable | ops::clock_flag::kRealtime | ops::clock_flag::kHostTsc;
+  const std::uint32_t valid = config_.era.clock_flags_accepted ? kKnown : 0;
+  if ((op.flags & ~valid) != 0) return refuse(EINVAL);
+
+  const auto difference = [&] { vm_.kvmclock_offset = vm_.kvmclock_offset + (Num(op.value) - kvmclock_now(host)); };
+  Num clock(op.value);
+  switch (config_.era.set_clock) {
+    case SetClock::no_renewal:
+    case SetClock::renews_afterwards:
+      vm_.kvmclock_offset = clock - host.base_ns();
+      if (config_.era.set_clock == SetClock::renews_afterwards) update_master_clock(host);
+      return {};
+    case SetClock::difference_then_renew:
+      difference();
+      update_master_clock(host);
+      return {};
+    case SetClock::renew_then_difference:
+      update_master_clock(host);
+      difference();
+      return {};
+    case SetClock::anchored_at_master_pair:
+      break;
+  }
+  if (TSCSIM_MUTATE(set_clock_keeps_old_pair, true, !vm_.use_master_clock)) renew_master_pair(host);
+  if ((op.flags & TSCSIM_MUTATE(set_clock_ignores_realtime, ops::clock_flag::kRealtime, 0u)) != 0) {
+    const Num now = host.realtime_ns();
+    if (TSCSIM_MUTATE(set_clock_goes_backwards, Num(op.realtime) < now, true)) {
+      clock = clock + (now - Num(op.realtime));
+      follow(Rule::clock_advanced_by_realtime);
+    }
+  }
+  vm_.kvmclock_offset = clock - (vm_.use_master_clock ? vm_.master_kernel_ns : host.base_ns());
+  request_everywhere(kClockUpdate);
+  return {};
+}
+
+template <class Num>
+Num Machine<Num>::wall_clock_epoch(Host<Num>& host) {
+  switch (config_.era.wall_clock) {
+    case WallClock::from_boot_time: {
+      const Num realtime = host.realtime_ns();
+      return realtime - host.base_ns() - vm_.kvmclock_offset;
+    }
+    case WallClock::two_readings: {
+      const Num realtime = host.realtime_ns();
+      return realtime - kvmclock_now(host);
+    }
+    case WallClock::one_pair:
+      break;
+  }
+  if (vm_.use_master_clock) {
+    if (const auto pair = host.realtime_pair()) return pair->ns - master_clock_at(pair->tsc);
+  }
+  const Num realtime = host.realtime_ns();
+  const Num clock = kvmclock_now(host);
+  return TSCSIM_MUTATE(wall_clock_adds_kvmclock, realtime - clock, realtime + clock);
+}
+
+template <class Num>
+void Machine<Num>::write_wall_clock(Vcpu<Num>& vcpu, std::uint64_t address, Host<Num>& host) {
+  constexpr std::uint64_t kSecond_ns = 1'000'000'000;
+  vm_.wall_clock_msr = address;  // one for the VM
+  vcpu.wall_clock_address = address;
+  if (address == 0) return;
+  const Num epoch = wall_clock_epoch(host);
+  const Num seconds = map_monotone(epoch, [](std::uint64_t ns) { return ns / kSecond_ns; });
+  WallClockPage<Num>& page = wall_clock_at(address);
+  page.version += (page.version & 1) + 2;
+  page.nsec = epoch - witness::times(seconds, static_cast<std::int64_t>(kSecond_ns));
+  page.sec = map_monotone(seconds, [](std::uint64_t s) { return s & 0xffff'ffff; }, 0xffff'ffff);
+}
+
+}  // namespace tscsim::model

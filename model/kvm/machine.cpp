@@ -1,0 +1,15 @@
+#include "model/kvm/machine.h"
+
+#include "model/kvm/tsc_sync.inl"
+// After tsc_sync.inl, which defines scale() for both kinds of numbers.
+#include "model/kvm/kvmclock.inl"
+#include "model/kvm/master_clock.inl"
+#include "model/kvm/perform.inl"
+#include "model/kvm/vcpu_run.inl"
+
+namespace tscsim::model {
+
+template class Machine<std::uint64_t>;
+template class Machine<witness::Witness>;
+
+}  // namespace tscsim::model

@@ -1,0 +1,217 @@
+// KVM's timekeeping of one VM, as a pure state machine fed with readings. It has no clock, no queue and no I/O; the
+// same code runs on plain integers (simulation) and on numbers that are not known yet (cross-check).
+//
+// Names are the kernel's where the kernel has one. Reading guide: docs/model-guide.md.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "model/kvm/arithmetic.h"
+#include "model/kvm/era.h"
+#include "model/kvm/host.h"
+#include "model/kvm/rules.h"
+#include "model/kvm/sync_policy.h"
+#include "ops/operation.h"
+#include "witness/witness.h"
+
+namespace tscsim::model {
+
+struct MachineConfig {
+  Era era;
+  const SyncPolicy* policy = nullptr;  // never null once the machine runs
+  Vendor vendor = Vendor::vmx;
+  std::uint32_t host_khz = 0;          // KVM's tsc_khz
+  bool tsc_scaling = false;            // has_tsc_control
+  bool honours_tsc_offset = true;      // false: offsets are accepted and stay 0 (seen on a PVM host, docs/observed.md)
+  std::uint32_t tolerance_ppm = kDefaultTolerancePpm;
+};
+
+// The pvclock page as it lies in guest memory.
+template <class Num>
+struct PvclockPage {
+  std::uint32_t version = 0;
+  Num tsc_timestamp{};
+  Num system_time{};
+  TimeScale scale;
+  std::uint8_t flags = 0;
+};
+
+template <class Num>
+struct WallClockPage {
+  std::uint32_t version = 0;
+  Num sec{};
+  Num nsec{};
+};
+
+// Bits of Vcpu::requests.
+enum Request : std::uint8_t { kMasterClockUpdate = 1, kGlobalClockUpdate = 2, kClockUpdate = 4 };
+
+// struct kvm_vcpu_arch, as far as time goes.
+template <class Num>
+struct Vcpu {
+  Num l1_tsc_offset{};
+  TscRatio l1_tsc_scaling_ratio;
+  std::uint32_t virtual_tsc_khz = 0;
+  TimeScale virtual_scale;  // ns to guest cycles at the requested rate
+  std::uint32_t hw_tsc_khz = 0;
+  TimeScale pvclock_scale;  // guest cycles to ns, as in the page
+  std::uint64_t this_tsc_generation = 0;
+  Num this_tsc_nsec{};
+  Num this_tsc_write{};
+  Num last_guest_tsc{};
+  std::optional<Num> last_host_tsc;  // when last unloaded; empty: never was
+  bool tsc_catchup = false;
+  bool tsc_always_catchup = false;
+  Num ia32_tsc_adjust{};
+  std::uint64_t system_time_msr = 0;  // address | enable
+  std::uint64_t wall_clock_address = 0;
+  bool guest_stopped_request = false;
+  std::uint8_t requests = 0;
+  int cpu = -1;
+
+  bool page_active() const { return (system_time_msr & 1) != 0; }
+  std::uint64_t page_address() const { return system_time_msr & ~std::uint64_t{1}; }
+};
+
+// struct kvm_arch, as far as time goes.
+template <class Num>
+struct VmClock {
+  Num last_tsc_nsec{};
+  Num last_tsc_write{};
+  std::uint32_t last_tsc_khz = 0;
+  Num last_tsc_offset{};
+  std::uint64_t cur_tsc_generation = 0;
+  Num cur_tsc_nsec{};
+  Num cur_tsc_write{};
+  Num cur_tsc_offset{};
+  int nr_vcpus_matched_tsc = 0;
+  bool user_set_tsc = false;
+  bool use_master_clock = false;
+  Num master_kernel_ns{};
+  Num master_cycle_now{};
+  Num kvmclock_offset{};
+  bool backwards_tsc_observed = false;
+  bool boot_vcpu_runs_old_kvmclock = false;
+  std::uint32_t default_tsc_khz = 0;
+  std::uint64_t wall_clock_msr = 0;
+};
+
+template <class Num>
+class Machine {
+ public:
+  explicit Machine(const MachineConfig& config);
+
+  // Executes one operation of the KVM API or of the guest, on pCPU `cpu`. Host operations (move_vcpu,
+  // set_clocksource) are the host's business: see notice_clocksource_change().
+  ops::BasicOutcome<Num> perform(const ops::Operation& op, int cpu, Host<Num>& host);
+
+  // The host's clocksource became TSC based, or ceased to be.
+  void notice_clocksource_change(bool tsc_clocksource);
+
+  // A delayed work that was scheduled through Host::schedule runs.
+  void run_delayed(DelayedWork work, Host<Num>& host);
+
+  // --- The pieces, for tests and for perform().
+  void create_vm(Host<Num>& host);
+  void create_vcpu(int cpu, Host<Num>& host);
+  int publish_vcpu();                                      // the VM counts it from here on; returns its index
+  void synchronize_created(int vcpu, Host<Num>& host);     // the write of 0 that creation implies
+  void host_write_tsc(int vcpu, Num value, Host<Num>& host);
+  void guest_write_tsc(int vcpu, Num value, Host<Num>& host);
+  void host_write_tsc_adjust(int vcpu, Num value);
+  void guest_write_tsc_adjust(int vcpu, Num value);
+  void set_tsc_offset(int vcpu, Num offset, Host<Num>& host);
+  int set_tsc_khz(int vcpu, std::uint32_t khz);  // khz > 0; errno
+  void update_master_clock(Host<Num>& host);
+  void guest_time_update(int vcpu, Host<Num>& host);
+
+  const MachineConfig& config() const { return config_; }
+  const VmClock<Num>& vm() const { return vm_; }
+  VmClock<Num>& vm() { return vm_; }
+  const std::vector<Vcpu<Num>>& vcpus() const { return vcpus_; }
+  std::vector<Vcpu<Num>>& vcpus() { return vcpus_; }
+  PvclockPage<Num>& page_at(std::uint64_t address);  // guest memory
+  bool delayed_update_pending() const { return delayed_update_pending_; }
+
+  // The rules that the last perform() followed, in order.
+  std::span<const Rule> story() const { return {story_.data(), story_length_}; }
+
+ private:
+  using Outcome = ops::BasicOutcome<Num>;
+  struct Clock {
+    Num clock{};
+    std::uint64_t flags = 0;
+    Num realtime{};
+    Num host_tsc{};
+  };
+
+  void follow(Rule rule) {
+    if (story_length_ < story_.size()) story_[story_length_++] = rule;
+  }
+  Vcpu<Num>& at(int vcpu) { return vcpus_[static_cast<std::size_t>(vcpu)]; }
+  Outcome refuse(int error);
+
+  // tsc_sync.inl: writes, generations, the master clock request.
+  void synchronize(Vcpu<Num>& vcpu, std::optional<Num> user_value, bool by_guest, Host<Num>& host);
+  void record(Vcpu<Num>& vcpu, Num offset, Num tsc, Num ns, bool matched, bool by_user, Host<Num>& host);
+  void track(Vcpu<Num>& vcpu, bool new_generation, Host<Num>& host);
+  void set_l1_offset(Vcpu<Num>& vcpu, Num offset);
+  bool all_vcpus_matched() const;
+  Num guest_tsc(const Vcpu<Num>& vcpu, const Num& host_tsc) const;
+
+  // master_clock.inl
+  void renew_master_pair(Host<Num>& host);
+  void request_everywhere(std::uint8_t requests);
+  void global_clock_update(Vcpu<Num>& requester, Host<Num>& host);
+
+  // vcpu_run.inl: load, unload, entry, guest instructions.
+  void load(Vcpu<Num>& vcpu, int cpu, Host<Num>& host);
+  bool load_update_allowed(Host<Num>& host);
+  void unload(Vcpu<Num>& vcpu, Host<Num>& host);
+  void enter(int vcpu, Host<Num>& host);
+  void leave(Vcpu<Num>& vcpu, Host<Num>& host);
+  Outcome guest_operation(const ops::Operation& op, Host<Num>& host);
+  Outcome guest_read_pvclock(Vcpu<Num>& vcpu, const Num& host_tsc);
+
+  // kvmclock.inl: pages, KVM_GET_CLOCK, KVM_SET_CLOCK, wall clock.
+  void publish(Vcpu<Num>& vcpu, PvclockPage<Num> fresh);
+  WallClockPage<Num>& wall_clock_at(std::uint64_t address);
+  void write_system_time(int vcpu, std::uint64_t value, bool old_msr, bool by_host, Host<Num>& host);
+  void write_wall_clock(Vcpu<Num>& vcpu, std::uint64_t address, Host<Num>& host);
+  Num wall_clock_epoch(Host<Num>& host);
+  Num master_clock_at(const Num& host_tsc) const;
+  Clock read_clock(Host<Num>& host);
+  Num kvmclock_now(Host<Num>& host);
+  Outcome get_clock(Host<Num>& host);
+  Outcome set_clock(const ops::Operation& op, Host<Num>& host);
+
+  // perform.inl: dispatch.
+  Outcome vcpu_operation(const ops::Operation& op, Host<Num>& host);
+  Outcome write_msr(const ops::Operation& op, bool by_host, Host<Num>& host);
+  Outcome read_msr(const ops::Operation& op, Host<Num>& host);
+  Outcome set_vcpu_tsc_khz(int vcpu, std::uint32_t khz);
+  Outcome set_vm_tsc_khz(std::uint32_t khz);
+  Outcome peek_page(int vcpu);
+  Outcome peek_wall_clock(int vcpu);
+
+  MachineConfig config_;
+  VmClock<Num> vm_;
+  std::vector<Vcpu<Num>> vcpus_;
+  std::vector<std::pair<std::uint64_t, PvclockPage<Num>>> pages_;
+  std::vector<std::pair<std::uint64_t, WallClockPage<Num>>> wall_clocks_;
+  bool delayed_update_pending_ = false;
+  std::optional<Num> rate_limit_begin_;
+  int rate_limit_used_ = 0;
+  std::array<Rule, 12> story_{};
+  std::size_t story_length_ = 0;
+};
+
+extern template class Machine<std::uint64_t>;
+extern template class Machine<witness::Witness>;
+
+}  // namespace tscsim::model

@@ -1,0 +1,212 @@
+// Operations of the KVM API, dispatched to the pieces.
+// Kernel: Linux v7.2 arch/x86/kvm/x86.c kvm_arch_vcpu_ioctl(), kvm_set_msr_common(), kvm_set_tsc_khz(); spec sections
+// 1.5, 2, 3.1.
+#pragma once
+
+#include <cerrno>
+
+#include "model/kvm/machine.h"
+#include "model/mutation.h"
+
+namespace tscsim::model {
+
+template <class Num>
+Machine<Num>::Machine(const MachineConfig& config) : config_(config) {
+  vm_.default_tsc_khz = config.host_khz;
+}
+
+template <class Num>
+typename Machine<Num>::Outcome Machine<Num>::refuse(int error) {
+  follow(Rule::refused);
+  Outcome out;
+  out.error = error;
+  return out;
+}
+
+template <class Num>
+typename Machine<Num>::Outcome Machine<Num>::perform(const ops::Operation& op, int cpu, Host<Num>& host) {
+  story_length_ = 0;
+  switch (op.kind) {
+    case ops::OpKind::create_vm:
+      create_vm(host);
+      return {};
+    case ops::OpKind::create_vcpu:
+      create_vcpu(cpu, host);
+      return {};
+    case ops::OpKind::get_clock:
+      return get_clock(host);
+    case ops::OpKind::set_clock:
+      return set_clock(op, host);
+    case ops::OpKind::peek_pvclock:
+      return peek_page(op.vcpu);
+    case ops::OpKind::peek_wall_clock:
+      return peek_wall_clock(op.vcpu);
+    case ops::OpKind::move_vcpu:
+    case ops::OpKind::set_clocksource:
+      return {};
+    default:
+      break;
+  }
+  if (op.vcpu == ops::kVm) {  // KVM_SET_TSC_KHZ and KVM_GET_TSC_KHZ exist on the VM too
+    if (!config_.era.vm_tsc_khz) return refuse(ENOTTY);
+    if (op.kind == ops::OpKind::set_tsc_khz) return set_vm_tsc_khz(static_cast<std::uint32_t>(op.value));
+    Outcome out;
+    out.add(ops::Field::value, Num(vm_.default_tsc_khz));
+    return out;
+  }
+  load(at(op.vcpu), cpu, host);
+  const Outcome out = vcpu_operation(op, host);
+  unload(at(op.vcpu), host);
+  return out;
+}
+
+template <class Num>
+typename Machine<Num>::Outcome Machine<Num>::vcpu_operation(const ops::Operation& op, Host<Num>& host) {
+  Outcome out;
+  Vcpu<Num>& v = at(op.vcpu);
+  switch (op.kind) {
+    case ops::OpKind::set_msr:
+      return write_msr(op, true, host);
+    case ops::OpKind::get_msr:
+      return read_msr(op, host);
+    case ops::OpKind::set_tsc_khz:
+      return set_vcpu_tsc_khz(op.vcpu, static_cast<std::uint32_t>(op.value));
+    case ops::OpKind::get_tsc_khz:
+      out.add(ops::Field::value, Num(v.virtual_tsc_khz));
+      return out;
+    case ops::OpKind::set_tsc_offset:
+      if (!config_.era.offset_attribute) return refuse(EINVAL);
+      set_tsc_offset(op.vcpu, Num(op.value), host);
+      return out;
+    case ops::OpKind::get_tsc_offset:
+      if (!config_.era.offset_attribute) return refuse(EINVAL);
+      out.add(ops::Field::value, v.l1_tsc_offset);
+      return out;
+    case ops::OpKind::kvmclock_ctrl:
+      if (!v.page_active()) return refuse(EINVAL);
+      v.guest_stopped_request = true;
+      v.requests |= kClockUpdate;
+      follow(Rule::guest_stopped_set);
+      return out;
+    default:
+      return guest_operation(op, host);
+  }
+}
+
+template <class Num>
+typename Machine<Num>::Outcome Machine<Num>::write_msr(const ops::Operation& op, bool by_host, Host<Num>& host) {
+  const Num value(op.value);
+  switch (op.msr) {
+    case ops::msr::kIa32Tsc:
+      if (by_host) host_write_tsc(op.vcpu, value, host);
+      else guest_write_tsc(op.vcpu, value, host);
+      return {};
+    case ops::msr::kIa32TscAdjust:
+      if (by_host) host_write_tsc_adjust(op.vcpu, value);
+      else guest_write_tsc_adjust(op.vcpu, value);
+      return {};
+    case ops::msr::kKvmSystemTime:
+    case ops::msr::kKvmSystemTimeNew:
+      write_system_time(op.vcpu, op.value, op.msr == ops::msr::kKvmSystemTime, by_host, host);
+      return {};
+    case ops::msr::kKvmWallClock:
+    case ops::msr::kKvmWallClockNew:
+      write_wall_clock(at(op.vcpu), op.value, host);
+      return {};
+    default:
+      return refuse(EINVAL);
+  }
+}
+
+template <class Num>
+typename Machine<Num>::Outcome Machine<Num>::read_msr(const ops::Operation& op, Host<Num>& host) {
+  Vcpu<Num>& v = at(op.vcpu);
+  Outcome out;
+  switch (op.msr) {
+    case ops::msr::kIa32Tsc:
+      out.add(ops::Field::value, guest_tsc(v, host.tsc()));
+      return out;
+    case ops::msr::kIa32TscAdjust:
+      out.add(ops::Field::value, v.ia32_tsc_adjust);
+      return out;
+    case ops::msr::kKvmSystemTime:
+    case ops::msr::kKvmSystemTimeNew:
+      out.add(ops::Field::value, Num(v.system_time_msr));
+      return out;
+    case ops::msr::kKvmWallClock:
+    case ops::msr::kKvmWallClockNew:
+      out.add(ops::Field::value, Num(vm_.wall_clock_msr));
+      return out;
+    default:
+      return refuse(EINVAL);
+  }
+}
+
+template <class Num>
+typename Machine<Num>::Outcome Machine<Num>::set_vcpu_tsc_khz(int vcpu, std::uint32_t khz) {
+  if (config_.tsc_scaling && khz >= max_guest_tsc_khz(config_.vendor, config_.host_khz)) return refuse(EINVAL);
+  if (!config_.tsc_scaling && config_.era.khz_always_refused_without_scaling) return refuse(EINVAL);
+  Outcome out;
+  out.error = set_tsc_khz(vcpu, khz == 0 ? config_.host_khz : khz);
+  return out;
+}
+
+template <class Num>
+int Machine<Num>::set_tsc_khz(int vcpu, std::uint32_t khz) {
+  Vcpu<Num>& v = at(vcpu);
+  const auto refused = [this] {
+    follow(Rule::khz_refused);
+    return EINVAL;
+  };
+  v.virtual_tsc_khz = khz;  // stays also when the call fails below
+  v.virtual_scale = ns_to_cycles(khz);
+  if (tolerance_band(config_.host_khz, config_.tolerance_ppm).contains(khz)) {
+    v.l1_tsc_scaling_ratio = default_ratio(config_.vendor);
+    follow(Rule::khz_in_tolerance);
+    return 0;
+  }
+  if (!config_.tsc_scaling) {
+    if (khz <= config_.host_khz) return refused();
+    v.tsc_catchup = v.tsc_always_catchup = true;
+    follow(Rule::khz_catchup);
+    return 0;
+  }
+  const std::optional<TscRatio> ratio = ratio_for(config_.vendor, khz, config_.host_khz);
+  if (!ratio) return refused();
+  v.l1_tsc_scaling_ratio = *ratio;
+  follow(Rule::khz_scaled);
+  return 0;
+}
+
+template <class Num>
+typename Machine<Num>::Outcome Machine<Num>::set_vm_tsc_khz(std::uint32_t khz) {
+  if (config_.era.vm_tsc_khz_refused_after_vcpu && !vcpus_.empty()) return refuse(EINVAL);
+  if (config_.tsc_scaling && khz >= max_guest_tsc_khz(config_.vendor, config_.host_khz)) return refuse(EINVAL);
+  vm_.default_tsc_khz = khz == 0 ? config_.host_khz : khz;
+  return {};
+}
+
+template <class Num>
+typename Machine<Num>::Outcome Machine<Num>::peek_page(int vcpu) {
+  const PvclockPage<Num>& page = page_at(at(vcpu).page_address());
+  Outcome out;
+  out.add(ops::Field::version, Num(page.version));
+  out.add(ops::Field::tsc_timestamp, page.tsc_timestamp);
+  out.add(ops::Field::system_time, page.system_time);
+  out.add(ops::Field::mul, Num(page.scale.mul));
+  out.add(ops::Field::shift, Num(static_cast<std::uint64_t>(std::int64_t{page.scale.shift})));
+  out.add(ops::Field::page_flags, Num(page.flags));
+  return out;
+}
+
+template <class Num>
+typename Machine<Num>::Outcome Machine<Num>::peek_wall_clock(int vcpu) {
+  const WallClockPage<Num>& page = wall_clock_at(at(vcpu).wall_clock_address);
+  Outcome out;
+  out.add(ops::Field::version, Num(page.version));
+  out.add(ops::Field::sec, page.sec);
+  out.add(ops::Field::nsec, page.nsec);
+  return out;
+}
+
+}  // namespace tscsim::model

@@ -1,0 +1,46 @@
+#include "model/kvm/rules.h"
+
+#include <array>
+#include <cstddef>
+
+namespace tscsim::model {
+namespace {
+
+constexpr std::array<RuleInfo, static_cast<std::size_t>(Rule::count)> kRules = {{
+    {"starts-generation", "the write is no attempt to synchronise: it starts a generation with this vCPU alone", "3.3"},
+    {"starts-generation-rate", "the vCPU's rate differs from that of the last write: it starts a generation", "3.3"},
+    {"joins-zero", "zero always asks to synchronise: the vCPU takes the generation's offset", "3.3 item 4"},
+    {"joins-window",
+     "the value lies within one second of where the last write would be by now: it is ignored, the vCPU takes the "
+     "generation's offset",
+     "3.2, 3.3 item 5"},
+    {"joins-unstable", "the write joins; on an unstable host TSC the elapsed cycles are added to the value",
+     "3.3 item 13"},
+    {"joins-same-offset", "rate and offset equal those of the last write: the vCPU joins the generation", "4"},
+    {"guest-write-moves-offset", "a guest write moves the offset and TSC_ADJUST by the same amount", "3.1"},
+    {"adjust-by-host", "a host write of TSC_ADJUST is stored and moves nothing", "3.1"},
+    {"adjust-by-guest", "a guest write of TSC_ADJUST moves the offset by the difference", "3.1"},
+    {"offset-not-honoured", "this KVM accepts TSC offsets and does not apply them", "lab.md section 7"},
+    {"requests-master-clock", "a master clock update is requested for this vCPU's next entry", "3.4"},
+    {"master-clock-on", "all vCPUs match and the host's clocksource is the TSC: the master clock is on", "5.1"},
+    {"master-clock-off-unmatched", "not all vCPUs match: the master clock is off", "5.1"},
+    {"master-clock-off-clocksource", "the host's clocksource is not the TSC: the master clock is off", "5.1"},
+    {"master-clock-off-veto", "a backwards TSC or the old kvmclock MSR vetoes the master clock", "5.1"},
+    {"page-from-master-pair", "the kvmclock page is computed from the VM's master pair", "6.1"},
+    {"page-from-readings", "the kvmclock page is computed from readings of its own", "6.1"},
+    {"clock-from-master-pair", "KVM_GET_CLOCK extrapolates from the master pair", "7.1"},
+    {"clock-from-base", "without master clock the clock is the host's raw clock plus an offset", "7.1"},
+    {"clock-advanced-by-realtime", "the clock is moved forward by the wall time that has passed", "7.2"},
+    {"khz-in-tolerance", "the rate is within the tolerance: the guest runs at the host's rate", "1.4"},
+    {"khz-scaled", "the hardware scales the TSC", "1.5"},
+    {"khz-catchup", "above the host's rate without scaling: the TSC catches up in jumps", "1.5, 6.3"},
+    {"khz-refused", "the rate cannot be had; what was recorded of it stays", "1.5"},
+    {"guest-stopped-set", "the page will carry GUEST_STOPPED at the next entry", "6.6"},
+    {"refused", "KVM refuses the call", "2, 4, 7"},
+}};
+
+}  // namespace
+
+const RuleInfo& info(Rule rule) { return kRules[static_cast<std::size_t>(rule)]; }
+
+}  // namespace tscsim::model

@@ -1,0 +1,181 @@
+// Writes of the TSC: which of them KVM takes for an attempt to synchronise, what offset results, who is matched.
+// Kernel: Linux v7.2 arch/x86/kvm/x86.c kvm_synchronize_tsc(), __kvm_synchronize_tsc(), kvm_track_tsc_matching();
+// spec sections 3 and 4. Left out: guest_tsc_protected (TDX, SEV-SNP).
+#pragma once
+
+#include "model/kvm/machine.h"
+#include "model/mutation.h"
+
+namespace tscsim::model {
+
+using witness::map_monotone;
+
+template <class Num>
+Num scale(const Num& tsc, TscRatio ratio) {
+  if (ratio.is_default()) return tsc;
+  // Monotone as long as the shifted product keeps its high bits.
+  const u128 limit = (u128{~std::uint64_t{0}} << ratio.fraction_bits) / ratio.value;
+  const std::uint64_t domain = limit > ~std::uint64_t{0} ? ~std::uint64_t{0} : static_cast<std::uint64_t>(limit);
+  return map_monotone(tsc, [ratio](std::uint64_t t) { return scale_tsc(t, ratio); }, domain);
+}
+
+template <class Num>
+Num scale(const Num& delta, TimeScale time_scale) {
+  return map_monotone(delta, [time_scale](std::uint64_t d) { return scale_delta(d, time_scale); },
+                      scale_delta_domain(time_scale));
+}
+
+template <class Num>
+Num Machine<Num>::guest_tsc(const Vcpu<Num>& vcpu, const Num& host_tsc) const {
+  return vcpu.l1_tsc_offset + scale(host_tsc, vcpu.l1_tsc_scaling_ratio);
+}
+
+template <class Num>
+void Machine<Num>::set_l1_offset(Vcpu<Num>& vcpu, Num offset) {
+  if (!config_.honours_tsc_offset) {
+    follow(Rule::offset_not_honoured);
+    return;
+  }
+  vcpu.l1_tsc_offset = offset;
+}
+
+template <class Num>
+bool Machine<Num>::all_vcpus_matched() const {
+  return vm_.nr_vcpus_matched_tsc + 1 == static_cast<int>(vcpus_.size());
+}
+
+template <class Num>
+void Machine<Num>::synchronize(Vcpu<Num>& vcpu, std::optional<Num> user_value, bool by_guest, Host<Num>& host) {
+  Num data = user_value.value_or(Num(0));
+  Num offset = data - scale(host.tsc(), vcpu.l1_tsc_scaling_ratio);
+  const Num ns = host.base_ns();
+
+  TscWrite<Num> write;
+  write.data = data;
+  write.is_zero_request = !by_guest && data == Num(0);
+  write.by_guest = by_guest;
+  write.elapsed_ns = ns - vm_.last_tsc_nsec;
+  write.last_tsc_write = vm_.last_tsc_write;
+  write.virtual_tsc_khz = vcpu.virtual_tsc_khz;
+  write.virtual_scale = vcpu.virtual_scale;
+  write.user_set_tsc = vm_.user_set_tsc;
+
+  const bool wants = TSCSIM_MUTATE(creation_does_not_join, true, user_value.has_value()) &&
+                     config_.policy->wants_to_synchronise(write);
+  const bool same_rate = TSCSIM_MUTATE(rate_not_compared, vcpu.virtual_tsc_khz == vm_.last_tsc_khz, vm_.last_tsc_khz != 0);
+  const bool matched = wants && same_rate;
+  if (matched && !host.tsc_unstable()) {
+    offset = vm_.cur_tsc_offset;
+    follow(write.is_zero_request ? Rule::joins_zero : Rule::joins_window);
+  } else if (matched) {
+    Num elapsed = write.elapsed_ns;
+    if (config_.era.microsecond_elapsed_defect)
+      elapsed = map_monotone(elapsed, [](std::uint64_t e) { return e / 1000; });
+    data = data + scale(elapsed, vcpu.virtual_scale);
+    offset = data - scale(host.tsc(), vcpu.l1_tsc_scaling_ratio);
+    follow(Rule::joins_unstable);
+  } else {
+    follow(wants ? Rule::starts_generation_rate : Rule::starts_generation);
+  }
+  record(vcpu, offset, data, ns, matched, user_value.has_value(), host);
+}
+
+template <class Num>
+void Machine<Num>::record(Vcpu<Num>& vcpu, Num offset, Num tsc, Num ns, bool matched, bool by_user, Host<Num>& host) {
+  if (by_user) vm_.user_set_tsc = TSCSIM_MUTATE(user_set_not_recorded, true, false);
+  vm_.last_tsc_nsec = ns;
+  vm_.last_tsc_write = tsc;
+  vm_.last_tsc_khz = vcpu.virtual_tsc_khz;
+  vm_.last_tsc_offset = offset;
+  vcpu.last_guest_tsc = tsc;
+  set_l1_offset(vcpu, offset);
+
+  if (!matched) {
+    vm_.cur_tsc_generation += TSCSIM_MUTATE(generation_not_advanced, 1u, 0u);
+    if (config_.era.narrow_generations) vm_.cur_tsc_generation &= 0xff;
+    vm_.cur_tsc_nsec = ns;
+    vm_.cur_tsc_write = tsc;
+    vm_.cur_tsc_offset = offset;
+    vm_.nr_vcpus_matched_tsc = TSCSIM_MUTATE(matched_not_reset, 0, vm_.nr_vcpus_matched_tsc);
+  } else if (config_.era.counts_every_match || TSCSIM_MUTATE(matched_counted_twice, false, true) ||
+             vcpu.this_tsc_generation != vm_.cur_tsc_generation) {
+    vm_.nr_vcpus_matched_tsc += 1;
+  }
+  vcpu.this_tsc_generation = vm_.cur_tsc_generation;
+  vcpu.this_tsc_nsec = vm_.cur_tsc_nsec;
+  vcpu.this_tsc_write = vm_.cur_tsc_write;
+  track(vcpu, !matched, host);
+}
+
+template <class Num>
+void Machine<Num>::track(Vcpu<Num>& vcpu, bool new_generation, Host<Num>& host) {
+  if (!config_.era.has_generation_count) return;
+  const bool could = all_vcpus_matched() && host.tsc_clocksource();
+  const bool is_on = vm_.use_master_clock;
+  bool wanted = false;
+  switch (config_.era.master_clock_request) {
+    case MasterClockRequest::when_state_differs:
+      wanted = (could && !is_on) || (!all_vcpus_matched() && is_on);
+      break;
+    case MasterClockRequest::whenever_matched_or_in_use:
+      wanted = is_on || could;
+      break;
+    case MasterClockRequest::new_generation_or_differs:
+      wanted = (is_on && new_generation) || is_on != could;
+      break;
+  }
+  if (!wanted) return;
+  vcpu.requests |= kMasterClockUpdate;
+  follow(Rule::requests_master_clock);
+}
+
+template <class Num>
+void Machine<Num>::host_write_tsc(int vcpu, Num value, Host<Num>& host) {
+  synchronize(at(vcpu), value, false, host);
+}
+
+template <class Num>
+void Machine<Num>::guest_write_tsc(int vcpu, Num value, Host<Num>& host) {
+  Vcpu<Num>& v = at(vcpu);
+  if (config_.era.guest_writes_synchronise) {
+    const Num before = v.l1_tsc_offset;
+    synchronize(v, value, true, host);
+    v.ia32_tsc_adjust = v.ia32_tsc_adjust + (v.l1_tsc_offset - before);
+    return;
+  }
+  const Num moved = value - scale(host.tsc(), v.l1_tsc_scaling_ratio) - v.l1_tsc_offset;
+  set_l1_offset(v, v.l1_tsc_offset + moved);
+  v.ia32_tsc_adjust = v.ia32_tsc_adjust + TSCSIM_MUTATE(guest_write_leaves_adjust, moved, Num(0));
+  follow(Rule::guest_write_moves_offset);
+}
+
+template <class Num>
+void Machine<Num>::host_write_tsc_adjust(int vcpu, Num value) {
+  Vcpu<Num>& v = at(vcpu);
+  if (TSCSIM_MUTATE(host_adjust_moves_offset, false, true)) set_l1_offset(v, v.l1_tsc_offset + (value - v.ia32_tsc_adjust));
+  v.ia32_tsc_adjust = value;
+  follow(Rule::adjust_by_host);
+}
+
+template <class Num>
+void Machine<Num>::guest_write_tsc_adjust(int vcpu, Num value) {
+  Vcpu<Num>& v = at(vcpu);
+  set_l1_offset(v, v.l1_tsc_offset + TSCSIM_MUTATE(guest_adjust_adds, value - v.ia32_tsc_adjust, value));
+  v.ia32_tsc_adjust = value;
+  if (config_.era.guest_adjust_requests_update) v.requests |= kClockUpdate;
+  follow(Rule::adjust_by_guest);
+}
+
+// Kernel: Linux v6.12 x86.c kvm_arch_tsc_set_attr().
+template <class Num>
+void Machine<Num>::set_tsc_offset(int vcpu, Num offset, Host<Num>& host) {
+  Vcpu<Num>& v = at(vcpu);
+  const bool same_rate = v.virtual_tsc_khz != 0 && vm_.last_tsc_khz == v.virtual_tsc_khz;
+  const bool matched = TSCSIM_MUTATE(offset_attribute_never_matches, same_rate, false) && vm_.last_tsc_offset == offset;
+  const Num tsc = scale(host.tsc(), v.l1_tsc_scaling_ratio) + offset;
+  const Num ns = host.base_ns();
+  follow(matched ? Rule::joins_same_offset : Rule::starts_generation);
+  record(v, offset, tsc, ns, matched, true, host);
+}
+
+}  // namespace tscsim::model

@@ -1,0 +1,145 @@
+// A vCPU on a CPU: creation, loading and unloading, entry into the guest, what the guest does.
+// Kernel: Linux v7.2 arch/x86/kvm/x86.c kvm_arch_vcpu_create(), kvm_arch_vcpu_load(), vcpu_enter_guest();
+// spec sections 2, 5.3, 5.5. Left out: L2, the VMX preemption timer, MIGRATE_TIMER.
+#pragma once
+
+#include "model/kvm/machine.h"
+#include "model/mutation.h"
+
+namespace tscsim::model {
+
+template <class Num>
+void Machine<Num>::create_vm(Host<Num>& host) {
+  vm_.kvmclock_offset = Num(0) - host.base_ns();
+  renew_master_pair(host);
+}
+
+template <class Num>
+int Machine<Num>::publish_vcpu() {
+  Vcpu<Num> fresh;
+  fresh.l1_tsc_scaling_ratio = default_ratio(config_.vendor);
+  vcpus_.push_back(fresh);
+  const auto index = static_cast<int>(vcpus_.size()) - 1;
+  set_tsc_khz(index, vm_.default_tsc_khz);  // a rate that cannot be had is recorded all the same
+  return index;
+}
+
+template <class Num>
+void Machine<Num>::synchronize_created(int vcpu, Host<Num>& host) {
+  synchronize(at(vcpu), std::nullopt, false, host);
+}
+
+template <class Num>
+void Machine<Num>::create_vcpu(int cpu, Host<Num>& host) {
+  const int index = publish_vcpu();
+  load(at(index), cpu, host);
+  unload(at(index), host);
+  load(at(index), cpu, host);
+  synchronize_created(index, host);
+  unload(at(index), host);
+  if (index == 0 && config_.era.global_update == GlobalUpdate::delayed)
+    host.schedule(DelayedWork::periodic_sync, 300'000'000'000);
+}
+
+template <class Num>
+void Machine<Num>::load(Vcpu<Num>& vcpu, int cpu, Host<Num>& host) {
+  if (vcpu.cpu == cpu && !host.tsc_unstable()) return;
+  // A TSC behind the one seen at the last unload means that this CPU's counter is not the other's.
+  if (vcpu.last_host_tsc && host.tsc() < *vcpu.last_host_tsc) follow(Rule::master_clock_off_veto);
+  if (host.tsc_unstable()) {
+    set_l1_offset(vcpu, vcpu.last_guest_tsc - scale(host.tsc(), vcpu.l1_tsc_scaling_ratio));
+    vcpu.tsc_catchup = true;
+  }
+  if (!vm_.use_master_clock || vcpu.cpu == -1)
+    vcpu.requests |= load_update_allowed(host) ? kGlobalClockUpdate : kClockUpdate;
+  vcpu.cpu = cpu;
+}
+
+// At most ten global updates a second since 7.1 (8fe2e698fce4). Jiffies stand for the base clock here.
+template <class Num>
+bool Machine<Num>::load_update_allowed(Host<Num>& host) {
+  if (!config_.era.load_update_rate_limited) return true;
+  constexpr int kBurst = 10;
+  constexpr std::uint64_t kInterval_ns = 1'000'000'000;
+  const Num now = host.base_ns();
+  if (!rate_limit_begin_ || Num(kInterval_ns) < now - *rate_limit_begin_) {
+    rate_limit_begin_ = now;
+    rate_limit_used_ = 0;
+  }
+  if (rate_limit_used_ >= kBurst) return false;
+  ++rate_limit_used_;
+  return true;
+}
+
+template <class Num>
+void Machine<Num>::unload(Vcpu<Num>& vcpu, Host<Num>& host) {
+  vcpu.last_host_tsc = host.tsc();
+}
+
+// Serves the requests in the order in which vcpu_enter_guest() does.
+template <class Num>
+void Machine<Num>::enter(int vcpu, Host<Num>& host) {
+  Vcpu<Num>& v = at(vcpu);
+  const auto take = [&v](std::uint8_t request) {
+    const bool pending = (v.requests & request) != 0;
+    v.requests &= static_cast<std::uint8_t>(~request);
+    return pending;
+  };
+  if (take(kMasterClockUpdate)) update_master_clock(host);
+  if (take(kGlobalClockUpdate)) global_clock_update(v, host);
+  if (take(kClockUpdate)) guest_time_update(vcpu, host);
+}
+
+template <class Num>
+void Machine<Num>::leave(Vcpu<Num>& vcpu, Host<Num>& host) {
+  vcpu.last_guest_tsc = guest_tsc(vcpu, host.tsc());
+  if (vcpu.tsc_always_catchup) vcpu.requests |= kClockUpdate;
+}
+
+template <class Num>
+typename Machine<Num>::Outcome Machine<Num>::guest_operation(const ops::Operation& op, Host<Num>& host) {
+  enter(op.vcpu, host);
+  Vcpu<Num>& v = at(op.vcpu);
+  Outcome out;
+  switch (op.kind) {
+    case ops::OpKind::rdtsc:
+    case ops::OpKind::rdtscp:
+      out.add(ops::Field::value, guest_tsc(v, host.tsc()));
+      if (op.kind == ops::OpKind::rdtscp) out.add(ops::Field::aux, Num(0));
+      break;
+    case ops::OpKind::read_pvclock:
+      out = guest_read_pvclock(v, host.tsc());
+      break;
+    case ops::OpKind::wrmsr:
+      out = write_msr(op, false, host);
+      leave(v, host);  // the instruction traps: the vCPU is entered again, which serves what the write requested
+      enter(op.vcpu, host);
+      break;
+    case ops::OpKind::rdmsr:
+      out = read_msr(op, host);
+      break;
+    default:  // run: nothing
+      break;
+  }
+  leave(v, host);
+  return out;
+}
+
+// Linux's __pvclock_read_cycles() on the page, with the guest TSC of this moment.
+template <class Num>
+typename Machine<Num>::Outcome Machine<Num>::guest_read_pvclock(Vcpu<Num>& vcpu, const Num& host_tsc) {
+  const PvclockPage<Num>& page = page_at(vcpu.page_address());
+  const Num tsc = guest_tsc(vcpu, host_tsc);
+  Outcome out;
+  out.add(ops::Field::ns, page.system_time + scale(tsc - page.tsc_timestamp, page.scale));
+  out.add(ops::Field::tsc, tsc);
+  out.add(ops::Field::version, Num(page.version));
+  out.add(ops::Field::tsc_timestamp, page.tsc_timestamp);
+  out.add(ops::Field::system_time, page.system_time);
+  out.add(ops::Field::mul, Num(page.scale.mul));
+  out.add(ops::Field::shift, Num(static_cast<std::uint64_t>(std::int64_t{page.scale.shift})));
+  out.add(ops::Field::page_flags, Num(page.flags));
+  return out;
+}
+
+}  // namespace tscsim::model

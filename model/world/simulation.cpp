@@ -1,0 +1,159 @@
+#include "model/world/simulation.h"
+
+#include <fmt/format.h>
+
+#include "sim/event_queue.h"
+#include "sim/time.h"
+
+namespace tscsim::model {
+namespace {
+
+using ops::OpKind;
+
+// The host's answers at the simulation's present instant, on one pCPU.
+class SimulatedHost final : public Host<std::uint64_t> {
+ public:
+  SimulatedHost(HostClock& clock, sim::EventQueue<DelayedWork>& queue) : clock_(clock), queue_(queue) {}
+
+  void run_on(int pcpu) { pcpu_ = pcpu; }
+
+  std::uint64_t tsc() override { return clock_.tsc(pcpu_); }
+  std::uint64_t base_ns() override { return clock_.base_ns(pcpu_); }
+  std::uint64_t realtime_ns() override { return clock_.realtime_ns(); }
+  std::optional<ClockPair<std::uint64_t>> base_pair() override { return clock_.base_pair(pcpu_); }
+  std::optional<ClockPair<std::uint64_t>> realtime_pair() override { return clock_.realtime_pair(pcpu_); }
+  bool tsc_clocksource() const override { return clock_.tsc_clocksource(); }
+  bool tsc_unstable() const override { return clock_.tsc_unstable(); }
+  void schedule(DelayedWork work, std::int64_t delay_ns) override {
+    queue_.schedule(sim::SimTime{clock_.now_ns()} + delay_ns, work);
+  }
+
+ private:
+  HostClock& clock_;
+  sim::EventQueue<DelayedWork>& queue_;
+  int pcpu_ = 0;
+};
+
+std::string story_text(std::span<const Rule> story) {
+  std::string text;
+  for (const Rule rule : story) {
+    if (!text.empty()) text += "; ";
+    text += info(rule).name;
+  }
+  return text;
+}
+
+class Simulation final : public ops::Executor {
+ public:
+  Simulation(const ops::HostSpec& spec, const MachineConfig& config)
+      : clock_(spec), host_(clock_, queue_), machine_(config) {
+    profile_.target = "model";
+    profile_.kernel = spec.kernel.empty() ? std::string(kNewestKernel) : spec.kernel;
+    profile_.vendor = spec.vendor;
+    profile_.host_khz = spec.tsc_khz;
+    profile_.tsc_scaling = config.tsc_scaling;
+    profile_.tsc_clocksource = spec.tsc_clocksource;
+    profile_.offset_attribute = config.era.offset_attribute;
+    profile_.honours_tsc_offset = config.honours_tsc_offset;
+    profile_.clock_has_realtime = config.era.clock_flags_accepted;
+    profile_.pcpus = clock_.pcpus();
+  }
+
+  const ops::TargetProfile& profile() const override { return profile_; }
+
+  void start_clock(ops::Header& header) override {
+    header.zero_tsc = clock_.tsc(0);
+    header.zero_base_ns = clock_.base_ns(0);
+  }
+
+  ops::Entry execute(const ops::Operation& op) override {
+    run_until(op.at_ns);
+    ops::Entry entry;
+    entry.op = op;
+    entry.pcpu = pcpu_of(op);
+    host_.run_on(entry.pcpu);
+    const std::uint64_t tsc = clock_.tsc(entry.pcpu), base = clock_.base_ns(entry.pcpu), real = clock_.realtime_ns();
+    entry.bracket = {{tsc, tsc}, {base, base}, {real, real}};
+    if (op.kind == OpKind::set_clocksource) change_clocksource(op.value != 0);
+    if (op.kind == OpKind::move_vcpu) move(op, entry);
+    else entry.outcome = machine_.perform(op, entry.pcpu, host_);
+    entry.note = story_text(machine_.story());
+    return entry;
+  }
+
+ private:
+  void run_until(std::int64_t at_ns) {
+    while (queue_.next_time().value_or(sim::SimTime::last()).ns <= at_ns) {
+      const auto event = queue_.pop();
+      clock_.advance_to(event.time.ns);
+      machine_.run_delayed(event.payload, host_);
+    }
+    clock_.advance_to(at_ns);
+  }
+
+  int pcpu_of(const ops::Operation& op) {
+    if (op.vcpu == ops::kVm) return 0;
+    const auto index = static_cast<std::size_t>(op.vcpu);
+    for (std::size_t i = pcpu_of_vcpu_.size(); i <= index; ++i)
+      pcpu_of_vcpu_.push_back(static_cast<int>(i) % clock_.pcpus());
+    return pcpu_of_vcpu_[index];
+  }
+
+  void move(const ops::Operation& op, ops::Entry& entry) {
+    if (op.value < static_cast<std::uint64_t>(clock_.pcpus())) {
+      pcpu_of_vcpu_[static_cast<std::size_t>(op.vcpu)] = static_cast<int>(op.value);
+      return;
+    }
+    entry.supported = false;
+    entry.note = fmt::format("needs: pCPU {} (this host has {})", op.value, clock_.pcpus());
+  }
+
+  void change_clocksource(bool tsc) {
+    clock_.set_tsc_clocksource(tsc);
+    machine_.notice_clocksource_change(tsc);
+  }
+
+  ops::TargetProfile profile_;
+  HostClock clock_;
+  sim::EventQueue<DelayedWork> queue_;
+  SimulatedHost host_;
+  Machine<std::uint64_t> machine_;
+  std::vector<int> pcpu_of_vcpu_;
+};
+
+}  // namespace
+
+Vendor vendor_from(const std::string& name) { return name == "svm" ? Vendor::svm : Vendor::vmx; }
+
+MachineConfig machine_config(const std::string& kernel, Vendor vendor, std::uint32_t host_khz, bool tsc_scaling,
+                             bool honours_tsc_offset, const std::string& heuristic) {
+  const std::string release = kernel.empty() ? std::string(kNewestKernel) : kernel;
+  const auto version = KernelVersion::parse(release);
+  if (!version || !version->at_least(3, 4))
+    throw ops::InputError(ops::Diagnostic{{}, fmt::format("unknown kernel '{}'", release),
+                                          "give a version from 3.4 on, such as 6.12; see 'tscsim list kernels'", "", 1});
+  MachineConfig config;
+  config.era = era_for(*version);
+  config.policy = find_sync_policy(heuristic.empty() ? config.era.heuristic : std::string_view(heuristic));
+  if (config.policy == nullptr) {
+    std::vector<std::string> names;
+    for (const PolicyInfo& policy : sync_policies()) names.emplace_back(policy.name);
+    const std::string near = ops::nearest_word(heuristic, names);
+    throw ops::InputError(ops::Diagnostic{{}, fmt::format("unknown heuristic '{}'", heuristic),
+                                          near.empty() ? "see 'tscsim list heuristics'"
+                                                       : fmt::format("did you mean '{}'?", near),
+                                          "", 1});
+  }
+  config.vendor = vendor;
+  config.host_khz = host_khz;
+  config.tsc_scaling = tsc_scaling;
+  config.honours_tsc_offset = honours_tsc_offset;
+  return config;
+}
+
+std::unique_ptr<ops::Executor> simulate(const ops::HostSpec& spec, const std::string& heuristic) {
+  return std::make_unique<Simulation>(
+      spec, machine_config(spec.kernel, vendor_from(spec.vendor), spec.tsc_khz, spec.tsc_scaling, true, heuristic));
+}
+
+}  // namespace tscsim::model
