@@ -47,6 +47,7 @@ Json profile_json(const TargetProfile& profile) {
   json["clock_has_realtime"] = profile.clock_has_realtime;
   json["guest_rdtscp"] = profile.guest_rdtscp;
   json["pcpus"] = profile.pcpus;
+  json["heuristic"] = profile.heuristic;
   return json;
 }
 
@@ -232,7 +233,7 @@ class StrictParse {
 TargetProfile read_profile(const Json& json) {
   const Members in(json, "profile");
   in.only({"target", "kernel", "vendor", "host_khz", "tsc_scaling", "tsc_clocksource", "offset_attribute",
-           "honours_tsc_offset", "clock_has_realtime", "guest_rdtscp", "pcpus"});
+           "honours_tsc_offset", "clock_has_realtime", "guest_rdtscp", "pcpus", "heuristic"});
   TargetProfile profile;
   in.read("target", profile.target);
   in.read("kernel", profile.kernel);
@@ -245,6 +246,7 @@ TargetProfile read_profile(const Json& json) {
   in.read("clock_has_realtime", profile.clock_has_realtime);
   in.read("guest_rdtscp", profile.guest_rdtscp);
   in.read_small("pcpus", profile.pcpus);
+  in.read("heuristic", profile.heuristic);
   return profile;
 }
 

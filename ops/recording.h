@@ -55,6 +55,7 @@ struct TargetProfile {
   bool clock_has_realtime = true;     // KVM_CAP_ADJUST_CLOCK offers KVM_CLOCK_REALTIME
   bool guest_rdtscp = true;           // the guest can execute RDTSCP
   int pcpus = 1;
+  std::string heuristic;              // synchronisation policy, when it is not the kernel's own
   friend bool operator==(const TargetProfile&, const TargetProfile&) = default;
 };
 

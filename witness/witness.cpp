@@ -106,6 +106,15 @@ Witness WitnessSpace::canonical(const Witness& x) const {
   return result;
 }
 
+std::string WitnessSpace::spelled(const Witness& x) const {
+  const Witness c = canonical(x);
+  std::vector<Witness::Term> terms(c.terms_.begin(), c.terms_.begin() + c.count_);
+  std::sort(terms.begin(), terms.end(), [](const auto& a, const auto& b) { return a.unknown < b.unknown; });
+  std::string text = std::to_string(c.constant_);
+  for (const auto& [unknown, factor] : terms) text += "+" + std::to_string(factor) + "u" + std::to_string(unknown);
+  return text;
+}
+
 // The values of the integer sum constant + sum of factor * unknown, without reduction.
 WitnessSpace::WideInterval WitnessSpace::wide_interval(const Witness& x) const {
   WideInterval result{x.constant_, x.constant_};
@@ -119,11 +128,15 @@ WitnessSpace::WideInterval WitnessSpace::wide_interval(const Witness& x) const {
   return result;
 }
 
+Interval WitnessSpace::interval_of_parts(const Witness& canonical_x) const {
+  const WideInterval wide = wide_interval(canonical_x);
+  if (wide.hi - wide.lo >= kTwo64) return {0, 0, true};
+  return {static_cast<std::uint64_t>(wide.lo), static_cast<std::uint64_t>(wide.hi - wide.lo), false};
+}
+
 Interval WitnessSpace::interval(const Witness& x) const {
   const Witness c = canonical(x);
-  const WideInterval wide = wide_interval(c);
-  if (wide.hi - wide.lo >= kTwo64) return {0, 0, true};
-  Interval result{static_cast<std::uint64_t>(wide.lo), static_cast<std::uint64_t>(wide.hi - wide.lo), false};
+  Interval result = interval_of_parts(c);
   for (const Constraint& constraint : constraints_) {  // a sum may be bounded more tightly than its parts
     const Witness difference = canonical(constraint.expression) - c;
     if (!difference.is_constant() || result.wraps()) continue;
@@ -216,11 +229,18 @@ bool WitnessSpace::propagate() {
       if (!apply_constraint(constraint, changed)) consistent_ = false;
     for (Relation& relation : relations_)
       if (!relation.settled && !apply_relation(relation, changed)) consistent_ = false;
-    std::erase_if(constraints_, [this](const Constraint& c) { return canonical(c.expression).is_constant(); });
+    std::erase_if(constraints_, [this](const Constraint& c) { return absorbed(c); });
     std::erase_if(relations_, [](const Relation& r) { return r.settled; });
     if (!changed) break;
   }
   return consistent_;
+}
+
+// A constraint on one unknown alone has become that unknown's bounds.
+bool WitnessSpace::absorbed(const Constraint& constraint) const {
+  const Witness c = canonical(constraint.expression);
+  const bool plain = c.count_ == 1 && (c.terms_[0].factor == 1 || c.terms_[0].factor == -1);
+  return c.is_constant() || (plain && !interval_of_parts(c).wraps());
 }
 
 void WitnessSpace::eliminate(std::uint32_t index, const Witness& definition) {

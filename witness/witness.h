@@ -117,6 +117,9 @@ class WitnessSpace {
 
   Oracle& oracle() { return oracle_; }
 
+  // The expression spelled out, for comparing two states of one history.
+  std::string spelled(const Witness& x) const;
+
   // x with all eliminated unknowns substituted.
   Witness canonical(const Witness& x) const;
 
@@ -156,6 +159,8 @@ class WitnessSpace {
     __int128 hi = 0;
   };
 
+  bool absorbed(const Constraint& constraint) const;
+  Interval interval_of_parts(const Witness& canonical_x) const;
   WideInterval wide_interval(const Witness& canonical_x) const;
   void eliminate(std::uint32_t unknown, const Witness& definition);
   bool narrow(std::uint32_t unknown, __int128 lo, __int128 hi);

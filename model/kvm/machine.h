@@ -136,6 +136,7 @@ class Machine {
   const std::vector<Vcpu<Num>>& vcpus() const { return vcpus_; }
   std::vector<Vcpu<Num>>& vcpus() { return vcpus_; }
   PvclockPage<Num>& page_at(std::uint64_t address);  // guest memory
+  const std::vector<std::pair<std::uint64_t, PvclockPage<Num>>>& pages() const { return pages_; }
   bool delayed_update_pending() const { return delayed_update_pending_; }
 
   // The rules that the last perform() followed, in order.

@@ -45,7 +45,7 @@ std::string story_text(std::span<const Rule> story) {
 
 class Simulation final : public ops::Executor {
  public:
-  Simulation(const ops::HostSpec& spec, const MachineConfig& config)
+  Simulation(const ops::HostSpec& spec, const MachineConfig& config, const std::string& heuristic)
       : clock_(spec), host_(clock_, queue_), machine_(config) {
     profile_.target = "model";
     profile_.kernel = spec.kernel.empty() ? std::string(kNewestKernel) : spec.kernel;
@@ -57,6 +57,7 @@ class Simulation final : public ops::Executor {
     profile_.honours_tsc_offset = config.honours_tsc_offset;
     profile_.clock_has_realtime = config.era.clock_flags_accepted;
     profile_.pcpus = clock_.pcpus();
+    profile_.heuristic = heuristic;
   }
 
   const ops::TargetProfile& profile() const override { return profile_; }
@@ -153,7 +154,7 @@ MachineConfig machine_config(const std::string& kernel, Vendor vendor, std::uint
 
 std::unique_ptr<ops::Executor> simulate(const ops::HostSpec& spec, const std::string& heuristic) {
   return std::make_unique<Simulation>(
-      spec, machine_config(spec.kernel, vendor_from(spec.vendor), spec.tsc_khz, spec.tsc_scaling, true, heuristic));
+      spec, machine_config(spec.kernel, vendor_from(spec.vendor), spec.tsc_khz, spec.tsc_scaling, true, heuristic), heuristic);
 }
 
 }  // namespace tscsim::model

@@ -1,0 +1,178 @@
+// The cross-check against recordings of the model itself, whose brackets are widened as a real run's would be: the
+// right values must pass for every widening, and a changed value must not.
+#include "crosscheck/checker.h"
+
+#include <gtest/gtest.h>
+
+#include "model/world/simulation.h"
+#include "ops/program.h"
+
+namespace tscsim::crosscheck {
+namespace {
+
+using ops::OpKind;
+
+ops::Step step(OpKind kind, std::int64_t at_ns, int vcpu = ops::kVm, std::uint64_t value = 0, std::uint32_t msr = 0) {
+  ops::Step s;
+  s.op.kind = kind;
+  s.op.at_ns = at_ns;
+  s.op.vcpu = vcpu;
+  s.op.value = value;
+  s.op.msr = msr;
+  return s;
+}
+
+ops::Program two_vcpus() {
+  ops::Program program;
+  program.name = "test";
+  program.host.kernel = "6.12";
+  program.setup = {step(OpKind::create_vm, 0), step(OpKind::create_vcpu, 0, 0), step(OpKind::create_vcpu, 0, 1)};
+  for (int i = 0; i < 2; ++i)
+    program.setup.push_back(step(OpKind::set_msr, 0, i,
+                                 (ops::layout::kPvclockPages + static_cast<std::uint64_t>(i) * ops::layout::kPageStride) | 1,
+                                 ops::msr::kKvmSystemTimeNew));
+  return program;
+}
+
+ops::Program restore_and_read() {
+  ops::Program program = two_vcpus();
+  constexpr std::int64_t kMs = 1'000'000;
+  for (int i = 0; i < 2; ++i)
+    program.timeline.push_back(step(OpKind::set_msr, i * kMs, i, 7'000'000'000, ops::msr::kIa32Tsc));
+  program.timeline.push_back(step(OpKind::set_clock, 2 * kMs, ops::kVm, 123'456'789));
+  for (int i = 0; i < 2; ++i) program.timeline.push_back(step(OpKind::run, 3 * kMs, i));
+  for (int i = 0; i < 2; ++i) program.timeline.push_back(step(OpKind::read_pvclock, 200 * kMs, i));
+  program.timeline.push_back(step(OpKind::wrmsr, 201 * kMs, 1, 5'000'000'000, ops::msr::kIa32Tsc));
+  for (int i = 0; i < 2; ++i) program.timeline.push_back(step(OpKind::rdtsc, 202 * kMs, i));
+  program.timeline.push_back(step(OpKind::get_clock, 203 * kMs));
+  return program;
+}
+
+ops::Recording record(const ops::Program& program) {
+  const auto executor = model::simulate(program.host, program.heuristic);
+  return ops::run_program(program, *executor, 1);
+}
+
+// What a real run knows: each reading lies somewhere in a bracket of this many cycles and nanoseconds.
+ops::Recording widened(ops::Recording recording, std::uint64_t before, std::uint64_t after) {
+  for (ops::Entry& entry : recording.entries) {
+    for (ops::Range* range : {&entry.bracket.tsc, &entry.bracket.base_ns, &entry.bracket.realtime_ns}) {
+      range->lo -= before;
+      range->hi += after;
+    }
+  }
+  return recording;
+}
+
+TEST(Checker, PointBracketsMakeEveryValueExact) {
+  const Result result = check(record(restore_and_read()));
+  EXPECT_EQ(result.count(Verdict::mismatch), 0u) << (result.mismatches.empty() ? "" : result.mismatches[0].explanation);
+  EXPECT_EQ(result.count(Verdict::undecided), 0u);
+  EXPECT_EQ(result.count(Verdict::bracketed), 0u);
+  EXPECT_GT(result.count(Verdict::exact), 100u);
+}
+
+TEST(Checker, WideBracketsStillAdmitTheTruth) {
+  const std::uint64_t widths[][2] = {{1, 0}, {0, 1}, {500, 20'000}, {100'000, 3'000'000}};
+  for (const auto& [before, after] : widths) {
+    const Result result = check(widened(record(restore_and_read()), before, after));
+    EXPECT_EQ(result.count(Verdict::mismatch), 0u)
+        << before << " " << after << "\n" << (result.mismatches.empty() ? "" : result.mismatches[0].explanation);
+    EXPECT_EQ(result.count(Verdict::undecided), 0u);
+    EXPECT_GT(result.count(Verdict::exact), 60u);
+  }
+}
+
+// Each value that was derived exactly is checked: one more or less is a mismatch.
+TEST(Checker, AnyExactValueOffByOneIsAMismatch) {
+  const ops::Recording good = widened(record(restore_and_read()), 500, 20'000);
+  const Result result = check(good);
+  int tried = 0;
+  for (const Observation& o : result.observations) {
+    if (o.verdict != Verdict::exact || o.what == "error") continue;
+    ops::Recording bad = good;
+    auto& fields = bad.entries[o.entry].outcome.fields;
+    for (auto& f : fields)
+      if (ops::name_of(f.field) == o.what) f.value += 1;
+    const Result refused = check(bad);
+    EXPECT_EQ(refused.count(Verdict::mismatch), 1u) << "entry " << o.entry << " " << o.what;
+    ++tried;
+  }
+  EXPECT_GT(tried, 60);
+}
+
+TEST(Checker, AValueOutsideTheBracketIsAMismatch) {
+  ops::Recording bad = widened(record(restore_and_read()), 500, 500);
+  for (ops::Entry& entry : bad.entries)
+    if (entry.op.kind == OpKind::rdtsc && entry.op.vcpu == 0) entry.outcome.fields[0].value += 501;
+  const Result result = check(bad);
+  ASSERT_EQ(result.mismatches.size(), 1u);
+  EXPECT_NE(result.mismatches[0].explanation.find("kvm       value = "), std::string::npos);
+  EXPECT_NE(result.mismatches[0].explanation.find("model     value = "), std::string::npos);
+}
+
+TEST(Checker, AnErrorThatTheModelDoesNotGiveIsAMismatch) {
+  ops::Recording bad = record(restore_and_read());
+  bad.entries[0].outcome.error = 22;
+  EXPECT_EQ(check(bad).count(Verdict::mismatch), 1u);
+}
+
+// Delayed work (kvmclock_update_work, 100 ms) may run any time after it is due; the page's version tells.
+TEST(Checker, DelayedWorkMayComeLateButNotEarly) {
+  ops::Program program = two_vcpus();
+  constexpr std::int64_t kMs = 1'000'000;
+  for (int i = 0; i < 2; ++i) program.timeline.push_back(step(OpKind::run, i * kMs, i));
+  program.timeline.push_back(step(OpKind::run, 2 * kMs, 0));  // serves what vCPU 1's entry requested
+  program.timeline.push_back(step(OpKind::run, 300 * kMs, 0));
+  const ops::Recording in_time = record(program);
+  EXPECT_EQ(check(in_time).count(Verdict::mismatch), 0u);
+
+  const auto last_version = [](ops::Recording& r) -> std::uint64_t& {
+    std::uint64_t* found = nullptr;
+    for (ops::Entry& e : r.entries)
+      if (e.op.kind == OpKind::peek_pvclock && e.op.vcpu == 0)
+        for (auto& f : e.outcome.fields)
+          if (f.field == ops::Field::version) found = &f.value;
+    return *found;
+  };
+  ops::Recording late = in_time;
+  last_version(late) -= 2;
+  EXPECT_EQ(check(late).count(Verdict::mismatch), 0u);
+
+  program.timeline.back().op.at_ns = 50 * kMs;
+  ops::Recording early = record(program);
+  EXPECT_EQ(check(early).count(Verdict::mismatch), 0u);
+  last_version(early) += 2;
+  EXPECT_EQ(check(early).count(Verdict::mismatch), 1u);
+}
+
+// A write whose distance to the window's edge is smaller than the bracket: either branch is possible. What KVM then
+// shows decides; where nothing shows it, the question is reported as undecided.
+TEST(Checker, AnOpenWindowIsDecidedByTheOffsetOrReported) {
+  ops::Program program = two_vcpus();
+  program.setup.pop_back();
+  program.setup.pop_back();
+  program.host.kernel = "6.12";
+  program.timeline.push_back(step(OpKind::set_msr, 0, 0, 5'000'000'000, ops::msr::kIa32Tsc));
+  constexpr std::uint64_t kTenMs_cycles = 26'000'000, kSecond_cycles = 2'600'000'000;
+  program.timeline.push_back(step(OpKind::set_msr, 10'000'000, 1, 5'000'000'000 + kTenMs_cycles + kSecond_cycles,
+                                  ops::msr::kIa32Tsc));
+  const ops::Recording wide = widened(record(program), 1000, 1000);
+  EXPECT_EQ(check(wide).count(Verdict::mismatch), 0u);
+  EXPECT_EQ(check(wide).count(Verdict::undecided), 0u) << "the offset attribute shows what happened";
+
+  ops::Recording blind = wide;
+  std::erase_if(blind.entries, [](const ops::Entry& e) { return e.op.kind == OpKind::get_tsc_offset && e.op.at_ns > 0; });
+  EXPECT_EQ(check(blind).count(Verdict::mismatch), 0u);
+  EXPECT_GT(check(blind).count(Verdict::undecided), 0u);
+}
+
+TEST(Checker, UnsupportedOperationsAreCounted) {
+  ops::Recording recording = record(restore_and_read());
+  for (ops::Entry& entry : recording.entries)
+    if (entry.op.kind == OpKind::rdtsc) entry.supported = false;
+  EXPECT_EQ(check(recording).count(Verdict::unsupported), 2u);
+}
+
+}  // namespace
+}  // namespace tscsim::crosscheck

@@ -1,0 +1,173 @@
+#include "crosscheck/hypothesis.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+#include "crosscheck/report.h"
+
+namespace tscsim::crosscheck {
+namespace {
+
+using ops::Field;
+using ops::OpKind;
+
+// Linux rounds a delay down by up to one tick; ticks are 10 ms at the longest (HZ=100).
+constexpr std::uint64_t kTick_ns = 10'000'000;
+
+// The host as seen through one entry's bracket.
+class BracketedHost final : public model::Host<Witness> {
+ public:
+  BracketedHost(Hypothesis& hypothesis, const ops::Bracket& bracket) : hypothesis_(hypothesis), bracket_(bracket) {}
+
+  Witness tsc() override {
+    const Witness reading = space().unknown(bracket_.tsc.lo, bracket_.tsc.hi);
+    // Readings of one operation are ordered in time, on one pCPU.
+    if (has_previous_) space().constrain(reading - previous_, 0, bracket_.tsc.hi - bracket_.tsc.lo);
+    previous_ = reading;
+    has_previous_ = true;
+    return reading;
+  }
+  Witness base_ns() override { return space().unknown(bracket_.base_ns.lo, bracket_.base_ns.hi); }
+  Witness realtime_ns() override { return space().unknown(bracket_.realtime_ns.lo, bracket_.realtime_ns.hi); }
+  std::optional<model::ClockPair<Witness>> base_pair() override { return pair(&BracketedHost::base_ns); }
+  std::optional<model::ClockPair<Witness>> realtime_pair() override { return pair(&BracketedHost::realtime_ns); }
+  bool tsc_clocksource() const override { return hypothesis_.tsc_clocksource; }
+  bool tsc_unstable() const override { return false; }
+  void schedule(model::DelayedWork work, std::int64_t delay_ns) override {
+    const std::uint64_t delay = static_cast<std::uint64_t>(delay_ns);
+    hypothesis_.pending.push_back({work, bracket_.base_ns.lo + delay - kTick_ns});
+  }
+
+ private:
+  WitnessSpace& space() { return hypothesis_.space; }
+  std::optional<model::ClockPair<Witness>> pair(Witness (BracketedHost::*clock)()) {
+    if (!tsc_clocksource()) return std::nullopt;
+    const Witness t = tsc();
+    return model::ClockPair<Witness>{(this->*clock)(), t};
+  }
+
+  Hypothesis& hypothesis_;
+  const ops::Bracket& bracket_;
+  Witness previous_;
+  bool has_previous_ = false;
+};
+
+bool any_page_active(const model::Machine<Witness>& machine) {
+  return std::any_of(machine.vcpus().begin(), machine.vcpus().end(),
+                     [](const auto& vcpu) { return vcpu.page_active(); });
+}
+
+// Work that KVM put off may have run by now; from its due time on, that is open until a page tells.
+void run_due_work(Hypothesis& h, const ops::Entry& entry, BracketedHost& host) {
+  const std::vector<Pending> pending = h.pending;
+  h.pending.clear();
+  for (const Pending& item : pending) {
+    const bool may_have_run = item.earliest_base_ns <= entry.bracket.base_ns.hi;
+    const bool visible = any_page_active(h.machine);
+    if (may_have_run && (!visible || h.space.choose("delayed: a kvmclock update of all vCPUs has run")))
+      h.machine.run_delayed(item.work, host);
+    else
+      h.pending.push_back(item);
+  }
+}
+
+// A guest operation that the target could not execute entered the guest all the same.
+ops::Operation effective_operation(const ops::Entry& entry) {
+  ops::Operation op = entry.op;
+  if (!entry.supported) op.kind = OpKind::run;
+  return op;
+}
+
+// Fields that are a reading and nothing else come first: they pin it for the others.
+int observation_order(Field field) {
+  switch (field) {
+    case Field::host_tsc:
+    case Field::tsc:
+    case Field::tsc_timestamp:
+      return 0;
+    default:
+      return 1;
+  }
+}
+
+std::vector<ops::BasicFieldValue<Witness>> in_observation_order(const ops::BasicOutcome<Witness>& derived) {
+  std::vector<ops::BasicFieldValue<Witness>> fields(derived.fields.begin(), derived.fields.begin() + derived.count);
+  std::stable_sort(fields.begin(), fields.end(), [](const auto& a, const auto& b) {
+    return observation_order(a.field) < observation_order(b.field);
+  });
+  return fields;
+}
+
+bool compare_error(Hypothesis& h, const ops::Entry& entry, std::size_t index, int derived) {
+  const bool equal = derived == entry.outcome.error;
+  if (equal && entry.outcome.count != 0) return true;  // the values speak
+  h.observations.push_back({index, "error", equal ? Verdict::exact : Verdict::mismatch,
+                            static_cast<std::uint64_t>(entry.outcome.error), static_cast<std::uint64_t>(derived),
+                            static_cast<std::uint64_t>(derived)});
+  if (!equal) h.failure = explain(entry, h.observations.back(), h.machine);
+  return equal;
+}
+
+bool compare_field(Hypothesis& h, const ops::Entry& entry, std::size_t index, Field field, const Witness& derived) {
+  const std::uint64_t* observed = entry.outcome.find(field);
+  if (observed == nullptr) return true;  // recorded by another version of the vocabulary: refused by the reader
+  const witness::Interval interval = h.space.interval(derived);
+  Observation seen{index, std::string(ops::name_of(field)), Verdict::exact, *observed, interval.lo,
+                   interval.full ? interval.lo - 1 : interval.hi()};
+  if (!interval.is_point()) seen.verdict = Verdict::bracketed;
+  const bool possible = h.space.observe(derived, *observed);
+  if (!possible) seen.verdict = Verdict::mismatch;
+  h.observations.push_back(seen);
+  if (!possible) h.failure = explain(entry, seen, h.machine);
+  return possible;
+}
+
+}  // namespace
+
+bool advance(Hypothesis& h, const ops::Entry& entry, std::size_t index) {
+  const WitnessSpace::Scope scope(h.space);
+  BracketedHost host(h, entry.bracket);
+  run_due_work(h, entry, host);
+  if (!entry.supported) {
+    h.observations.push_back({index, std::string(ops::name_of(entry.op.kind)), Verdict::unsupported, 0, 0, 0});
+    if (!ops::is_guest(entry.op.kind)) return true;
+  }
+  const ops::Operation op = effective_operation(entry);
+  if (op.kind == OpKind::set_clocksource) {
+    h.tsc_clocksource = op.value != 0;
+    h.machine.notice_clocksource_change(h.tsc_clocksource);
+    return true;
+  }
+  const auto derived = h.machine.perform(op, entry.pcpu, host);
+  if (!entry.supported) return true;
+  if (!compare_error(h, entry, index, derived.error)) return false;
+  for (const auto& [field, value] : in_observation_order(derived))
+    if (!compare_field(h, entry, index, field, value)) return false;
+  if (!h.space.consistent()) h.failure = operation_text(entry.op) + "\n  the readings it needs cannot all lie in their brackets";
+  return h.space.consistent();
+}
+
+std::string digest(const Hypothesis& h) {
+  const auto& vm = h.machine.vm();
+  const auto spell = [&](const Witness& x) { return h.space.spelled(x) + ","; };
+  std::string text = fmt::format("{}{}{}{}{}{}{}|", h.tsc_clocksource, vm.use_master_clock, vm.cur_tsc_generation,
+                                 vm.nr_vcpus_matched_tsc, vm.user_set_tsc, vm.last_tsc_khz, h.machine.delayed_update_pending());
+  for (const Witness* x : {&vm.last_tsc_nsec, &vm.last_tsc_write, &vm.last_tsc_offset, &vm.cur_tsc_nsec,
+                           &vm.cur_tsc_write, &vm.cur_tsc_offset, &vm.master_kernel_ns, &vm.master_cycle_now,
+                           &vm.kvmclock_offset})
+    text += spell(*x);
+  for (const auto& v : h.machine.vcpus()) {
+    text += fmt::format("|{},{},{},{},{},", v.requests, v.cpu, v.this_tsc_generation, v.guest_stopped_request, v.hw_tsc_khz);
+    text += spell(v.l1_tsc_offset) + spell(v.ia32_tsc_adjust) + spell(v.this_tsc_nsec) + spell(v.this_tsc_write);
+  }
+  for (const auto& [address, page] : h.machine.pages()) {
+    text += fmt::format("|{},{},{},", address, page.version, page.flags);
+    text += spell(page.tsc_timestamp) + spell(page.system_time);
+  }
+  for (const Pending& item : h.pending) text += fmt::format("|{}@{}", static_cast<int>(item.work), item.earliest_base_ns);
+  return text;
+}
+
+}  // namespace tscsim::crosscheck

@@ -1,0 +1,19 @@
+// The cross-check's verdicts in words.
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+
+#include "crosscheck/checker.h"
+#include "model/kvm/machine.h"
+
+namespace tscsim::crosscheck {
+
+// Why the model cannot have produced the observed value: several lines without a final newline.
+std::string explain(const ops::Entry& entry, const Observation& observation,
+                    const model::Machine<witness::Witness>& machine);
+
+// "vcpu 1 set_msr IA32_TSC 0 at 100 us"
+std::string operation_text(const ops::Operation& op);
+
+}  // namespace tscsim::crosscheck
