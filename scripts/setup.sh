@@ -74,6 +74,9 @@ build_targets() {
   flock "$lock"
   ensure_packages
   configure
-  ninja -C "$build" -j "$(nproc)" --quiet "$@" >&2 || { say "The build failed."; exit 1; }
+  if ! ninja -C "$build" -j "$(nproc)" --quiet "$@" 2>&1 | sed '/^ninja: no work to do\.$/d' >&2; then
+    say "The build failed."
+    exit 1
+  fi
   exec {lock}>&-
 }
