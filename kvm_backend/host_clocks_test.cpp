@@ -3,10 +3,7 @@
 #include <gtest/gtest.h>
 #include <time.h>
 
-#include <cerrno>
 #include <thread>
-
-#include "kvm_backend/host_files.h"
 
 namespace tscsim::kvm_backend {
 namespace {
@@ -56,17 +53,6 @@ TEST(WaitUntil, EndsEarlyWhenInterrupted) {
   EXPECT_FALSE(wait_until(start_ns + 60'000'000'000, &interrupted));
   EXPECT_LT(monotonic_ns() - start_ns, 5'000'000'000u);
   other.join();
-}
-
-TEST(HostFiles, NamesTheVendorByItsModule) {
-  EXPECT_EQ(kvm_vendor("/no/such/directory"), "none");
-}
-
-TEST(HostFiles, ReportsThatAClocksourceCannotBeWritten) {
-  const Clocksource nowhere("/no/such/directory");
-  EXPECT_EQ(nowhere.current(), "");
-  EXPECT_EQ(nowhere.select_tsc(true), ENOENT);
-  EXPECT_EQ(nowhere.select_tsc(false), ENODEV);
 }
 
 }  // namespace

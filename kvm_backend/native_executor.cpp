@@ -64,6 +64,11 @@ void not_supported(Entry& entry, std::string why) {
   entry.note = std::move(why);
 }
 
+// For the text of the watchdog.
+std::string call_of(const Operation& op) {
+  return op.kind == OpKind::run || ops::is_guest(op.kind) ? "KVM_RUN" : std::string(ops::name_of(op.kind));
+}
+
 void add_page(ops::Outcome& outcome, const PvclockPage& page) {
   outcome.add(Field::version, page.version);
   outcome.add(Field::tsc_timestamp, page.tsc_timestamp);
@@ -180,7 +185,7 @@ class NativeExecutor final : public ops::Executor {
 
   void on_vm_thread(Entry& entry) {
     entry.pcpu = 0;
-    supervise(vm_thread_, {"the VM's thread", due_ns(entry.op), [&] { execute_on_vm(entry); }, {}},
+    supervise(vm_thread_, {"the VM", due_ns(entry.op), [&] { execute_on_vm(entry); }, {}, call_of(entry.op)},
               supervision_);
   }
 
@@ -266,7 +271,8 @@ class NativeExecutor final : public ops::Executor {
 
   static Job vcpu_job(const Entry& entry, std::uint64_t due_ns, std::function<void()> work,
                       std::function<void()> kick) {
-    return {fmt::format("vcpu {}", entry.op.vcpu), due_ns, std::move(work), std::move(kick)};
+    return {fmt::format("vcpu {}", entry.op.vcpu), due_ns, std::move(work), std::move(kick),
+            call_of(entry.op)};
   }
 
   void create_vcpu(Entry& entry) {

@@ -197,7 +197,7 @@ Probed probe(const NativeOptions& options) {
     probed.capabilities = trials.capabilities();
     probed.behaviour = trials.behaviour(probed.capabilities);
   };
-  supervise(thread, {"the probe's vCPU", 0, work, [&] { trials.kick(); }},
+  supervise(thread, {"the probe's vCPU", 0, work, [&] { trials.kick(); }, "KVM_RUN"},
             {options.timeout * 6, options.interrupted});
   return probed;
 }

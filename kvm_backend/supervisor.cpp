@@ -46,9 +46,9 @@ void supervise(PinnedThread& thread, const Job& job, const Supervision& supervis
   if (is_set(supervision.interrupted)) throw ops::Interrupted();
   if (late)
     throw ops::TargetError(
-        fmt::format("{} did not come back from KVM_RUN within {}\n"
+        fmt::format("{} did not come back from {} within {}\n"
                     "  next: look for a KVM bug in the host's log, or allow more time on a slow host",
-                    job.who, seconds_text(supervision.timeout)));
+                    job.who, job.call, seconds_text(supervision.timeout)));
   if (cut) throw ops::Interrupted();
 }
 

@@ -18,10 +18,11 @@ struct Supervision {
 };
 
 struct Job {
-  std::string who;             // "vcpu 1", for the error text
-  std::uint64_t due_ns = 0;    // CLOCK_MONOTONIC; 0: at once
-  std::function<void()> work;  // on the thread
-  std::function<void()> kick;  // from the caller, before the thread gets its signal; may be empty
+  std::string who;               // "vcpu 1", for the error text
+  std::uint64_t due_ns = 0;      // CLOCK_MONOTONIC; 0: at once
+  std::function<void()> work;    // on the thread
+  std::function<void()> kick;    // from the caller, before the thread gets its signal; may be empty
+  std::string call = "KVM_RUN";  // from which it does not come back, likewise
 };
 
 // Throws ops::Interrupted, ops::TargetError after the timeout, and what the work throws. In every case the
