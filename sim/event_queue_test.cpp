@@ -3,42 +3,14 @@
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
-#include <cstdlib>
 #include <map>
 #include <memory>
-#include <new>
 #include <queue>
 #include <string>
 #include <tuple>
+#include <vector>
 
-namespace {
-std::size_t allocations = 0;  // counted by the operators below
-}
-
-// Counting replacements. The nothrow and array forms of the standard library end up here.
-void* operator new(std::size_t size) {
-  ++allocations;
-  if (void* memory = std::malloc(size)) return memory;
-  throw std::bad_alloc();
-}
-void* operator new(std::size_t size, std::align_val_t alignment) {
-  ++allocations;
-  const auto align = static_cast<std::size_t>(alignment);
-  if (void* memory = std::aligned_alloc(align, (size + align - 1) / align * align)) return memory;
-  throw std::bad_alloc();
-}
-void operator delete(void* memory) noexcept {
-  std::free(memory);
-}
-void operator delete(void* memory, std::size_t) noexcept {
-  std::free(memory);
-}
-void operator delete(void* memory, std::align_val_t) noexcept {
-  std::free(memory);
-}
-void operator delete(void* memory, std::size_t, std::align_val_t) noexcept {
-  std::free(memory);
-}
+#include "sim/allocation_counter.h"
 
 namespace tscsim::sim {
 namespace {
@@ -98,25 +70,25 @@ TEST(EventQueue, ACancelledPayloadIsReleasedAtOnce) {
 TEST(EventQueue, AllocatesNothingAfterWarmUp) {
   EventQueue<int> queue;
   queue.reserve(1000);
-  const std::size_t before = allocations;
+  const std::size_t before = allocation_count();
   for (int round = 0; round < 20; ++round) {
     for (int i = 0; i < 1000; ++i) queue.schedule({(i * 7919) % 1000 + round}, i);
     for (int i = 0; i < 500; ++i) queue.schedule({queue.pop().time.ns + 5}, i);
     while (!queue.empty()) queue.pop();
   }
   for (int i = 0; i < 5000; ++i) queue.cancel(queue.schedule({1}, i));
-  EXPECT_EQ(allocations, before);
+  EXPECT_EQ(allocation_count(), before);
   queue.reserve(100'000);
-  EXPECT_GT(allocations, before) << "the counter counts";
+  EXPECT_GT(allocation_count(), before) << "the counter counts";
 }
 
 TEST(EventQueue, CancelledEventsDoNotPileUp) {
   EventQueue<int> queue;
   queue.schedule({0}, -1);
   queue.reserve(16);
-  const std::size_t before = allocations;
+  const std::size_t before = allocation_count();
   for (int i = 0; i < 100'000; ++i) queue.cancel(queue.schedule({1'000'000}, i));
-  EXPECT_EQ(allocations, before) << "stale keys are dropped, so the heap does not grow";
+  EXPECT_EQ(allocation_count(), before) << "stale keys are dropped, so the heap does not grow";
   EXPECT_EQ(queue.size(), 1u);
   EXPECT_EQ(queue.pop().payload, -1);
 }

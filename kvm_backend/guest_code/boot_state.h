@@ -1,0 +1,19 @@
+// The state in which a vCPU starts: 64-bit mode at privilege 0, interrupts off, at the top of the command
+// loop.
+#pragma once
+
+#include <vector>
+
+#include "kvm_backend/ioctl/abi.h"
+
+namespace tscsim::kvm_backend {
+
+// What KVM_GET_SUPPORTED_CPUID offers, with the APIC ID of this vCPU filled in.
+std::vector<kvm_cpuid_entry2> boot_cpuid(std::vector<kvm_cpuid_entry2> supported, int vcpu);
+
+// `sregs` as KVM gave them after creation; what the guest does not need stays as it is.
+kvm_sregs boot_sregs(kvm_sregs sregs);
+
+kvm_regs boot_regs(int vcpu);
+
+}  // namespace tscsim::kvm_backend

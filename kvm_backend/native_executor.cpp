@@ -1,0 +1,503 @@
+#include "kvm_backend/native_executor.h"
+
+#include <fmt/format.h>
+
+#include <cerrno>
+#include <vector>
+
+#include "kvm_backend/guest_code/guest_vcpu.h"
+#include "kvm_backend/host_clocks.h"
+#include "kvm_backend/host_files.h"
+#include "kvm_backend/ioctl/kvm_error.h"
+#include "kvm_backend/ioctl/vm.h"
+#include "kvm_backend/pinned_thread.h"
+#include "kvm_backend/probe.h"
+#include "kvm_backend/supervisor.h"
+
+namespace tscsim::kvm_backend {
+
+namespace {
+
+using ops::Entry;
+using ops::Field;
+using ops::Operation;
+using ops::OpKind;
+
+std::uint64_t default_page(std::uint64_t first, int vcpu) {
+  return first + static_cast<std::uint64_t>(vcpu) * ops::layout::kPageStride;
+}
+
+struct VcpuSlot {
+  VcpuSlot(int index, int pcpu_number, int cpu)
+      : pcpu(pcpu_number),
+        pvclock_address(default_page(ops::layout::kPvclockPages, index)),
+        wall_clock_address(default_page(ops::layout::kWallClockPages, index)),
+        thread(cpu) {}
+
+  int pcpu = 0;
+  // Where KVM writes: the address last written successfully to the MSR, by the host or by the guest.
+  std::uint64_t pvclock_address = 0;
+  std::uint64_t wall_clock_address = 0;
+  std::unique_ptr<GuestVcpu> guest;
+  PinnedThread thread;  // last member: joined before the vCPU is closed
+
+  void note_msr_write(std::uint32_t msr, std::uint64_t value) {
+    if (msr == ops::msr::kKvmSystemTime || msr == ops::msr::kKvmSystemTimeNew)
+      pvclock_address = value & ~std::uint64_t{1};
+    if (msr == ops::msr::kKvmWallClock || msr == ops::msr::kKvmWallClockNew) wall_clock_address = value;
+  }
+};
+
+std::string msr_text(std::uint32_t index) {
+  return fmt::format("MSR {:#x}", index);
+}
+
+void refuse(Entry& entry, const char* call, std::string arguments, int error, std::string why = "",
+            std::string next = "") {
+  entry.outcome.error = error;
+  entry.note = to_text(KvmFailure{call, std::move(arguments), error, std::move(why), std::move(next)});
+}
+
+void not_supported(Entry& entry, std::string why) {
+  entry.supported = false;
+  entry.outcome = {};
+  entry.note = std::move(why);
+}
+
+// For the text of the watchdog.
+std::string call_of(const Operation& op) {
+  return op.kind == OpKind::run || ops::is_guest(op.kind) ? "KVM_RUN" : std::string(ops::name_of(op.kind));
+}
+
+void add_page(ops::Outcome& outcome, const PvclockPage& page) {
+  outcome.add(Field::version, page.version);
+  outcome.add(Field::tsc_timestamp, page.tsc_timestamp);
+  outcome.add(Field::system_time, page.system_time);
+  outcome.add(Field::mul, page.tsc_to_system_mul);
+  outcome.add(Field::shift, static_cast<std::uint64_t>(std::int64_t{page.tsc_shift}));
+  outcome.add(Field::page_flags, page.flags);
+}
+
+void add_pvclock_reading(ops::Outcome& outcome, const GuestPage& page) {
+  outcome.add(Field::ns, page.ns);
+  outcome.add(Field::tsc, page.tsc);
+  outcome.add(Field::version, page.version);
+  outcome.add(Field::tsc_timestamp, page.tsc_timestamp);
+  outcome.add(Field::system_time, page.system_time);
+  outcome.add(Field::mul, page.mul);
+  outcome.add(Field::shift, page.shift);
+  outcome.add(Field::page_flags, page.page_flags);
+}
+
+class NativeExecutor final : public ops::Executor {
+ public:
+  explicit NativeExecutor(const NativeOptions& options)
+      : options_(options),
+        supervision_{options.timeout, options.interrupted},
+        system_(options.device),
+        cpus_(allowed_cpus()),
+        profile_(options.profile ? *options.profile : probe_target(options)),
+        vm_thread_(cpus_.front()) {}
+
+  ~NativeExecutor() override {
+    if (!clocksource_before_.empty()) clocksource_.select(clocksource_before_);
+  }
+  NativeExecutor(const NativeExecutor&) = delete;
+  NativeExecutor& operator=(const NativeExecutor&) = delete;
+
+  const ops::TargetProfile& profile() const override { return profile_; }
+
+  void start_clock(ops::Header& header) override {
+    vm_thread_.run([&] {
+      zero_ns_ = monotonic_ns();
+      header.zero_base_ns = clocks_.base_ns();
+      header.zero_tsc = read_tsc();
+    });
+  }
+
+  Entry execute(const Operation& op) override {
+    if (options_.interrupted != nullptr && *options_.interrupted) throw ops::Interrupted();
+    Entry entry;
+    entry.op = op;
+    const std::string obstacle = obstacle_to(op);
+    if (!obstacle.empty())
+      not_supported(entry, obstacle);
+    else if (op.kind == OpKind::create_vcpu)
+      create_vcpu(entry);
+    else if (op.vcpu == ops::kVm)
+      on_vm_thread(entry);
+    else
+      on_vcpu_thread(entry, slot(op));
+    return entry;
+  }
+
+ private:
+  // Why an operation cannot even be tried here; empty when it can.
+  std::string obstacle_to(const Operation& op) const {
+    if (op.kind == OpKind::create_vm) return vm_ ? "there is one VM for each executor" : "";
+    if (op.kind == OpKind::set_clocksource)
+      return options_.may_change_host
+                 ? ""
+                 : "changing the clocksource of this host is not allowed (only in a lab)";
+    if (!vm_) return "the VM has not been created";
+    if (op.kind == OpKind::create_vcpu) return obstacle_to_new_vcpu(op.vcpu);
+    if (op.vcpu != ops::kVm && (op.vcpu < 0 || static_cast<std::size_t>(op.vcpu) >= vcpus_.size()))
+      return fmt::format("vcpu {} has not been created", op.vcpu);
+    return obstacle_on_this_target(op);
+  }
+
+  std::string obstacle_to_new_vcpu(int vcpu) const {
+    if (vcpu >= ops::layout::kMaxVcpus) return fmt::format("at most {} vCPUs", ops::layout::kMaxVcpus);
+    if (vcpu < 0 || static_cast<std::size_t>(vcpu) != vcpus_.size())
+      return fmt::format("vcpu {} is not the next one, which is {}", vcpu, vcpus_.size());
+    return "";
+  }
+
+  std::string obstacle_on_this_target(const Operation& op) const {
+    if (op.kind == OpKind::set_tsc_offset || op.kind == OpKind::get_tsc_offset)
+      return profile_.offset_attribute ? "" : "this kernel has no KVM_VCPU_TSC_OFFSET (it came with 5.16)";
+    // Not tried: the failing KVM_RUN would do all that KVM does at an entry, which an operation that is not
+    // supported must not.
+    if (op.kind == OpKind::rdtscp)
+      return profile_.guest_rdtscp ? "" : "the guest cannot execute RDTSCP on this KVM (found by probing)";
+    if (op.kind == OpKind::move_vcpu && op.value >= cpus_.size())
+      return fmt::format("there is no pCPU {}: this process may use {}", op.value, cpus_.size());
+    return "";
+  }
+
+  VcpuSlot& slot(const Operation& op) { return *vcpus_[static_cast<std::size_t>(op.vcpu)]; }
+
+  std::uint64_t due_ns(const Operation& op) const {
+    if (!zero_ns_) return 0;
+    const auto at_ns = static_cast<std::int64_t>(*zero_ns_) + op.at_ns;
+    return at_ns < 0 ? 0 : static_cast<std::uint64_t>(at_ns);
+  }
+
+  template <class Call>
+  CallResult bracketed(Entry& entry, Call&& call) {
+    clocks_.open(entry.bracket);
+    const CallResult result = call();
+    clocks_.close(entry.bracket);
+    return result;
+  }
+
+  // --- operations on the VM and on the host
+
+  void on_vm_thread(Entry& entry) {
+    entry.pcpu = 0;
+    supervise(vm_thread_, {"the VM", due_ns(entry.op), [&] { execute_on_vm(entry); }, {}, call_of(entry.op)},
+              supervision_);
+  }
+
+  void execute_on_vm(Entry& entry) {
+    switch (entry.op.kind) {
+      case OpKind::create_vm:
+        return create_vm(entry);
+      case OpKind::set_tsc_khz:
+        return set_vm_tsc_khz(entry);
+      case OpKind::get_tsc_khz:
+        return get_vm_tsc_khz(entry);
+      case OpKind::get_clock:
+        return get_clock(entry);
+      case OpKind::set_clock:
+        return set_clock(entry);
+      case OpKind::set_clocksource:
+        return set_clocksource(entry);
+      default:
+        return not_supported(entry, "this operation needs a vCPU");
+    }
+  }
+
+  void create_vm(Entry& entry) {
+    const CallResult created = bracketed(entry, [&] { return system_.create_vm(); });
+    if (!created.ok()) return refuse(entry, "KVM_CREATE_VM", "", created.error);
+    auto vm = std::make_unique<Vm>(Fd(created.value));
+    memory_ = std::make_unique<GuestMemory>();
+    vm->set_tss_address(abi::kTssAddress);
+    vm->set_memory(0, memory_->mapping());
+    vm_ = std::move(vm);
+  }
+
+  // The rate of a whole VM came with 5.18; before, its file descriptor does not know the call (ENOTTY).
+  void refuse_vm_rate(Entry& entry, const char* call, std::string arguments, int error) {
+    if (error == ENOTTY)
+      return not_supported(entry,
+                           fmt::format("this kernel has no {} for a whole VM (it came with 5.18)", call));
+    refuse(entry, call, std::move(arguments), error);
+  }
+
+  void set_vm_tsc_khz(Entry& entry) {
+    const CallResult set = bracketed(entry, [&] { return vm_->set_tsc_khz(entry.op.value); });
+    if (!set.ok())
+      refuse_vm_rate(entry, "KVM_SET_TSC_KHZ", fmt::format("VM, {} kHz", grouped(entry.op.value)), set.error);
+  }
+
+  void get_vm_tsc_khz(Entry& entry) {
+    const CallResult got = bracketed(entry, [&] { return vm_->get_tsc_khz(); });
+    if (!got.ok()) return refuse_vm_rate(entry, "KVM_GET_TSC_KHZ", "VM", got.error);
+    entry.outcome.add(Field::value, static_cast<std::uint32_t>(got.value));
+  }
+
+  void get_clock(Entry& entry) {
+    abi::ClockData clock;
+    const CallResult got = bracketed(entry, [&] { return vm_->get_clock(clock); });
+    if (!got.ok()) return refuse(entry, "KVM_GET_CLOCK", "", got.error);
+    entry.outcome.add(Field::clock, clock.clock_ns);
+    entry.outcome.add(Field::flags, clock.flags);
+    entry.outcome.add(Field::realtime,
+                      (clock.flags & ops::clock_flag::kRealtime) != 0 ? clock.realtime_ns : 0);
+    entry.outcome.add(Field::host_tsc, (clock.flags & ops::clock_flag::kHostTsc) != 0 ? clock.host_tsc : 0);
+  }
+
+  void set_clock(Entry& entry) {
+    abi::ClockData clock;
+    clock.clock_ns = entry.op.value;
+    clock.flags = entry.op.flags;
+    clock.realtime_ns = entry.op.realtime;
+    const CallResult set = bracketed(entry, [&] { return vm_->set_clock(clock); });
+    if (!set.ok())
+      refuse(entry, "KVM_SET_CLOCK",
+             fmt::format("{} ns, flags {:#x}", grouped(entry.op.value), entry.op.flags), set.error);
+  }
+
+  void set_clocksource(Entry& entry) {
+    if (clocksource_before_.empty()) clocksource_before_ = clocksource_.current();
+    const bool tsc = entry.op.value != 0;
+    const CallResult set = bracketed(entry, [&] { return CallResult{0, clocksource_.select_tsc(tsc)}; });
+    if (!set.ok()) refuse(entry, "write current_clocksource", tsc ? "tsc" : "another than tsc", set.error);
+  }
+
+  // --- operations on a vCPU
+
+  static Job vcpu_job(const Entry& entry, std::uint64_t due_ns, std::function<void()> work,
+                      std::function<void()> kick) {
+    return {fmt::format("vcpu {}", entry.op.vcpu), due_ns, std::move(work), std::move(kick),
+            call_of(entry.op)};
+  }
+
+  void create_vcpu(Entry& entry) {
+    const int index = entry.op.vcpu;
+    const int pcpu = index % static_cast<int>(cpus_.size());
+    entry.pcpu = pcpu;
+    auto slot = std::make_unique<VcpuSlot>(index, pcpu, cpus_[static_cast<std::size_t>(pcpu)]);
+    const auto create = [&] {
+      const CallResult created =
+          bracketed(entry, [&] { return vm_->create_vcpu(static_cast<std::uint64_t>(index)); });
+      if (!created.ok()) return refuse(entry, "KVM_CREATE_VCPU", fmt::format("{}", index), created.error);
+      slot->guest = std::make_unique<GuestVcpu>(Vcpu(Fd(created.value), index, system_.vcpu_mmap_bytes()),
+                                                index, *memory_);
+      slot->guest->boot(system_);
+    };
+    supervise(slot->thread, vcpu_job(entry, due_ns(entry.op), create, {}), supervision_);
+    if (slot->guest) vcpus_.push_back(std::move(slot));
+  }
+
+  void on_vcpu_thread(Entry& entry, VcpuSlot& slot) {
+    entry.pcpu = slot.pcpu;
+    supervise(
+        slot.thread,
+        vcpu_job(
+            entry, due_ns(entry.op), [&] { execute_on_vcpu(entry, slot); }, [&] { slot.guest->kick(); }),
+        supervision_);
+  }
+
+  void execute_on_vcpu(Entry& entry, VcpuSlot& slot) {
+    const Vcpu& vcpu = slot.guest->vcpu();
+    switch (entry.op.kind) {
+      case OpKind::set_tsc_khz:
+        return set_tsc_khz(entry, vcpu);
+      case OpKind::get_tsc_khz:
+        return get_tsc_khz(entry, vcpu);
+      case OpKind::set_msr:
+        return set_msr(entry, slot);
+      case OpKind::get_msr:
+        return get_msr(entry, vcpu);
+      case OpKind::set_tsc_offset:
+        return set_tsc_offset(entry, vcpu);
+      case OpKind::get_tsc_offset:
+        return get_tsc_offset(entry, vcpu);
+      case OpKind::kvmclock_ctrl:
+        return kvmclock_ctrl(entry, vcpu);
+      case OpKind::run:
+        return call_guest(entry, slot, GuestCommand::nop);
+      case OpKind::rdtsc:
+        return call_guest(entry, slot, GuestCommand::rdtsc);
+      case OpKind::rdtscp:
+        return call_guest(entry, slot, GuestCommand::rdtscp);
+      case OpKind::rdmsr:
+        return call_guest(entry, slot, GuestCommand::rdmsr);
+      case OpKind::wrmsr:
+        return call_guest(entry, slot, GuestCommand::wrmsr);
+      case OpKind::read_pvclock:
+        return read_pvclock(entry, slot);
+      case OpKind::peek_pvclock:
+        return peek_pvclock(entry, slot);
+      case OpKind::peek_wall_clock:
+        return peek_wall_clock(entry, slot);
+      case OpKind::move_vcpu:
+        return move_vcpu(entry, slot);
+      default:
+        return not_supported(entry, "this operation is for the VM, not for one vCPU");
+    }
+  }
+
+  void set_tsc_khz(Entry& entry, const Vcpu& vcpu) {
+    const CallResult set = bracketed(entry, [&] { return vcpu.set_tsc_khz(entry.op.value); });
+    if (set.ok()) return;
+    const std::string why = profile_.tsc_scaling
+                                ? ""
+                                : fmt::format("this host has no TSC scaling and its counter runs at {} kHz",
+                                              grouped(profile_.host_khz));
+    refuse(entry, "KVM_SET_TSC_KHZ", fmt::format("vcpu {}, {} kHz", entry.op.vcpu, grouped(entry.op.value)),
+           set.error, why, why.empty() ? "" : "run on a host with TSC scaling");
+  }
+
+  void get_tsc_khz(Entry& entry, const Vcpu& vcpu) {
+    const CallResult got = bracketed(entry, [&] { return vcpu.get_tsc_khz(); });
+    if (!got.ok()) return refuse(entry, "KVM_GET_TSC_KHZ", fmt::format("vcpu {}", entry.op.vcpu), got.error);
+    entry.outcome.add(Field::value, static_cast<std::uint32_t>(got.value));
+  }
+
+  void set_msr(Entry& entry, VcpuSlot& slot) {
+    const Operation& op = entry.op;
+    const CallResult set = bracketed(entry, [&] { return slot.guest->vcpu().set_msr(op.msr, op.value); });
+    if (set.ok()) return slot.note_msr_write(op.msr, op.value);
+    refuse(entry, "KVM_SET_MSRS",
+           fmt::format("vcpu {}, {}, {}", op.vcpu, msr_text(op.msr), grouped(op.value)), set.error);
+  }
+
+  void get_msr(Entry& entry, const Vcpu& vcpu) {
+    std::uint64_t value = 0;
+    const CallResult got = bracketed(entry, [&] { return vcpu.get_msr(entry.op.msr, value); });
+    if (got.ok()) return entry.outcome.add(Field::value, value);
+    refuse(entry, "KVM_GET_MSRS", fmt::format("vcpu {}, {}", entry.op.vcpu, msr_text(entry.op.msr)),
+           got.error);
+  }
+
+  void set_tsc_offset(Entry& entry, const Vcpu& vcpu) {
+    const CallResult set = bracketed(entry, [&] { return vcpu.set_tsc_offset(entry.op.value); });
+    if (set.ok()) return;
+    refuse(entry, "KVM_SET_DEVICE_ATTR",
+           fmt::format("vcpu {}, KVM_VCPU_TSC_OFFSET, {}", entry.op.vcpu, grouped(entry.op.value)),
+           set.error);
+  }
+
+  void get_tsc_offset(Entry& entry, const Vcpu& vcpu) {
+    std::uint64_t offset = 0;
+    const CallResult got = bracketed(entry, [&] { return vcpu.get_tsc_offset(offset); });
+    if (got.ok()) return entry.outcome.add(Field::value, offset);
+    refuse(entry, "KVM_GET_DEVICE_ATTR", fmt::format("vcpu {}, KVM_VCPU_TSC_OFFSET", entry.op.vcpu),
+           got.error);
+  }
+
+  void kvmclock_ctrl(Entry& entry, const Vcpu& vcpu) {
+    const CallResult set = bracketed(entry, [&] { return vcpu.kvmclock_ctrl(); });
+    if (set.ok()) return;
+    const bool inactive = set.error == EINVAL;
+    refuse(entry, "KVM_KVMCLOCK_CTRL", fmt::format("vcpu {}", entry.op.vcpu), set.error,
+           inactive ? "the vCPU has no kvmclock page" : "",
+           inactive ? "write the page's address to MSR_KVM_SYSTEM_TIME_NEW first" : "");
+  }
+
+  void call_guest(Entry& entry, VcpuSlot& slot, GuestCommand command) {
+    const GuestResult result =
+        slot.guest->call({command, entry.op.msr, entry.op.value}, clocks_, entry.bracket);
+    if (!accept(entry, result)) return;
+    if (command == GuestCommand::wrmsr) slot.note_msr_write(entry.op.msr, entry.op.value);
+    if (command == GuestCommand::rdtsc || command == GuestCommand::rdtscp || command == GuestCommand::rdmsr)
+      entry.outcome.add(Field::value, result.page.value);
+    if (command == GuestCommand::rdtscp) entry.outcome.add(Field::aux, result.page.aux);
+  }
+
+  void read_pvclock(Entry& entry, VcpuSlot& slot) {
+    if (!inside_guest_memory(slot.pvclock_address, sizeof(PvclockPage)))
+      return outside_memory(entry, slot.pvclock_address);
+    const GuestResult result =
+        slot.guest->call({GuestCommand::read_pvclock, 0, slot.pvclock_address}, clocks_, entry.bracket);
+    if (accept(entry, result)) add_pvclock_reading(entry.outcome, result.page);
+  }
+
+  // True when the guest executed its command; else fills in the error or `supported`.
+  static bool accept(Entry& entry, const GuestResult& result) {
+    switch (result.end) {
+      case GuestEnd::done:
+        return true;
+      case GuestEnd::fault:
+        entry.outcome.error = result.page.fault == guest_fault::kRetriesUsedUp ? EAGAIN : EFAULT;
+        break;
+      case GuestEnd::refused:
+        entry.outcome.error = result.error;
+        break;
+      case GuestEnd::stuck:
+        not_supported(entry, result.note);
+        break;
+      case GuestEnd::kicked:
+        entry.outcome.error = EINTR;
+        break;  // supervise() throws
+    }
+    entry.note = result.note;
+    return false;
+  }
+
+  void outside_memory(Entry& entry, std::uint64_t address) {
+    clocks_.open(entry.bracket);
+    clocks_.close(entry.bracket);
+    entry.outcome.error = EFAULT;
+    entry.note = fmt::format("guest address {:#x} lies outside the guest's {} bytes of memory", address,
+                             grouped(guest_map::kBytes));
+  }
+
+  void peek_pvclock(Entry& entry, VcpuSlot& slot) {
+    std::optional<PvclockPage> page;
+    bracketed(entry, [&] {
+      page = memory_->read_pvclock(slot.pvclock_address);
+      return CallResult{};
+    });
+    if (page)
+      add_page(entry.outcome, *page);
+    else
+      outside_memory(entry, slot.pvclock_address);
+  }
+
+  void peek_wall_clock(Entry& entry, VcpuSlot& slot) {
+    std::optional<WallClock> clock;
+    bracketed(entry, [&] {
+      clock = memory_->read_wall_clock(slot.wall_clock_address);
+      return CallResult{};
+    });
+    if (!clock) return outside_memory(entry, slot.wall_clock_address);
+    entry.outcome.add(Field::version, clock->version);
+    entry.outcome.add(Field::sec, clock->sec);
+    entry.outcome.add(Field::nsec, clock->nsec);
+  }
+
+  void move_vcpu(Entry& entry, VcpuSlot& slot) {
+    const int cpu = cpus_[entry.op.value];
+    const CallResult moved = bracketed(entry, [&] { return CallResult{0, pin_this_thread(cpu)}; });
+    if (!moved.ok()) return refuse(entry, "sched_setaffinity", fmt::format("CPU {}", cpu), moved.error);
+    slot.pcpu = entry.pcpu = static_cast<int>(entry.op.value);
+  }
+
+  NativeOptions options_;
+  Supervision supervision_;
+  System system_;
+  HostClocks clocks_;
+  Clocksource clocksource_;
+  std::string clocksource_before_;  // empty: not changed
+  std::vector<int> cpus_;
+  ops::TargetProfile profile_;
+  std::optional<std::uint64_t> zero_ns_;  // CLOCK_MONOTONIC at scenario time 0
+  // Closed in the reverse order: vCPUs, the VM, and only then its memory.
+  std::unique_ptr<GuestMemory> memory_;
+  std::unique_ptr<Vm> vm_;
+  PinnedThread vm_thread_;
+  std::vector<std::unique_ptr<VcpuSlot>> vcpus_;
+};
+
+}  // namespace
+
+std::unique_ptr<ops::Executor> open_native(const NativeOptions& options) {
+  return std::make_unique<NativeExecutor>(options);
+}
+
+}  // namespace tscsim::kvm_backend

@@ -1,0 +1,118 @@
+// A host states only what differs from the defaults of ops::HostSpec.
+#include "scenarios/host_parser.h"
+
+#include <algorithm>
+#include <limits>
+
+namespace tscsim::scenarios {
+namespace {
+
+using Kind = YamlNode::Kind;
+
+constexpr std::int64_t kMaxPcpus = 64;
+
+bool is_kernel_version(const std::string& text) {
+  const auto dots = std::count(text.begin(), text.end(), '.');
+  return (dots == 1 || dots == 2) && text.front() != '.' && text.back() != '.' &&
+         text.find("..") == std::string::npos && text.find_first_not_of("0123456789.") == std::string::npos;
+}
+
+void read_kernel(Reader& reader, const YamlNode& node, ops::HostSpec& host) {
+  const auto kernel = reader.text(node, "a kernel version such as 6.12");
+  if (!kernel) return;
+  if (is_kernel_version(*kernel))
+    host.kernel = *kernel;
+  else
+    reader.diagnostics().add(node, "expected a kernel version, found " + found_text(node),
+                             "write it as in 'kernel: 6.12'");
+}
+
+void read_pcpus(Reader& reader, const YamlNode& node, ops::HostSpec& host) {
+  if (node.is(Kind::scalar)) {
+    if (const auto count = reader.integer(node, 1, kMaxPcpus))
+      host.pcpus.assign(static_cast<std::size_t>(*count), {});
+    return;
+  }
+  if (!node.is(Kind::sequence) || node.items.empty() || node.items.size() > kMaxPcpus) {
+    reader.diagnostics().add(node, "expected a number of pCPUs or a list of 1 to 64, found " + found_text(node),
+                             "write 'pcpus: 4' or 'pcpus: [{tsc_offset: 0}, {tsc_offset: -1000}]'");
+    return;
+  }
+  host.pcpus.clear();
+  for (const YamlNode& item : node.items) {
+    const Fields fields(reader.diagnostics(), item, "a pCPU", {"tsc_offset"});
+    ops::PcpuSpec pcpu;
+    constexpr std::int64_t kMax = std::numeric_limits<std::int64_t>::max();
+    if (const YamlNode* offset = fields.find("tsc_offset"))
+      pcpu.tsc_offset = reader.integer(*offset, -kMax, kMax).value_or(0);
+    host.pcpus.push_back(pcpu);
+  }
+}
+
+void read_tsc(Reader& reader, const Fields& fields, ops::HostSpec& host) {
+  if (const YamlNode* node = fields.find("tsc"))
+    if (const auto khz = reader.frequency_khz(*node)) {
+      host.tsc_khz = *khz;
+      host.tsc_khz_written = true;
+    }
+  if (const YamlNode* node = fields.find("tsc_error"))
+    host.tsc_error_ppb = reader.ratio_ppb(*node).value_or(0);
+  if (const YamlNode* node = fields.find("tsc_scaling"))
+    host.tsc_scaling = reader.truth(*node).value_or(false);
+  if (const YamlNode* node = fields.find("tsc_unstable"))
+    host.tsc_unstable = reader.truth(*node).value_or(false);
+  if (const YamlNode* node = fields.find("clocksource"))
+    host.tsc_clocksource = reader.word(*node, "clocksource", {"tsc", "hpet", "acpi_pm"}).value_or("tsc") == "tsc";
+}
+
+void read_clocks(Reader& reader, const Fields& fields, ops::HostSpec& host) {
+  if (const YamlNode* node = fields.find("uptime"))
+    host.uptime_ns = reader.instant_ns(*node).value_or(host.uptime_ns);
+  if (const YamlNode* node = fields.find("realtime_error"))
+    host.realtime_error_ns = reader.duration_ns(*node).value_or(0);
+  if (const YamlNode* node = fields.find("realtime_drift"))
+    host.realtime_drift_ppb = reader.ratio_ppb(*node).value_or(0);
+}
+
+}  // namespace
+
+ops::HostSpec parse_host(Reader& reader, const YamlNode& node) {
+  ops::HostSpec host;
+  const Fields fields(reader.diagnostics(), node, "host",
+                      {"kernel", "vendor", "tsc", "tsc_error", "tsc_scaling", "tsc_unstable", "uptime",
+                       "realtime_error", "realtime_drift", "clocksource", "pcpus"});
+  if (const YamlNode* kernel = fields.find("kernel")) read_kernel(reader, *kernel, host);
+  if (const YamlNode* vendor = fields.find("vendor"))
+    host.vendor = reader.word(*vendor, "vendor", {"intel", "amd"}).value_or("intel") == "amd" ? "svm" : "vmx";
+  read_tsc(reader, fields, host);
+  read_clocks(reader, fields, host);
+  if (const YamlNode* pcpus = fields.find("pcpus")) read_pcpus(reader, *pcpus, host);
+  return host;
+}
+
+ops::HostSpec parse_hosts(Reader& reader, const YamlNode& node) {
+  const Fields fields(reader.diagnostics(), node, "hosts", {});
+  if (fields.keys().size() > 1)
+    reader.diagnostics().add(*fields.key(fields.keys()[1]), "two hosts are not supported yet",
+                             "describe one host");
+  if (fields.valid() && fields.keys().empty())
+    reader.diagnostics().add(node, "expected one host, found none", "write 'hosts: {a: {kernel: 6.12}}'");
+  if (fields.keys().empty()) return {};
+  ops::HostSpec host = parse_host(reader, *fields.find(fields.keys().front()));
+  host.name = fields.keys().front();
+  return host;
+}
+
+VmSpec parse_vm(Reader& reader, const YamlNode& node) {
+  VmSpec vm;
+  const Fields fields(reader.diagnostics(), node, "vm", {"vcpus", "heuristic", "kvmclock"});
+  if (const YamlNode* vcpus = fields.find("vcpus"))
+    vm.vcpus = static_cast<std::int32_t>(reader.integer(*vcpus, 1, ops::layout::kMaxVcpus).value_or(1));
+  if (const YamlNode* heuristic = fields.find("heuristic"))
+    vm.heuristic = reader.text(*heuristic, "the name of a heuristic").value_or("");
+  if (const YamlNode* kvmclock = fields.find("kvmclock"))
+    vm.kvmclock = reader.on_off(*kvmclock).value_or(false);
+  return vm;
+}
+
+}  // namespace tscsim::scenarios

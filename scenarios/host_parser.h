@@ -1,0 +1,22 @@
+// The `host:` (or `hosts:`) and `vm:` parts of a scenario.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "ops/program.h"
+#include "scenarios/reader.h"
+
+namespace tscsim::scenarios {
+
+struct VmSpec {
+  std::int32_t vcpus = 1;
+  std::string heuristic;
+  bool kvmclock = false;
+};
+
+ops::HostSpec parse_host(Reader& reader, const YamlNode& node);
+ops::HostSpec parse_hosts(Reader& reader, const YamlNode& node);  // {name: {...}}, exactly one
+VmSpec parse_vm(Reader& reader, const YamlNode& node);
+
+}  // namespace tscsim::scenarios

@@ -1,0 +1,108 @@
+// The top level of a scenario file. Each part is parsed even when an earlier one has faults.
+#include <algorithm>
+#include <tuple>
+
+#include "scenarios/diagnostics.h"
+#include "scenarios/expect_parser.h"
+#include "scenarios/host_parser.h"
+#include "scenarios/reader.h"
+#include "scenarios/scenario.h"
+#include "scenarios/timeline_parser.h"
+#include "scenarios/yaml_tree.h"
+
+namespace tscsim::scenarios {
+namespace {
+
+std::string stem_of(const std::string& file) {
+  const std::size_t slash = file.rfind('/');
+  std::string name = slash == std::string::npos ? file : file.substr(slash + 1);
+  const std::size_t dot = name.rfind('.');
+  if (dot != std::string::npos && dot > 0) name.resize(dot);
+  return name;
+}
+
+std::string one_line(std::string text) {
+  while (!text.empty() && text.back() == '\n') text.pop_back();
+  return text;
+}
+
+void read_name(Reader& reader, const YamlNode& root, const Fields& fields, const std::string& file,
+               Meta& meta) {
+  const YamlNode* node = fields.find("name");
+  const bool has_stem = !file.empty() && file != "-";
+  if (!node) {
+    reader.diagnostics().add(root, "this scenario has no 'name'",
+                             "add 'name: " + (has_stem ? stem_of(file) : std::string("what-it-shows")) + "'");
+    return;
+  }
+  meta.name = reader.text(*node, "a name").value_or("");
+  if (node->is(YamlNode::Kind::scalar) && has_stem && meta.name != stem_of(file))
+    reader.diagnostics().add(*node, "the name " + found_text(*node) + " is not the file's, '" + stem_of(file) + "'",
+                             "write 'name: " + stem_of(file) + "', or rename the file");
+}
+
+Meta read_meta(Reader& reader, const YamlNode& root, const Fields& fields, const std::string& file) {
+  Meta meta;
+  read_name(reader, root, fields, file, meta);
+  const auto read = [&](const std::string& key) {
+    const YamlNode* node = fields.find(key);
+    return node ? one_line(reader.text(*node, "a text as " + key).value_or("")) : std::string{};
+  };
+  meta.title = read("title");
+  meta.source = read("source");
+  meta.story = read("story");
+  return meta;
+}
+
+ops::HostSpec read_host(Reader& reader, const Fields& fields) {
+  const YamlNode* host = fields.find("host");
+  const YamlNode* hosts = fields.find("hosts");
+  if (host && hosts)
+    reader.diagnostics().add_clash(*fields.key("hosts"), "'hosts' beside 'host'", "'host' stands",
+                                   reader.diagnostics().place(*fields.key("host")), "keep one of the two");
+  if (host) return parse_host(reader, *host);
+  if (hosts) return parse_hosts(reader, *hosts);
+  return {};
+}
+
+}  // namespace
+
+Scenario parse_scenario(std::string_view text, const std::string& file) {
+  const YamlNode root = parse_yaml(text, file);
+  Diagnostics diagnostics(file, text);
+  Reader reader(diagnostics);
+  if (root.is(YamlNode::Kind::null))
+    throw ops::InputError(ops::Diagnostic{{file, 0, 0}, "the file holds no scenario", "", {}, 1});
+  const Fields fields(diagnostics, root, "a scenario",
+                      {"name", "title", "source", "story", "host", "hosts", "vm", "timeline", "expect"});
+  if (!fields.valid()) diagnostics.throw_if_any();
+
+  Scenario scenario;
+  scenario.meta = read_meta(reader, root, fields, file);
+  ops::Program& program = scenario.program;
+  program.host = read_host(reader, fields);
+  const YamlNode* vm_node = fields.find("vm");
+  const VmSpec vm = vm_node ? parse_vm(reader, *vm_node) : VmSpec{};
+  const ops::Place vm_place = diagnostics.place(vm_node ? *vm_node : root);
+  Timeline timeline = parse_timeline(reader, fields.find("timeline"), program.host, vm, vm_place);
+  if (!fields.find("timeline"))
+    diagnostics.add(root, "this scenario has no 'timeline'", "add 'timeline:' with a list of steps");
+
+  scenario.expectations = std::move(timeline.refusals);
+  if (const YamlNode* expect = fields.find("expect"))
+    for (Expectation& expectation : parse_expect(reader, *expect, timeline))
+      scenario.expectations.push_back(std::move(expectation));
+  diagnostics.throw_if_any();
+
+  std::stable_sort(scenario.expectations.begin(), scenario.expectations.end(), [](const auto& a, const auto& b) {
+    return std::tie(a.place.line, a.place.column) < std::tie(b.place.line, b.place.column);
+  });
+  program.name = scenario.meta.name;
+  program.hash = ops::content_hash(text);
+  program.heuristic = vm.heuristic;
+  program.setup = std::move(timeline.setup);
+  program.timeline = std::move(timeline.steps);
+  return scenario;
+}
+
+}  // namespace tscsim::scenarios

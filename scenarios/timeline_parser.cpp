@@ -1,0 +1,687 @@
+// One line of the timeline is one word of the language with its operands. Words map to operations almost one to
+// one; the exceptions (kvmclock, wall_clock, sample, vcpu: all) are written out here, so nothing below the parser
+// knows of them.
+#include "scenarios/timeline_parser.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "scenarios/errno_names.h"
+#include "scenarios/units.h"
+
+namespace tscsim::scenarios {
+namespace {
+
+using ops::OpKind;
+using Kind = YamlNode::Kind;
+
+enum class Target : std::uint8_t { vcpu, vm, either };
+
+// What stands after the colon.
+enum class Operand : std::uint8_t {
+  nothing, capture, msr_name, msr_value, clock, offset, khz, new_vcpu, state, pcpu, clocksource, sample,
+};
+
+struct Word {
+  const char* text;
+  OpKind kind;  // of the step, or of its first operation
+  Target target;
+  Operand operand;
+};
+
+constexpr Word kWords[] = {
+    {"set_msr", OpKind::set_msr, Target::vcpu, Operand::msr_value},
+    {"get_msr", OpKind::get_msr, Target::vcpu, Operand::msr_name},
+    {"wrmsr", OpKind::wrmsr, Target::vcpu, Operand::msr_value},
+    {"rdmsr", OpKind::rdmsr, Target::vcpu, Operand::msr_name},
+    {"rdtsc", OpKind::rdtsc, Target::vcpu, Operand::capture},
+    {"rdtscp", OpKind::rdtscp, Target::vcpu, Operand::capture},
+    {"get_clock", OpKind::get_clock, Target::vm, Operand::capture},
+    {"set_clock", OpKind::set_clock, Target::vm, Operand::clock},
+    {"set_tsc_offset", OpKind::set_tsc_offset, Target::vcpu, Operand::offset},
+    {"get_tsc_offset", OpKind::get_tsc_offset, Target::vcpu, Operand::capture},
+    {"set_tsc_khz", OpKind::set_tsc_khz, Target::either, Operand::khz},
+    {"get_tsc_khz", OpKind::get_tsc_khz, Target::either, Operand::capture},
+    {"create_vcpu", OpKind::create_vcpu, Target::vm, Operand::new_vcpu},
+    {"kvmclock", OpKind::set_msr, Target::vcpu, Operand::state},
+    {"kvmclock_ctrl", OpKind::kvmclock_ctrl, Target::vcpu, Operand::nothing},
+    {"run", OpKind::run, Target::vcpu, Operand::nothing},
+    {"read_pvclock", OpKind::read_pvclock, Target::vcpu, Operand::capture},
+    {"peek_pvclock", OpKind::peek_pvclock, Target::vcpu, Operand::capture},
+    {"wall_clock", OpKind::peek_wall_clock, Target::vcpu, Operand::capture},
+    {"peek_wall_clock", OpKind::peek_wall_clock, Target::vcpu, Operand::capture},
+    {"move_vcpu", OpKind::move_vcpu, Target::vcpu, Operand::pcpu},
+    {"set_clocksource", OpKind::set_clocksource, Target::vm, Operand::clocksource},
+    {"sample", OpKind::rdtsc, Target::either, Operand::sample},
+};
+
+const Word* find_word(const std::string& text) {
+  for (const Word& word : kWords)
+    if (text == word.text) return &word;
+  return nullptr;
+}
+
+std::vector<std::string> step_keys() {
+  std::vector<std::string> keys{"at", "vcpu", "as", "fails", "gap"};
+  for (const Word& word : kWords) keys.emplace_back(word.text);
+  return keys;
+}
+
+std::vector<std::string> msr_names() {
+  std::vector<std::string> names;
+  for (const std::uint32_t index : {ops::msr::kIa32Tsc, ops::msr::kIa32TscAdjust, ops::msr::kKvmWallClock,
+                                    ops::msr::kKvmSystemTime, ops::msr::kKvmWallClockNew,
+                                    ops::msr::kKvmSystemTimeNew})
+    names.emplace_back(ops::msr_name(index));
+  return names;
+}
+
+std::uint64_t page_of(std::uint64_t pages, std::int32_t vcpu) {
+  return pages + static_cast<std::uint64_t>(vcpu) * ops::layout::kPageStride;
+}
+
+bool is_system_time(std::uint32_t msr) {
+  return msr == ops::msr::kKvmSystemTime || msr == ops::msr::kKvmSystemTimeNew;
+}
+
+bool counts_tsc(std::uint32_t msr) {
+  return msr == ops::msr::kIa32Tsc || msr == ops::msr::kIa32TscAdjust;
+}
+
+std::string repeated_message(const Capture& capture) {
+  return "'" + capture.name + "' is already captured";
+}
+
+class TimelineParser {
+ public:
+  TimelineParser(Reader& reader, const ops::HostSpec& host, const VmSpec& vm)
+      : reader_(reader), diagnostics_(reader.diagnostics()), host_(host), vm_(vm) {}
+
+  Timeline parse(const YamlNode* node, const ops::Place& vm_place) {
+    set_up(vm_place);
+    if (node) parse_steps(*node);
+    finish();
+    return std::move(out_);
+  }
+
+ private:
+  // One line of the file while it is read.
+  struct Line {
+    const YamlNode* node = nullptr;
+    const Fields* fields = nullptr;
+    const Word* word = nullptr;
+    const YamlNode* operand = nullptr;
+    std::int64_t at_ns = 0;
+    std::int64_t gap_ns = 0;
+    std::vector<std::int32_t> vcpus;  // kVm alone for operations on the VM
+    std::string capture;
+    int fails = 0;
+  };
+  struct Planned {
+    ops::Step step;
+    int fails = 0;
+  };
+
+  // ---- set-up ----
+
+  void set_up(const ops::Place& place) {
+    setup_step(OpKind::create_vm, ops::kVm, place);
+    for (std::int32_t vcpu = 0; vcpu < vm_.vcpus; ++vcpu) setup_step(OpKind::create_vcpu, vcpu, place);
+    kvmclock_on_.assign(static_cast<std::size_t>(vm_.vcpus), vm_.kvmclock);
+    for (std::int32_t vcpu = 0; vm_.kvmclock && vcpu < vm_.vcpus; ++vcpu) {
+      ops::Operation& op = setup_step(OpKind::set_msr, vcpu, place);
+      op.msr = ops::msr::kKvmSystemTimeNew;
+      op.value = page_of(ops::layout::kPvclockPages, vcpu) | 1;
+    }
+  }
+
+  ops::Operation& setup_step(OpKind kind, std::int32_t vcpu, const ops::Place& place) {
+    ops::Step step;
+    step.op.kind = kind;
+    step.op.vcpu = vcpu;
+    step.place = place;
+    out_.setup.push_back(std::move(step));
+    return out_.setup.back().op;
+  }
+
+  std::int32_t vcpu_count() const { return static_cast<std::int32_t>(kvmclock_on_.size()); }
+
+  // ---- lines ----
+
+  void parse_steps(const YamlNode& node) {
+    if (!node.is(Kind::sequence)) {
+      diagnostics_.add(node, "expected timeline as a list of steps, found " + found_text(node),
+                       "write each step as '- {at: 0 ms, vcpu: 0, rdtsc: a}'");
+      return;
+    }
+    for (const YamlNode& item : node.items) {
+      parse_step(item);
+      if (planned_.size() > kMaxSteps) {
+        diagnostics_.add(item, "the timeline expands into more than " + grouped(kMaxSteps) + " operations",
+                         "sample less often or for a shorter time");
+        return;
+      }
+    }
+  }
+
+  void parse_step(const YamlNode& node) {
+    const Fields fields(diagnostics_, node, "a step", step_keys());
+    if (!fields.valid()) return;
+    Line line;
+    line.node = &node;
+    line.fields = &fields;
+    bool good = read_word(line);
+    good = read_instant(line) && good;
+    if (!line.word) return;
+    good = read_vcpus(line) && good;
+    good = read_gap(line) && good;
+    good = read_fails(line) && good;
+    good = read_capture(line) && good;
+    // A line at fault is still read to its end, so that all its faults are reported at once.
+    const std::size_t before = planned_.size();
+    read_operand(line);
+    if (!good) planned_.resize(before);
+  }
+
+  bool read_word(Line& line) {
+    const YamlNode* first = nullptr;
+    for (const std::string& key : line.fields->keys()) {
+      const Word* word = find_word(key);
+      if (!word) continue;
+      if (line.word) {
+        diagnostics_.add_clash(*line.fields->key(key), "'" + key + "' is a second operation in this step",
+                               "the first stands", diagnostics_.place(*first), "write each in a step of its own");
+        return false;
+      }
+      first = line.fields->key(key);
+      line.word = word;
+      line.operand = line.fields->find(key);
+    }
+    if (!line.word && line.node->members.size() == line.fields->keys().size())
+      diagnostics_.add(*line.node, "this step has no operation", "add one, such as 'rdtsc: a'");
+    return line.word != nullptr;
+  }
+
+  bool read_instant(Line& line) {
+    const YamlNode* at = line.fields->find("at");
+    if (!at) {
+      diagnostics_.add(*line.node, "this step has no 'at'", "add 'at: 0 ms'");
+      return false;
+    }
+    const auto ns = reader_.instant_ns(*at);
+    if (!ns) return false;
+    line.at_ns = *ns;
+    if (*ns < last_at_ns_) {
+      diagnostics_.add_clash(*at, found_text(*at) + " is before the step above", "that step's 'at' stands",
+                             last_at_place_, "time runs down the page; move the line up");
+      return false;
+    }
+    last_at_ns_ = *ns;
+    last_at_place_ = diagnostics_.place(*at);
+    return true;
+  }
+
+  std::vector<std::int32_t> all_vcpus() const {
+    std::vector<std::int32_t> all;
+    for (std::int32_t vcpu = 0; vcpu < vcpu_count(); ++vcpu) all.push_back(vcpu);
+    return all;
+  }
+
+  bool read_one_vcpu(const YamlNode& node, std::vector<std::int32_t>& out) {
+    const auto vcpu = reader_.integer(node, 0, ops::layout::kMaxVcpus - 1);
+    if (!vcpu) return false;
+    if (*vcpu >= vcpu_count()) {
+      const std::string last = std::to_string(vcpu_count() - 1);
+      diagnostics_.add(node, "vCPU " + std::to_string(*vcpu) + " does not exist yet",
+                       "the vCPUs here are 0" + (vcpu_count() > 1 ? " to " + last : std::string()) +
+                           "; create more with 'vm: {vcpus: ...}' or 'create_vcpu'");
+      return false;
+    }
+    const auto index = static_cast<std::int32_t>(*vcpu);
+    if (std::find(out.begin(), out.end(), index) != out.end()) {
+      diagnostics_.add(node, "vCPU " + std::to_string(index) + " is named twice", "name each once");
+      return false;
+    }
+    out.push_back(index);
+    return true;
+  }
+
+  bool read_vcpus(Line& line) {
+    const YamlNode* node = line.fields->find("vcpu");
+    const std::string word = line.word->text;
+    if (line.word->target == Target::vm) {
+      line.vcpus = {ops::kVm};
+      if (!node) return true;
+      diagnostics_.add(*line.fields->key("vcpu"), "'" + word + "' acts on the VM, not on one vCPU",
+                       "remove 'vcpu'");
+      return false;
+    }
+    if (!node) {
+      line.vcpus = line.word->operand == Operand::sample ? all_vcpus() : std::vector<std::int32_t>{ops::kVm};
+      if (line.word->target == Target::either) return true;
+      diagnostics_.add(*line.node, "'" + word + "' needs a vCPU", "add 'vcpu: 0', 'vcpu: [0, 1]' or 'vcpu: all'");
+      return false;
+    }
+    return read_vcpu_list(*node, line.vcpus);
+  }
+
+  bool read_vcpu_list(const YamlNode& node, std::vector<std::int32_t>& out) {
+    if (node.is(Kind::scalar) && node.text == "all") {
+      out = all_vcpus();
+      return true;
+    }
+    if (!node.is(Kind::sequence)) return read_one_vcpu(node, out);
+    bool good = true;
+    for (const YamlNode& item : node.items) good = read_one_vcpu(item, out) && good;
+    if (node.items.empty()) diagnostics_.add(node, "an empty list of vCPUs", "write 'vcpu: all' or name some");
+    return good && !node.items.empty();
+  }
+
+  bool read_gap(Line& line) {
+    const YamlNode* node = line.fields->find("gap");
+    if (!node) return true;
+    if (line.vcpus.size() < 2 || line.word->operand == Operand::sample) {
+      diagnostics_.add(*line.fields->key("gap"), "'gap' stands between vCPUs, and this step has not several",
+                       "name several vCPUs, or remove 'gap'");
+      return false;
+    }
+    const auto ns = reader_.instant_ns(*node);
+    line.gap_ns = ns.value_or(0);
+    const auto last = static_cast<ops::Wide>(line.vcpus.size() - 1) * line.gap_ns + line.at_ns;
+    if (last <= std::numeric_limits<std::int64_t>::max()) return ns.has_value();
+    diagnostics_.add(*node, "the last vCPU's turn is beyond 292 years", "");
+    return false;
+  }
+
+  bool read_fails(Line& line) {
+    const YamlNode* node = line.fields->find("fails");
+    if (!node) return true;
+    if (line.word->operand == Operand::sample) {
+      diagnostics_.add(*line.fields->key("fails"), "a sample cannot be expected to fail", "remove 'fails'");
+      return false;
+    }
+    const auto name = reader_.word(*node, "errno", errno_names());
+    if (name) line.fails = *errno_from(*name);
+    return name.has_value();
+  }
+
+  // ---- captures ----
+
+  // The name stands after `as`, or directly after the word of an operation that takes no other operand.
+  const YamlNode* capture_node(const Line& line) {
+    const YamlNode* as = line.fields->find("as");
+    const bool direct = line.word->operand == Operand::capture && !line.operand->is(Kind::null);
+    if (!as || !direct) return as ? as : (direct ? line.operand : nullptr);
+    diagnostics_.add_clash(*as, "this step captures into two names", "the first stands",
+                           diagnostics_.place(*line.operand), "keep one of the two");
+    return nullptr;
+  }
+
+  bool read_capture(Line& line) {
+    const YamlNode* node = capture_node(line);
+    if (!node) return true;
+    const auto name = reader_.capture_name(*node);
+    if (!name) return false;
+    if (!may_capture(line, *node)) return false;
+    Capture capture{*name, line.word->kind, capture_msr(line), line.vcpus.front(), diagnostics_.place(*node)};
+    if (const Capture* first = find_capture(out_.captures, *name)) {
+      diagnostics_.add_clash(*node, repeated_message(capture), "first captured", first->place,
+                             "capture into another name");
+      return false;
+    }
+    line.capture = *name;
+    pending_capture_ = std::move(capture);
+    return true;
+  }
+
+  bool may_capture(const Line& line, const YamlNode& node) {
+    const std::string word = line.word->text;
+    if (fields_of(line.word->kind).empty() || line.word->operand == Operand::sample) {
+      diagnostics_.add(node, "'" + word + "' returns nothing to capture", "remove the name");
+      return false;
+    }
+    if (line.vcpus.empty()) return false;  // reported already
+    if (line.vcpus.size() > 1) {
+      diagnostics_.add(node, found_text(node) + " cannot hold the readings of several vCPUs",
+                       "write one step for each vCPU");
+      return false;
+    }
+    if (line.fails == 0) return true;
+    diagnostics_.add(node, "a step that fails has nothing to capture", "remove the name or 'fails'");
+    return false;
+  }
+
+  static std::uint32_t capture_msr(const Line& line) {
+    if (line.word->operand != Operand::msr_name || !line.operand->is(Kind::scalar)) return 0;
+    return ops::msr_from(line.operand->text).value_or(0);
+  }
+
+  // ---- operands ----
+
+  void read_operand(const Line& line) {
+    switch (line.word->operand) {
+      case Operand::nothing: no_operand(line); break;
+      case Operand::capture: reading(line); break;
+      case Operand::msr_name: msr_read(line); break;
+      case Operand::msr_value: msr_write(line); break;
+      case Operand::clock: set_clock(line); break;
+      case Operand::offset: value_step(line, ops::Unit::cycles, false); break;
+      case Operand::khz: set_tsc_khz(line); break;
+      case Operand::new_vcpu: create_vcpu(line); break;
+      case Operand::state: kvmclock(line); break;
+      case Operand::pcpu: move_vcpu(line); break;
+      case Operand::clocksource: set_clocksource(line); break;
+      case Operand::sample: sample(line); break;
+    }
+    if (pending_capture_) out_.captures.push_back(std::move(*pending_capture_));
+    pending_capture_.reset();
+  }
+
+  ops::Step& plan(const Line& line, OpKind kind, std::int32_t vcpu, std::int64_t at_ns) {
+    Planned planned;
+    planned.step.op.kind = kind;
+    planned.step.op.vcpu = vcpu;
+    planned.step.op.at_ns = at_ns;
+    planned.step.place = diagnostics_.place(*line.node);
+    planned_.push_back(std::move(planned));
+    return planned_.back().step;
+  }
+
+  // One step for each vCPU of the line; `fill` completes it.
+  template <class Fill>
+  void plan_each(const Line& line, Fill fill) {
+    std::int64_t at_ns = line.at_ns;
+    for (const std::int32_t vcpu : line.vcpus) {
+      ops::Step& step = plan(line, line.word->kind, vcpu, at_ns);
+      step.capture = line.capture;
+      planned_.back().fails = line.fails;
+      fill(step);
+      at_ns = vcpu == line.vcpus.back() ? at_ns : at_ns + line.gap_ns;
+    }
+  }
+
+  void no_operand(const Line& line) {
+    if (!line.operand->is(Kind::null))
+      diagnostics_.add(*line.operand,
+                       std::string("'") + line.word->text + "' takes no operand, found " + found_text(*line.operand),
+                       std::string("write '") + line.word->text + ":' with nothing after it");
+    plan_each(line, [](ops::Step&) {});
+  }
+
+  void reading(const Line& line) {
+    if (line.word->text == std::string_view("wall_clock")) return wall_clock(line);
+    plan_each(line, [](ops::Step&) {});
+  }
+
+  // The host writes the MSR, KVM fills the structure, and the VMM looks at it.
+  void wall_clock(const Line& line) {
+    std::int64_t at_ns = line.at_ns;
+    for (const std::int32_t vcpu : line.vcpus) {
+      ops::Step& write = plan(line, OpKind::set_msr, vcpu, at_ns);
+      write.op.msr = ops::msr::kKvmWallClockNew;
+      write.op.value = page_of(ops::layout::kWallClockPages, vcpu);
+      planned_.back().fails = line.fails;
+      plan(line, OpKind::peek_wall_clock, vcpu, at_ns).capture = line.capture;
+      at_ns = vcpu == line.vcpus.back() ? at_ns : at_ns + line.gap_ns;
+    }
+  }
+
+  std::optional<std::uint32_t> msr_index(const YamlNode& node) {
+    const auto name = reader_.word(node, "MSR", msr_names());
+    return name ? ops::msr_from(*name) : std::nullopt;
+  }
+
+  void msr_read(const Line& line) {
+    const auto msr = msr_index(*line.operand);
+    if (msr) plan_each(line, [&](ops::Step& step) { step.op.msr = *msr; });
+  }
+
+  void msr_write(const Line& line) {
+    const YamlNode& node = *line.operand;
+    if (!node.is(Kind::mapping) || node.members.size() != 1) {
+      diagnostics_.add(node, "expected one MSR with its value, found " +
+                                 (node.is(Kind::mapping) ? std::to_string(node.members.size()) + " of them"
+                                                         : found_text(node)),
+                       std::string("write '") + line.word->text + ": {IA32_TSC: 0}'");
+      return;
+    }
+    const auto& [name, value] = node.members.front();
+    const auto msr = msr_index(name);
+    const auto expression =
+        reader_.expression(value, ops::Unit::cycles, msr && !counts_tsc(*msr), out_.captures);
+    if (!msr || !expression) return;
+    plan_each(line, [&](ops::Step& step) {
+      step.op.msr = *msr;
+      set_value(step.op.value, step.value, *expression);
+      const bool enables = is_system_time(*msr) && (!step.value && (step.op.value & 1) != 0);
+      if (is_system_time(*msr)) kvmclock_on_[static_cast<std::size_t>(step.op.vcpu)] = enables;
+    });
+  }
+
+  // A constant goes straight into the operation; anything else is evaluated when the step runs.
+  static void set_value(std::uint64_t& constant, std::optional<ops::Expression>& later,
+                        const ops::Expression& expression) {
+    if (const auto value = expression.as_constant())
+      constant = static_cast<std::uint64_t>(*value);  // modulo 2^64; the reader checked the range
+    else
+      later = expression;
+  }
+
+  void value_step(const Line& line, ops::Unit unit, bool plain) {
+    const auto expression = reader_.expression(*line.operand, unit, plain, out_.captures);
+    if (expression) plan_each(line, [&](ops::Step& step) { set_value(step.op.value, step.value, *expression); });
+  }
+
+  void set_tsc_khz(const Line& line) {
+    const YamlNode& node = *line.operand;
+    const bool with_unit = node.is(Kind::scalar) && node.text.find("Hz") != std::string::npos;
+    if (!with_unit) return value_step(line, ops::Unit::cycles, true);  // kHz, as the call's name says
+    const auto khz = reader_.frequency_khz(node);
+    if (khz) plan_each(line, [&](ops::Step& step) { step.op.value = *khz; });
+  }
+
+  void set_clock(const Line& line) {
+    const YamlNode& node = *line.operand;
+    if (!node.is(Kind::mapping)) return value_step(line, ops::Unit::ns, false);
+    const Fields fields(diagnostics_, node, "set_clock", {"clock", "realtime", "flags"});
+    const YamlNode* clock_node = fields.find("clock");
+    if (!clock_node) diagnostics_.add(node, "set_clock has no 'clock'", "add 'clock: 0 ns' or a captured clock");
+    const YamlNode* realtime_node = fields.find("realtime");
+    const auto clock =
+        clock_node ? reader_.expression(*clock_node, ops::Unit::ns, false, out_.captures) : std::nullopt;
+    const auto realtime =
+        realtime_node ? reader_.expression(*realtime_node, ops::Unit::ns, false, out_.captures) : std::nullopt;
+    const auto flags = fields.find("flags") ? clock_flags(*fields.find("flags")) : std::optional(0U);
+    if (flags && (*flags & ops::clock_flag::kRealtime) != 0 && !realtime_node)
+      diagnostics_.add(*fields.find("flags"), "the flag realtime needs 'realtime'", "add 'realtime: c.realtime'");
+    if (!clock || !flags || (realtime_node && !realtime)) return;
+    plan_each(line, [&](ops::Step& step) {
+      set_value(step.op.value, step.value, *clock);
+      if (realtime) set_value(step.op.realtime, step.realtime, *realtime);
+      step.op.flags = *flags;
+    });
+  }
+
+  std::optional<std::uint32_t> clock_flags(const YamlNode& node) {
+    if (node.is(Kind::scalar)) {
+      const auto bits = reader_.integer(node, 0, std::numeric_limits<std::uint32_t>::max());
+      return bits ? std::optional(static_cast<std::uint32_t>(*bits)) : std::nullopt;
+    }
+    if (!node.is(Kind::sequence)) {
+      diagnostics_.add(node, "expected a list of flags, found " + found_text(node), "write 'flags: [realtime]'");
+      return std::nullopt;
+    }
+    std::uint32_t flags = 0;
+    for (const YamlNode& item : node.items) {
+      const auto name = reader_.word(item, "clock flag", {"tsc_stable", "realtime", "host_tsc"});
+      if (!name) return std::nullopt;
+      flags |= *name == "tsc_stable" ? ops::clock_flag::kTscStable
+               : *name == "realtime" ? ops::clock_flag::kRealtime
+                                     : ops::clock_flag::kHostTsc;
+    }
+    return flags;
+  }
+
+  void create_vcpu(const Line& line) {
+    const auto index = reader_.integer(*line.operand, 0, ops::layout::kMaxVcpus - 1);
+    if (!index) return;
+    if (*index != vcpu_count()) {
+      diagnostics_.add(*line.operand, "the next vCPU is " + std::to_string(vcpu_count()) + ", found " +
+                                          found_text(*line.operand),
+                       "vCPUs are created in order: write 'create_vcpu: " + std::to_string(vcpu_count()) + "'");
+      return;
+    }
+    plan_each(line, [&](ops::Step& step) { step.op.vcpu = static_cast<std::int32_t>(*index); });
+    if (line.fails == 0) kvmclock_on_.push_back(false);
+  }
+
+  void kvmclock(const Line& line) {
+    const auto on = reader_.on_off(*line.operand);
+    if (!on) return;
+    plan_each(line, [&](ops::Step& step) {
+      step.op.msr = ops::msr::kKvmSystemTimeNew;
+      step.op.value = *on ? page_of(ops::layout::kPvclockPages, step.op.vcpu) | 1 : 0;
+      kvmclock_on_[static_cast<std::size_t>(step.op.vcpu)] = *on;
+    });
+  }
+
+  void move_vcpu(const Line& line) {
+    const auto pcpu = reader_.integer(*line.operand, 0, ops::layout::kMaxVcpus - 1);
+    if (!pcpu) return;
+    const auto pcpus = static_cast<std::int64_t>(host_.pcpus.size());
+    if (*pcpu >= pcpus) {
+      diagnostics_.add(*line.operand, "the host has no pCPU " + std::to_string(*pcpu),
+                       "it has " + std::to_string(pcpus) + "; write more with 'host: {pcpus: ...}'");
+      return;
+    }
+    plan_each(line, [&](ops::Step& step) { step.op.value = static_cast<std::uint64_t>(*pcpu); });
+  }
+
+  void set_clocksource(const Line& line) {
+    const auto name = reader_.word(*line.operand, "clocksource", {"tsc", "hpet", "acpi_pm"});
+    if (name) plan_each(line, [&](ops::Step& step) { step.op.value = *name == "tsc" ? 1 : 0; });
+  }
+
+  // ---- sample ----
+
+  struct SampleSpec {
+    std::int64_t every_ns = 0;
+    std::int64_t for_ns = 0;
+    bool tsc = true;
+    bool pvclock = true;
+  };
+
+  void sample(const Line& line) {
+    const auto spec = read_sample(line);
+    if (!spec) return;
+    const std::int64_t readings = 1 + (spec->for_ns - 1) / spec->every_ns;
+    const auto most = static_cast<std::int64_t>(kMaxSteps);
+    if (readings > most || readings * static_cast<std::int64_t>(2 * line.vcpus.size()) > 2 * most ||
+        spec->for_ns > std::numeric_limits<std::int64_t>::max() - line.at_ns) {
+      diagnostics_.add(*line.operand, "this sample expands into more than " + grouped(kMaxSteps) + " operations",
+                       "sample less often or for a shorter time");
+      return;
+    }
+    for (std::int64_t i = 0; i < readings; ++i) sample_once(line, *spec, line.at_ns + i * spec->every_ns);
+  }
+
+  void sample_once(const Line& line, const SampleSpec& spec, std::int64_t at_ns) {
+    for (const std::int32_t vcpu : line.vcpus)
+      if (spec.tsc) plan(line, OpKind::rdtsc, vcpu, at_ns);
+    for (const std::int32_t vcpu : line.vcpus)
+      if (spec.pvclock && kvmclock_on_[static_cast<std::size_t>(vcpu)]) plan(line, OpKind::read_pvclock, vcpu, at_ns);
+  }
+
+  std::optional<SampleSpec> read_sample(const Line& line) {
+    const Fields fields(diagnostics_, *line.operand, "sample", {"every", "for", "read"});
+    if (!fields.valid()) return std::nullopt;
+    SampleSpec spec;
+    const bool every = sample_duration(*line.operand, fields, "every", "1 ms", spec.every_ns);
+    const bool length = sample_duration(*line.operand, fields, "for", "10 ms", spec.for_ns);
+    const bool kinds = !fields.find("read") || sample_kinds(line, *fields.find("read"), spec);
+    return every && length && kinds ? std::optional(spec) : std::nullopt;
+  }
+
+  bool sample_duration(const YamlNode& node, const Fields& fields, const std::string& key,
+                       const std::string& example, std::int64_t& out) {
+    const YamlNode* value = fields.find(key);
+    if (!value) {
+      diagnostics_.add(node, "sample has no '" + key + "'", "add '" + key + ": " + example + "'");
+      return false;
+    }
+    const auto ns = reader_.duration_ns(*value);
+    if (!ns) return false;
+    out = *ns;
+    if (*ns > 0) return true;
+    diagnostics_.add(*value, found_text(*value) + " is not above 0", "write such as '" + example + "'");
+    return false;
+  }
+
+  bool sample_kinds(const Line& line, const YamlNode& node, SampleSpec& spec) {
+    spec.tsc = spec.pvclock = false;
+    if (!node.is(Kind::sequence) || node.items.empty()) {
+      diagnostics_.add(node, "expected a list of what to read, found " + found_text(node),
+                       "write 'read: [rdtsc, pvclock]'");
+      return false;
+    }
+    for (const YamlNode& item : node.items) {
+      const auto name = reader_.word(item, "reading", {"rdtsc", "pvclock"});
+      if (!name) return false;
+      (*name == "rdtsc" ? spec.tsc : spec.pvclock) = true;
+      const bool possible = *name == "rdtsc" || std::any_of(line.vcpus.begin(), line.vcpus.end(), [&](auto vcpu) {
+                              return kvmclock_on_[static_cast<std::size_t>(vcpu)];
+                            });
+      if (possible) continue;
+      diagnostics_.add(item, "no vCPU of this sample has kvmclock on",
+                       "switch it on with 'vm: {kvmclock: on}' or a step 'kvmclock: on'");
+      return false;
+    }
+    return true;
+  }
+
+  // ---- the end ----
+
+  void finish() {
+    out_.vcpus = vcpu_count();
+    std::stable_sort(planned_.begin(), planned_.end(), [](const Planned& a, const Planned& b) {
+      return a.step.op.at_ns < b.step.op.at_ns;
+    });
+    for (Planned& planned : planned_) {
+      if (planned.fails != 0) out_.refusals.push_back(refusal(planned));
+      out_.steps.push_back(std::move(planned.step));
+    }
+  }
+
+  Expectation refusal(const Planned& planned) const {
+    Expectation expectation;
+    expectation.subject = Subject::step_error;
+    expectation.place = planned.step.place;
+    expectation.error = planned.fails;
+    expectation.step = out_.steps.size();
+    const ops::Operation& op = planned.step.op;
+    expectation.text = std::string(ops::name_of(op.kind)) +
+                       (op.vcpu == ops::kVm ? "" : " on vCPU " + std::to_string(op.vcpu)) + " fails with " +
+                       errno_name(planned.fails);
+    return expectation;
+  }
+
+  Reader& reader_;
+  Diagnostics& diagnostics_;
+  const ops::HostSpec& host_;
+  const VmSpec& vm_;
+  Timeline out_;
+  std::vector<Planned> planned_;
+  std::vector<bool> kvmclock_on_;  // of each vCPU that exists at this line
+  std::optional<Capture> pending_capture_;
+  std::int64_t last_at_ns_ = 0;
+  ops::Place last_at_place_;
+};
+
+}  // namespace
+
+Timeline parse_timeline(Reader& reader, const YamlNode* node, const ops::HostSpec& host, const VmSpec& vm,
+                        const ops::Place& vm_place) {
+  return TimelineParser(reader, host, vm).parse(node, vm_place);
+}
+
+}  // namespace tscsim::scenarios

@@ -1,0 +1,27 @@
+// The `timeline:` of a scenario, expanded: one Step for each operation on each vCPU, in the order in which they run.
+#pragma once
+
+#include <vector>
+
+#include "ops/program.h"
+#include "scenarios/host_parser.h"
+#include "scenarios/reader.h"
+#include "scenarios/scenario.h"
+
+namespace tscsim::scenarios {
+
+inline constexpr std::size_t kMaxSteps = 100'000;  // after expansion
+
+struct Timeline {
+  std::vector<ops::Step> setup;
+  std::vector<ops::Step> steps;         // sorted by (at_ns, position in the file)
+  std::vector<Capture> captures;        // all of them
+  std::vector<Expectation> refusals;    // steps that must fail, in the order of `steps`
+  std::int32_t vcpus = 0;               // that exist at the end
+};
+
+// `node` is nullptr when the file has no timeline.
+Timeline parse_timeline(Reader& reader, const YamlNode* node, const ops::HostSpec& host, const VmSpec& vm,
+                        const ops::Place& vm_place);
+
+}  // namespace tscsim::scenarios
