@@ -1,6 +1,6 @@
-// What a captured name stands for, known before anything runs: the operation that it captures and, for each field,
-// what the number counts. The parser checks expressions with it, the evaluation decides with it how far a value
-// may lie from the schedule on real hardware.
+// What a captured name stands for, known before anything runs: the operation that it captures and, for each
+// field, what the number counts. The parser checks expressions with it, the evaluation decides with it how
+// far a value may lie from the schedule on real hardware.
 #pragma once
 
 #include <cstddef>
@@ -18,14 +18,14 @@ namespace tscsim::scenarios {
 
 // What a number that an operation returned counts.
 enum class Quantity : std::uint8_t {
-  plain,        // flags, versions, multipliers, kHz: does not depend on when the operation ran
-  guest_tsc,    // guest cycles at the instant of the operation
-  tsc_offset,   // guest cycles minus host cycles
-  tsc_adjust,   // guest cycles, set rather than counted
-  host_tsc,     // host cycles at the instant of the operation
-  kvmclock_ns,  // ns of kvmclock at the instant of the operation
-  realtime_ns,  // CLOCK_REALTIME in ns
-  wall_seconds, // wall clock, whole seconds or the ns within one
+  plain,         // flags, versions, multipliers, kHz: does not depend on when the operation ran
+  guest_tsc,     // guest cycles at the instant of the operation
+  tsc_offset,    // guest cycles minus host cycles
+  tsc_adjust,    // guest cycles, set rather than counted
+  host_tsc,      // host cycles at the instant of the operation
+  kvmclock_ns,   // ns of kvmclock at the instant of the operation
+  realtime_ns,   // CLOCK_REALTIME in ns
+  wall_seconds,  // wall clock, whole seconds or the ns within one
   khz,
 };
 

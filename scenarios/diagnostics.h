@@ -22,7 +22,8 @@ class Diagnostics {
   std::string source_line(int line) const;  // without its newline; empty if there is none
   ops::Place place(const YamlNode& node) const;
 
-  // The text of `node` is underlined; with `offset` and `length` a part of it (bytes, one-line plain scalars only).
+  // The text of `node` is underlined; with `offset` and `length` a part of it (bytes, one-line plain scalars
+  // only).
   void add(const YamlNode& node, std::string message, std::string mend = {}, std::size_t offset = 0,
            std::size_t length = 0);
   // Two places clash; `first` is named with the verb ("first captured at ...").

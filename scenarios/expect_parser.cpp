@@ -1,6 +1,6 @@
 // One expectation is one subject (a metric, or an expression over captures), one relation and its other side.
-// An expectation that could never be looked at (no reading to compare, a vCPU that does not exist) is an error
-// here, so that it cannot pass for want of evidence.
+// An expectation that could never be looked at (no reading to compare, a vCPU that does not exist) is an
+// error here, so that it cannot pass for want of evidence.
 #include "scenarios/expect_parser.h"
 
 #include <algorithm>
@@ -109,7 +109,8 @@ class ExpectParser {
   void value_expectation(const YamlNode& key, const YamlNode& value, const Fields& outer, Expectation& out) {
     for (const char* word : {"at", "from"})
       if (const YamlNode* found = outer.key(word))
-        diagnostics_.add(*found, std::string("'") + word + "' belongs to metrics; a captured value has its instant",
+        diagnostics_.add(*found,
+                         std::string("'") + word + "' belongs to metrics; a captured value has its instant",
                          "remove it");
     out.subject = Subject::value;
     bool plain = false;
@@ -186,8 +187,9 @@ class ExpectParser {
     for (const std::string& relation : kRelations) {
       if (!fields.find(relation)) continue;
       if (!word.empty())
-        diagnostics_.add_clash(*fields.key(relation), "a second relation, '" + relation + "'", "the first stands",
-                               diagnostics_.place(*fields.key(word)), "write each in an expectation of its own");
+        diagnostics_.add_clash(*fields.key(relation), "a second relation, '" + relation + "'",
+                               "the first stands", diagnostics_.place(*fields.key(word)),
+                               "write each in an expectation of its own");
       if (word.empty()) word = relation;
     }
     if (word.empty()) {
@@ -212,7 +214,8 @@ class ExpectParser {
     out.relation = right.text == "equal" ? Relation::equal : Relation::unequal;
     out.text += " is " + right.text;
     if (out.of.size() == 1 || timeline_.vcpus < 2)
-      diagnostics_.add(right, "'" + right.text + "' needs two vCPUs", "write 'of: all', or compare with a value");
+      diagnostics_.add(right, "'" + right.text + "' needs two vCPUs",
+                       "write 'of: all', or compare with a value");
     return true;
   }
 
@@ -243,8 +246,8 @@ class ExpectParser {
 
   // ---- metrics ----
 
-  void metric_expectation(const Metric& metric, const YamlNode& key, const YamlNode& value, const Fields& outer,
-                          Expectation& out) {
+  void metric_expectation(const Metric& metric, const YamlNode& key, const YamlNode& value,
+                          const Fields& outer, Expectation& out) {
     out.subject = metric.subject;
     out.unit = unit_of(metric.subject);
     out.text = key.text;
@@ -261,12 +264,14 @@ class ExpectParser {
     if (value.is(Kind::mapping)) {
       const Fields fields(diagnostics_, value, "master_clock", {"is", "at"});
       const YamlNode* is = fields.find("is");
-      if (!is) diagnostics_.add(value, "'master_clock' is compared with nothing", "write '{master_clock: on}'");
+      if (!is)
+        diagnostics_.add(value, "'master_clock' is compared with nothing", "write '{master_clock: on}'");
       if (is) on = reader_.on_off(*is);
       read_window(fields, outer, out);
     } else {
       on = reader_.on_off(value);
-      read_window({diagnostics_, YamlNode{YamlNode::Kind::mapping, false, 0, 0, {}, {}, {}}, "", {}}, outer, out);
+      read_window({diagnostics_, YamlNode{YamlNode::Kind::mapping, false, 0, 0, {}, {}, {}}, "", {}}, outer,
+                  out);
     }
     if (!on) return;
     out.right = ops::Expression::constant(*on ? 1 : 0);
@@ -356,14 +361,14 @@ class ExpectParser {
     for (const ops::Step& step : timeline_.steps)
       if (is_reading(expectation.subject, step.op.kind) && in_window(expectation, step.op))
         seen.emplace(step.op.at_ns, step.op.vcpu);
-    return std::adjacent_find(seen.begin(), seen.end(), [](const auto& a, const auto& b) {
-             return a.first == b.first;
-           }) != seen.end();
+    return std::adjacent_find(seen.begin(), seen.end(),
+                              [](const auto& a, const auto& b) { return a.first == b.first; }) != seen.end();
   }
 
   bool has_successive(const Expectation& expectation) const {
     std::vector<std::int32_t> wanted = expectation.of;
-    for (std::int32_t vcpu = 0; expectation.of.empty() && vcpu < timeline_.vcpus; ++vcpu) wanted.push_back(vcpu);
+    for (std::int32_t vcpu = 0; expectation.of.empty() && vcpu < timeline_.vcpus; ++vcpu)
+      wanted.push_back(vcpu);
     const auto readings = [&](std::int32_t vcpu) {
       return std::count_if(timeline_.steps.begin(), timeline_.steps.end(), [&](const ops::Step& step) {
         return step.op.vcpu == vcpu && is_reading(expectation.subject, step.op.kind) &&

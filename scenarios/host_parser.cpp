@@ -34,7 +34,8 @@ void read_pcpus(Reader& reader, const YamlNode& node, ops::HostSpec& host) {
     return;
   }
   if (!node.is(Kind::sequence) || node.items.empty() || node.items.size() > kMaxPcpus) {
-    reader.diagnostics().add(node, "expected a number of pCPUs or a list of 1 to 64, found " + found_text(node),
+    reader.diagnostics().add(node,
+                             "expected a number of pCPUs or a list of 1 to 64, found " + found_text(node),
                              "write 'pcpus: 4' or 'pcpus: [{tsc_offset: 0}, {tsc_offset: -1000}]'");
     return;
   }
@@ -62,7 +63,8 @@ void read_tsc(Reader& reader, const Fields& fields, ops::HostSpec& host) {
   if (const YamlNode* node = fields.find("tsc_unstable"))
     host.tsc_unstable = reader.truth(*node).value_or(false);
   if (const YamlNode* node = fields.find("clocksource"))
-    host.tsc_clocksource = reader.word(*node, "clocksource", {"tsc", "hpet", "acpi_pm"}).value_or("tsc") == "tsc";
+    host.tsc_clocksource =
+        reader.word(*node, "clocksource", {"tsc", "hpet", "acpi_pm"}).value_or("tsc") == "tsc";
 }
 
 void read_clocks(Reader& reader, const Fields& fields, ops::HostSpec& host) {

@@ -37,7 +37,8 @@ void read_name(Reader& reader, const YamlNode& root, const Fields& fields, const
   }
   meta.name = reader.text(*node, "a name").value_or("");
   if (node->is(YamlNode::Kind::scalar) && has_stem && meta.name != stem_of(file))
-    reader.diagnostics().add(*node, "the name " + found_text(*node) + " is not the file's, '" + stem_of(file) + "'",
+    reader.diagnostics().add(*node,
+                             "the name " + found_text(*node) + " is not the file's, '" + stem_of(file) + "'",
                              "write 'name: " + stem_of(file) + "', or rename the file");
 }
 
@@ -94,9 +95,10 @@ Scenario parse_scenario(std::string_view text, const std::string& file) {
       scenario.expectations.push_back(std::move(expectation));
   diagnostics.throw_if_any();
 
-  std::stable_sort(scenario.expectations.begin(), scenario.expectations.end(), [](const auto& a, const auto& b) {
-    return std::tie(a.place.line, a.place.column) < std::tie(b.place.line, b.place.column);
-  });
+  std::stable_sort(scenario.expectations.begin(), scenario.expectations.end(),
+                   [](const auto& a, const auto& b) {
+                     return std::tie(a.place.line, a.place.column) < std::tie(b.place.line, b.place.column);
+                   });
   program.name = scenario.meta.name;
   program.hash = ops::content_hash(text);
   program.heuristic = vm.heuristic;

@@ -22,7 +22,7 @@ class Fields {
          const std::vector<std::string>& known);
 
   const YamlNode* find(const std::string& key) const;
-  const YamlNode* key(const std::string& key) const;  // the key's own node
+  const YamlNode* key(const std::string& key) const;              // the key's own node
   const std::vector<std::string>& keys() const { return keys_; }  // in the order of the file
   bool valid() const { return valid_; }                           // it is a mapping
 
@@ -53,8 +53,8 @@ class Reader {
   std::optional<std::int64_t> integer(const YamlNode& node, std::int64_t min, std::int64_t max);
   std::optional<std::string> capture_name(const YamlNode& node);
 
-  // An expression whose names are in `captures` and whose parts count what `unit` says. With `plain`, the value
-  // is a bare number and a duration is an error. In ns a bare number other than 0 is an error.
+  // An expression whose names are in `captures` and whose parts count what `unit` says. With `plain`, the
+  // value is a bare number and a duration is an error. In ns a bare number other than 0 is an error.
   std::optional<ops::Expression> expression(const YamlNode& node, ops::Unit unit, bool plain,
                                             const std::vector<Capture>& captures);
 

@@ -1,4 +1,5 @@
-// A scenario file as the program sees it: who wrote it about what, the flat list of operations, and what must hold.
+// A scenario file as the program sees it: who wrote it about what, the flat list of operations, and what must
+// hold.
 #pragma once
 
 #include <cstddef>
@@ -15,7 +16,7 @@
 namespace tscsim::scenarios {
 
 struct Meta {
-  std::string name;    // equals the file's stem
+  std::string name;  // equals the file's stem
   std::string title;
   std::string source;  // empty if the author gave none
   std::string story;   // likewise
@@ -23,9 +24,9 @@ struct Meta {
 
 // What an expectation looks at.
 enum class Subject : std::uint8_t {
-  value,          // an expression over captures
-  step_error,     // the errno of one step
-  tsc_offset,     // the metrics; see metrics.h
+  value,       // an expression over captures
+  step_error,  // the errno of one step
+  tsc_offset,  // the metrics; see metrics.h
   tsc_adjust,
   master_clock,
   tsc_skew,
@@ -41,15 +42,15 @@ struct Expectation {
   ops::Place place;
   std::string text;  // one line, as a report shows it: "b is a", "tsc_offset of all is equal"
   Relation relation = Relation::is;
-  ops::Unit unit = ops::Unit::ns;        // in which both sides count
-  std::optional<ops::Expression> left;   // Subject::value
-  std::optional<ops::Expression> right;  // absent for equal, unequal, step_error; master_clock: 1 on, 0 off
-  std::optional<ops::Expression> within; // tolerance, in `unit`; absent: 0
-  std::vector<std::int32_t> of;          // vCPUs that a metric looks at; empty: all that exist at that time
-  std::optional<std::int64_t> at_ns;     // a metric looks at what was recorded at or before; absent: at all
-  std::optional<std::int64_t> from_ns;   // and, for skew and jump, at or after
-  int error = 0;                         // step_error: the errno
-  std::size_t step = 0;                  // step_error: index into Program::timeline
+  ops::Unit unit = ops::Unit::ns;         // in which both sides count
+  std::optional<ops::Expression> left;    // Subject::value
+  std::optional<ops::Expression> right;   // absent for equal, unequal, step_error; master_clock: 1 on, 0 off
+  std::optional<ops::Expression> within;  // tolerance, in `unit`; absent: 0
+  std::vector<std::int32_t> of;           // vCPUs that a metric looks at; empty: all that exist at that time
+  std::optional<std::int64_t> at_ns;      // a metric looks at what was recorded at or before; absent: at all
+  std::optional<std::int64_t> from_ns;    // and, for skew and jump, at or after
+  int error = 0;                          // step_error: the errno
+  std::size_t step = 0;                   // step_error: index into Program::timeline
 };
 
 struct Scenario {
@@ -62,12 +63,12 @@ struct Scenario {
 // ops::InputError that holds every fault found, in the order of their places.
 Scenario parse_scenario(std::string_view text, const std::string& file);
 
-// Reads and parses. Also throws ops::InputError when the file cannot be read; a file above kMaxFileBytes is not
-// read into memory.
+// Reads and parses. Also throws ops::InputError when the file cannot be read; a file above kMaxFileBytes is
+// not read into memory.
 Scenario load_scenario(const std::string& path);
 
-// `path` itself when it is a file, otherwise all *.yaml files below it, sorted bytewise; folders named `refused`
-// hold inputs that must not parse and are left out unless `path` names one. Throws ops::InputError.
+// `path` itself when it is a file, otherwise all *.yaml files below it, sorted bytewise; folders named
+// `refused` hold inputs that must not parse and are left out unless `path` names one. Throws ops::InputError.
 std::vector<std::string> find_scenarios(const std::string& path);
 
 }  // namespace tscsim::scenarios

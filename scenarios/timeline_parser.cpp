@@ -1,6 +1,6 @@
-// One line of the timeline is one word of the language with its operands. Words map to operations almost one to
-// one; the exceptions (kvmclock, wall_clock, sample, vcpu: all) are written out here, so nothing below the parser
-// knows of them.
+// One line of the timeline is one word of the language with its operands. Words map to operations almost one
+// to one; the exceptions (kvmclock, wall_clock, sample, vcpu: all) are written out here, so nothing below the
+// parser knows of them.
 #include "scenarios/timeline_parser.h"
 
 #include <algorithm>
@@ -19,7 +19,18 @@ enum class Target : std::uint8_t { vcpu, vm, either };
 
 // What stands after the colon.
 enum class Operand : std::uint8_t {
-  nothing, capture, msr_name, msr_value, clock, offset, khz, new_vcpu, state, pcpu, clocksource, sample,
+  nothing,
+  capture,
+  msr_name,
+  msr_value,
+  clock,
+  offset,
+  khz,
+  new_vcpu,
+  state,
+  pcpu,
+  clocksource,
+  sample,
 };
 
 struct Word {
@@ -69,9 +80,9 @@ std::vector<std::string> step_keys() {
 
 std::vector<std::string> msr_names() {
   std::vector<std::string> names;
-  for (const std::uint32_t index : {ops::msr::kIa32Tsc, ops::msr::kIa32TscAdjust, ops::msr::kKvmWallClock,
-                                    ops::msr::kKvmSystemTime, ops::msr::kKvmWallClockNew,
-                                    ops::msr::kKvmSystemTimeNew})
+  for (const std::uint32_t index :
+       {ops::msr::kIa32Tsc, ops::msr::kIa32TscAdjust, ops::msr::kKvmWallClock, ops::msr::kKvmSystemTime,
+        ops::msr::kKvmWallClockNew, ops::msr::kKvmSystemTimeNew})
     names.emplace_back(ops::msr_name(index));
   return names;
 }
@@ -190,7 +201,8 @@ class TimelineParser {
       if (!word) continue;
       if (line.word) {
         diagnostics_.add_clash(*line.fields->key(key), "'" + key + "' is a second operation in this step",
-                               "the first stands", diagnostics_.place(*first), "write each in a step of its own");
+                               "the first stands", diagnostics_.place(*first),
+                               "write each in a step of its own");
         return false;
       }
       first = line.fields->key(key);
@@ -259,7 +271,8 @@ class TimelineParser {
     if (!node) {
       line.vcpus = line.word->operand == Operand::sample ? all_vcpus() : std::vector<std::int32_t>{ops::kVm};
       if (line.word->target == Target::either) return true;
-      diagnostics_.add(*line.node, "'" + word + "' needs a vCPU", "add 'vcpu: 0', 'vcpu: [0, 1]' or 'vcpu: all'");
+      diagnostics_.add(*line.node, "'" + word + "' needs a vCPU",
+                       "add 'vcpu: 0', 'vcpu: [0, 1]' or 'vcpu: all'");
       return false;
     }
     return read_vcpu_list(*node, line.vcpus);
@@ -273,7 +286,8 @@ class TimelineParser {
     if (!node.is(Kind::sequence)) return read_one_vcpu(node, out);
     bool good = true;
     for (const YamlNode& item : node.items) good = read_one_vcpu(item, out) && good;
-    if (node.items.empty()) diagnostics_.add(node, "an empty list of vCPUs", "write 'vcpu: all' or name some");
+    if (node.items.empty())
+      diagnostics_.add(node, "an empty list of vCPUs", "write 'vcpu: all' or name some");
     return good && !node.items.empty();
   }
 
@@ -360,18 +374,42 @@ class TimelineParser {
 
   void read_operand(const Line& line) {
     switch (line.word->operand) {
-      case Operand::nothing: no_operand(line); break;
-      case Operand::capture: reading(line); break;
-      case Operand::msr_name: msr_read(line); break;
-      case Operand::msr_value: msr_write(line); break;
-      case Operand::clock: set_clock(line); break;
-      case Operand::offset: value_step(line, ops::Unit::cycles, false); break;
-      case Operand::khz: set_tsc_khz(line); break;
-      case Operand::new_vcpu: create_vcpu(line); break;
-      case Operand::state: kvmclock(line); break;
-      case Operand::pcpu: move_vcpu(line); break;
-      case Operand::clocksource: set_clocksource(line); break;
-      case Operand::sample: sample(line); break;
+      case Operand::nothing:
+        no_operand(line);
+        break;
+      case Operand::capture:
+        reading(line);
+        break;
+      case Operand::msr_name:
+        msr_read(line);
+        break;
+      case Operand::msr_value:
+        msr_write(line);
+        break;
+      case Operand::clock:
+        set_clock(line);
+        break;
+      case Operand::offset:
+        value_step(line, ops::Unit::cycles, false);
+        break;
+      case Operand::khz:
+        set_tsc_khz(line);
+        break;
+      case Operand::new_vcpu:
+        create_vcpu(line);
+        break;
+      case Operand::state:
+        kvmclock(line);
+        break;
+      case Operand::pcpu:
+        move_vcpu(line);
+        break;
+      case Operand::clocksource:
+        set_clocksource(line);
+        break;
+      case Operand::sample:
+        sample(line);
+        break;
     }
     if (pending_capture_) out_.captures.push_back(std::move(*pending_capture_));
     pending_capture_.reset();
@@ -402,9 +440,10 @@ class TimelineParser {
 
   void no_operand(const Line& line) {
     if (!line.operand->is(Kind::null))
-      diagnostics_.add(*line.operand,
-                       std::string("'") + line.word->text + "' takes no operand, found " + found_text(*line.operand),
-                       std::string("write '") + line.word->text + ":' with nothing after it");
+      diagnostics_.add(
+          *line.operand,
+          std::string("'") + line.word->text + "' takes no operand, found " + found_text(*line.operand),
+          std::string("write '") + line.word->text + ":' with nothing after it");
     plan_each(line, [](ops::Step&) {});
   }
 
@@ -439,10 +478,11 @@ class TimelineParser {
   void msr_write(const Line& line) {
     const YamlNode& node = *line.operand;
     if (!node.is(Kind::mapping) || node.members.size() != 1) {
-      diagnostics_.add(node, "expected one MSR with its value, found " +
-                                 (node.is(Kind::mapping) ? std::to_string(node.members.size()) + " of them"
-                                                         : found_text(node)),
-                       std::string("write '") + line.word->text + ": {IA32_TSC: 0}'");
+      diagnostics_.add(
+          node,
+          "expected one MSR with its value, found " +
+              (node.is(Kind::mapping) ? std::to_string(node.members.size()) + " of them" : found_text(node)),
+          std::string("write '") + line.word->text + ": {IA32_TSC: 0}'");
       return;
     }
     const auto& [name, value] = node.members.front();
@@ -469,7 +509,8 @@ class TimelineParser {
 
   void value_step(const Line& line, ops::Unit unit, bool plain) {
     const auto expression = reader_.expression(*line.operand, unit, plain, out_.captures);
-    if (expression) plan_each(line, [&](ops::Step& step) { set_value(step.op.value, step.value, *expression); });
+    if (expression)
+      plan_each(line, [&](ops::Step& step) { set_value(step.op.value, step.value, *expression); });
   }
 
   void set_tsc_khz(const Line& line) {
@@ -485,15 +526,18 @@ class TimelineParser {
     if (!node.is(Kind::mapping)) return value_step(line, ops::Unit::ns, false);
     const Fields fields(diagnostics_, node, "set_clock", {"clock", "realtime", "flags"});
     const YamlNode* clock_node = fields.find("clock");
-    if (!clock_node) diagnostics_.add(node, "set_clock has no 'clock'", "add 'clock: 0 ns' or a captured clock");
+    if (!clock_node)
+      diagnostics_.add(node, "set_clock has no 'clock'", "add 'clock: 0 ns' or a captured clock");
     const YamlNode* realtime_node = fields.find("realtime");
     const auto clock =
         clock_node ? reader_.expression(*clock_node, ops::Unit::ns, false, out_.captures) : std::nullopt;
-    const auto realtime =
-        realtime_node ? reader_.expression(*realtime_node, ops::Unit::ns, false, out_.captures) : std::nullopt;
+    const auto realtime = realtime_node
+                              ? reader_.expression(*realtime_node, ops::Unit::ns, false, out_.captures)
+                              : std::nullopt;
     const auto flags = fields.find("flags") ? clock_flags(*fields.find("flags")) : std::optional(0U);
     if (flags && (*flags & ops::clock_flag::kRealtime) != 0 && !realtime_node)
-      diagnostics_.add(*fields.find("flags"), "the flag realtime needs 'realtime'", "add 'realtime: c.realtime'");
+      diagnostics_.add(*fields.find("flags"), "the flag realtime needs 'realtime'",
+                       "add 'realtime: c.realtime'");
     if (!clock || !flags || (realtime_node && !realtime)) return;
     plan_each(line, [&](ops::Step& step) {
       set_value(step.op.value, step.value, *clock);
@@ -508,7 +552,8 @@ class TimelineParser {
       return bits ? std::optional(static_cast<std::uint32_t>(*bits)) : std::nullopt;
     }
     if (!node.is(Kind::sequence)) {
-      diagnostics_.add(node, "expected a list of flags, found " + found_text(node), "write 'flags: [realtime]'");
+      diagnostics_.add(node, "expected a list of flags, found " + found_text(node),
+                       "write 'flags: [realtime]'");
       return std::nullopt;
     }
     std::uint32_t flags = 0;
@@ -526,9 +571,10 @@ class TimelineParser {
     const auto index = reader_.integer(*line.operand, 0, ops::layout::kMaxVcpus - 1);
     if (!index) return;
     if (*index != vcpu_count()) {
-      diagnostics_.add(*line.operand, "the next vCPU is " + std::to_string(vcpu_count()) + ", found " +
-                                          found_text(*line.operand),
-                       "vCPUs are created in order: write 'create_vcpu: " + std::to_string(vcpu_count()) + "'");
+      diagnostics_.add(
+          *line.operand,
+          "the next vCPU is " + std::to_string(vcpu_count()) + ", found " + found_text(*line.operand),
+          "vCPUs are created in order: write 'create_vcpu: " + std::to_string(vcpu_count()) + "'");
       return;
     }
     plan_each(line, [&](ops::Step& step) { step.op.vcpu = static_cast<std::int32_t>(*index); });
@@ -578,7 +624,8 @@ class TimelineParser {
     const auto most = static_cast<std::int64_t>(kMaxSteps);
     if (readings > most || readings * static_cast<std::int64_t>(2 * line.vcpus.size()) > 2 * most ||
         spec->for_ns > std::numeric_limits<std::int64_t>::max() - line.at_ns) {
-      diagnostics_.add(*line.operand, "this sample expands into more than " + grouped(kMaxSteps) + " operations",
+      diagnostics_.add(*line.operand,
+                       "this sample expands into more than " + grouped(kMaxSteps) + " operations",
                        "sample less often or for a shorter time");
       return;
     }
@@ -589,7 +636,8 @@ class TimelineParser {
     for (const std::int32_t vcpu : line.vcpus)
       if (spec.tsc) plan(line, OpKind::rdtsc, vcpu, at_ns);
     for (const std::int32_t vcpu : line.vcpus)
-      if (spec.pvclock && kvmclock_on_[static_cast<std::size_t>(vcpu)]) plan(line, OpKind::read_pvclock, vcpu, at_ns);
+      if (spec.pvclock && kvmclock_on_[static_cast<std::size_t>(vcpu)])
+        plan(line, OpKind::read_pvclock, vcpu, at_ns);
   }
 
   std::optional<SampleSpec> read_sample(const Line& line) {
@@ -628,9 +676,10 @@ class TimelineParser {
       const auto name = reader_.word(item, "reading", {"rdtsc", "pvclock"});
       if (!name) return false;
       (*name == "rdtsc" ? spec.tsc : spec.pvclock) = true;
-      const bool possible = *name == "rdtsc" || std::any_of(line.vcpus.begin(), line.vcpus.end(), [&](auto vcpu) {
-                              return kvmclock_on_[static_cast<std::size_t>(vcpu)];
-                            });
+      const bool possible =
+          *name == "rdtsc" || std::any_of(line.vcpus.begin(), line.vcpus.end(), [&](auto vcpu) {
+            return kvmclock_on_[static_cast<std::size_t>(vcpu)];
+          });
       if (possible) continue;
       diagnostics_.add(item, "no vCPU of this sample has kvmclock on",
                        "switch it on with 'vm: {kvmclock: on}' or a step 'kvmclock: on'");
@@ -643,9 +692,8 @@ class TimelineParser {
 
   void finish() {
     out_.vcpus = vcpu_count();
-    std::stable_sort(planned_.begin(), planned_.end(), [](const Planned& a, const Planned& b) {
-      return a.step.op.at_ns < b.step.op.at_ns;
-    });
+    std::stable_sort(planned_.begin(), planned_.end(),
+                     [](const Planned& a, const Planned& b) { return a.step.op.at_ns < b.step.op.at_ns; });
     for (Planned& planned : planned_) {
       if (planned.fails != 0) out_.refusals.push_back(refusal(planned));
       out_.steps.push_back(std::move(planned.step));

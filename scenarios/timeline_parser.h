@@ -1,4 +1,5 @@
-// The `timeline:` of a scenario, expanded: one Step for each operation on each vCPU, in the order in which they run.
+// The `timeline:` of a scenario, expanded: one Step for each operation on each vCPU, in the order in which
+// they run.
 #pragma once
 
 #include <vector>
@@ -14,10 +15,10 @@ inline constexpr std::size_t kMaxSteps = 100'000;  // after expansion
 
 struct Timeline {
   std::vector<ops::Step> setup;
-  std::vector<ops::Step> steps;         // sorted by (at_ns, position in the file)
-  std::vector<Capture> captures;        // all of them
-  std::vector<Expectation> refusals;    // steps that must fail, in the order of `steps`
-  std::int32_t vcpus = 0;               // that exist at the end
+  std::vector<ops::Step> steps;       // sorted by (at_ns, position in the file)
+  std::vector<Capture> captures;      // all of them
+  std::vector<Expectation> refusals;  // steps that must fail, in the order of `steps`
+  std::int32_t vcpus = 0;             // that exist at the end
 };
 
 // `node` is nullptr when the file has no timeline.

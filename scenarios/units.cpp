@@ -120,7 +120,8 @@ Parsed<std::uint32_t> parse_frequency_khz(std::string_view text) {
     return {{}, quoted(text) + " is not a whole number of kHz", "KVM counts frequencies in whole kHz"};
   const Wide khz = *hz / 1000;
   if (khz < 1 || khz > std::numeric_limits<std::int32_t>::max())
-    return {{}, quoted(text) + " is outside 1 kHz to 2_147_483_647 kHz", "write a frequency such as '2.6 GHz'"};
+    return {
+        {}, quoted(text) + " is outside 1 kHz to 2_147_483_647 kHz", "write a frequency such as '2.6 GHz'"};
   return {static_cast<std::uint32_t>(khz), {}, {}};
 }
 

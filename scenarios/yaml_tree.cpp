@@ -163,19 +163,24 @@ YamlNode parse_yaml(std::string_view text, const std::string& file) {
     refuse(diagnostics, refusal.line, refusal.column, refusal.message, refusal.mend);
   } catch (const YAML::Exception& error) {
     const bool anchor = error.msg.find("anchor") != std::string::npos;
-    refuse(diagnostics, error.mark.line + 1, error.mark.column + 1,
-           anchor ? "anchors and aliases are not part of the scenario language" : "malformed YAML: " + error.msg,
-           "");
+    refuse(
+        diagnostics, error.mark.line + 1, error.mark.column + 1,
+        anchor ? "anchors and aliases are not part of the scenario language" : "malformed YAML: " + error.msg,
+        "");
   }
   return builder.take();
 }
 
 std::string found_text(const YamlNode& node) {
   switch (node.kind) {
-    case YamlNode::Kind::null: return "nothing";
-    case YamlNode::Kind::sequence: return "a sequence";
-    case YamlNode::Kind::mapping: return "a mapping";
-    case YamlNode::Kind::scalar: break;
+    case YamlNode::Kind::null:
+      return "nothing";
+    case YamlNode::Kind::sequence:
+      return "a sequence";
+    case YamlNode::Kind::mapping:
+      return "a mapping";
+    case YamlNode::Kind::scalar:
+      break;
   }
   if (node.text.size() <= kShownChars) return "'" + node.text + "'";
   return "'" + node.text.substr(0, kShownChars) + "...'";

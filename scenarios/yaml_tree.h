@@ -21,18 +21,18 @@ inline constexpr int kMaxDepth = 64;
 struct YamlNode {
   enum class Kind : std::uint8_t { null, scalar, sequence, mapping };
   Kind kind = Kind::null;
-  bool quoted = false;  // a quoted or block scalar: never a number, `on` or null
-  int line = 0;         // both count from 1
-  int column = 0;       // in bytes
-  std::string text;     // scalars
-  std::vector<YamlNode> items;                          // sequences
-  std::vector<std::pair<YamlNode, YamlNode>> members;   // mappings, in the order of the file
+  bool quoted = false;          // a quoted or block scalar: never a number, `on` or null
+  int line = 0;                 // both count from 1
+  int column = 0;               // in bytes
+  std::string text;             // scalars
+  std::vector<YamlNode> items;  // sequences
+  std::vector<std::pair<YamlNode, YamlNode>> members;  // mappings, in the order of the file
 
   bool is(Kind wanted) const { return kind == wanted; }
 };
 
-// Throws ops::InputError with one diagnostic: malformed YAML, too large, too deep, an anchor, alias or tag, more
-// than one document. An empty text is a null node.
+// Throws ops::InputError with one diagnostic: malformed YAML, too large, too deep, an anchor, alias or tag,
+// more than one document. An empty text is a null node.
 YamlNode parse_yaml(std::string_view text, const std::string& file);
 
 // What a message calls the node: "'400'", "a mapping", "a sequence", "nothing".
