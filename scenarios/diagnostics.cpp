@@ -78,10 +78,10 @@ void Diagnostics::add(ops::Diagnostic diagnostic) {
 }
 
 void Diagnostics::add_unknown(const YamlNode& node, const std::string& what,
-                              const std::vector<std::string>& words) {
+                              const std::vector<std::string>& words, const std::string& where) {
   const std::string nearest =
       node.is(YamlNode::Kind::scalar) ? ops::nearest_word(node.text, words) : std::string{};
-  add(node, "unknown " + what + " " + found_text(node),
+  add(node, "unknown " + what + " " + found_text(node) + where,
       nearest.empty() ? "use one of " + all_words(words) : "did you mean '" + nearest + "'?");
 }
 

@@ -31,8 +31,9 @@ class Diagnostics {
                  const ops::Place& first, std::string mend);
   void add(ops::Diagnostic diagnostic);
 
-  // "unknown WHAT 'word'", with the nearest of `words` or, failing that, all of them.
-  void add_unknown(const YamlNode& node, const std::string& what, const std::vector<std::string>& words);
+  // "unknown WHAT 'word'" and `where`, with the nearest of `words` or, failing that, all of them.
+  void add_unknown(const YamlNode& node, const std::string& what, const std::vector<std::string>& words,
+                   const std::string& where = {});
 
   bool empty() const { return found_.empty(); }
   std::size_t size() const { return found_.size(); }

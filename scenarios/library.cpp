@@ -37,9 +37,10 @@ std::string read_bounded(const std::string& path) {
   return text;
 }
 
-bool in_refused_folder(const fs::path& path, const fs::path& root) {
+bool in_test_folder(const fs::path& path, const fs::path& root) {
   const fs::path below = path.lexically_relative(root);
-  return std::any_of(below.begin(), below.end(), [](const fs::path& part) { return part == "refused"; });
+  return std::any_of(below.begin(), below.end(),
+                     [](const fs::path& part) { return part == "refused" || part == "testdata"; });
 }
 
 }  // namespace
@@ -56,7 +57,7 @@ std::vector<std::string> find_scenarios(const std::string& path) {
   std::vector<std::string> found;
   auto entry = fs::recursive_directory_iterator(path, fs::directory_options::skip_permission_denied, error);
   for (; !error && entry != fs::recursive_directory_iterator(); entry.increment(error)) {
-    if (entry->path().extension() != ".yaml" || in_refused_folder(entry->path(), path)) continue;
+    if (entry->path().extension() != ".yaml" || in_test_folder(entry->path(), path)) continue;
     std::error_code ignored;
     if (entry->is_regular_file(ignored)) found.push_back(entry->path().string());
   }

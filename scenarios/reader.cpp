@@ -43,7 +43,7 @@ Fields::Fields(Diagnostics& diagnostics, const YamlNode& node, const std::string
       continue;
     }
     if (!known.empty() && std::find(known.begin(), known.end(), key.text) == known.end()) {
-      diagnostics.add_unknown(key, "key of " + what, known);
+      diagnostics.add_unknown(key, "key", known, " in " + what);
       continue;
     }
     const auto [entry, added] = entries_.try_emplace(key.text, Entry{&key, &value});

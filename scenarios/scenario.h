@@ -68,7 +68,7 @@ Scenario parse_scenario(std::string_view text, const std::string& file);
 Scenario load_scenario(const std::string& path);
 
 // `path` itself when it is a file, otherwise all *.yaml files below it, sorted bytewise; folders named
-// `refused` hold inputs that must not parse and are left out unless `path` names one. Throws ops::InputError.
+// `refused` or `testdata` are for tests and left out unless `path` names one. Throws ops::InputError.
 std::vector<std::string> find_scenarios(const std::string& path);
 
 }  // namespace tscsim::scenarios

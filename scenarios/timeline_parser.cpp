@@ -243,10 +243,10 @@ class TimelineParser {
     const auto vcpu = reader_.integer(node, 0, ops::layout::kMaxVcpus - 1);
     if (!vcpu) return false;
     if (*vcpu >= vcpu_count()) {
-      const std::string last = std::to_string(vcpu_count() - 1);
-      diagnostics_.add(node, "vCPU " + std::to_string(*vcpu) + " does not exist yet",
-                       "the vCPUs here are 0" + (vcpu_count() > 1 ? " to " + last : std::string()) +
-                           "; create more with 'vm: {vcpus: ...}' or 'create_vcpu'");
+      const std::string here =
+          vcpu_count() == 1 ? "only vCPU 0 does" : "vCPUs 0 to " + std::to_string(vcpu_count() - 1) + " do";
+      diagnostics_.add(node, "vCPU " + std::to_string(*vcpu) + " does not exist here; " + here,
+                       "create more with 'vm: {vcpus: ...}' or a step 'create_vcpu'");
       return false;
     }
     const auto index = static_cast<std::int32_t>(*vcpu);

@@ -11,7 +11,6 @@
 // stale keys outnumber live ones.
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -114,6 +113,8 @@ class EventQueue {
   // multiple of 4.
   static constexpr std::size_t kArity = 4;
   static constexpr std::size_t kRoot = 3;
+  static constexpr std::size_t kThirdLevel =
+      24;  // its first node: an event that moves up from before here runs soon
   static constexpr std::size_t kStaleSlack = 64;  // a short queue is not worth tidying
 
   struct alignas(64) Line {
@@ -179,16 +180,23 @@ class EventQueue {
     at(node) = key;
   }
 
-  // Puts `key` at `node` or below it. Chooses among children without branches, which no predictor could
-  // guess.
+  // Index of the least of four keys. A tournament by arithmetic: no predictor could guess the branches.
+  static std::size_t least_of(const Key* keys) {
+    std::size_t left = static_cast<std::size_t>(keys[1] < keys[0]);
+    std::size_t right = static_cast<std::size_t>(keys[3] < keys[2]) + 2;
+    asm("" : "+r"(left), "+r"(right));  // keeps the compiler from turning the arithmetic back into branches
+    const std::size_t right_wins = static_cast<std::size_t>(keys[right] < keys[left]);
+    return left ^ ((left ^ right) & (std::size_t{0} - right_wins));
+  }
+
+  // Puts `key` at `node` or below it.
   void sift_down(std::size_t node, Key key) {
     for (std::size_t child = first_child(node); child < kRoot + size_; child = first_child(node)) {
       const Key* family = lines_[child / kArity].keys;
-      const std::size_t left = static_cast<std::size_t>(family[1] < family[0]);
-      const std::size_t right = 2 + static_cast<std::size_t>(family[3] < family[2]);
-      const std::size_t least = family[right] < family[left] ? right : left;
+      const std::size_t least = least_of(family);
       if (!(family[least] < key)) break;
       at(node) = family[least];
+      if (child < kThirdLevel) __builtin_prefetch(&slots_[slot_of(family[least])]);
       node = child + least;
     }
     at(node) = key;
