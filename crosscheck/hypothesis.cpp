@@ -129,10 +129,11 @@ bool compare_field(Hypothesis& h, const ops::Entry& entry, std::size_t index, Fi
 bool advance(Hypothesis& h, const ops::Entry& entry, std::size_t index) {
   const WitnessSpace::Scope scope(h.space);
   BracketedHost host(h, entry.bracket);
-  run_due_work(h, entry, host);
+  if (entry.bracket.base_ns.hi != 0) run_due_work(h, entry, host);
   if (!entry.supported) {
     h.observations.push_back({index, std::string(ops::name_of(entry.op.kind)), Verdict::unsupported, 0, 0, 0});
-    if (!ops::is_guest(entry.op.kind)) return true;
+    const bool executed = entry.bracket.tsc.hi != 0;
+    if (!executed || !ops::is_guest(entry.op.kind)) return true;
   }
   const ops::Operation op = effective_operation(entry);
   if (op.kind == OpKind::set_clocksource) {

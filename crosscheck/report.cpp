@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "ops/operation_text.h"
+
 namespace tscsim::crosscheck {
 namespace {
 
@@ -17,18 +19,7 @@ std::string derived_text(const Observation& o) {
 }  // namespace
 
 std::string operation_text(const ops::Operation& op) {
-  std::string text;
-  if (op.vcpu != ops::kVm) text += fmt::format("vcpu {} ", op.vcpu);
-  text += ops::name_of(op.kind);
-  const bool has_msr = op.kind == ops::OpKind::set_msr || op.kind == ops::OpKind::get_msr ||
-                       op.kind == ops::OpKind::wrmsr || op.kind == ops::OpKind::rdmsr;
-  if (has_msr) text += fmt::format(" {}", ops::msr_name(op.msr));
-  const bool has_value = op.kind == ops::OpKind::set_msr || op.kind == ops::OpKind::wrmsr ||
-                         op.kind == ops::OpKind::set_tsc_khz || op.kind == ops::OpKind::set_tsc_offset ||
-                         op.kind == ops::OpKind::set_clock || op.kind == ops::OpKind::move_vcpu;
-  if (has_value) text += fmt::format(" {}", op.value);
-  if (op.kind == ops::OpKind::set_clock && op.flags != 0) text += fmt::format(" flags {:#x} realtime {}", op.flags, op.realtime);
-  return text + fmt::format(" at {} ns{}", op.at_ns, op.probe ? " (probe)" : "");
+  return fmt::format("{} at {} ns{}", ops::action_text(op), op.at_ns, op.probe ? " (probe)" : "");
 }
 
 std::string explain(const ops::Entry& entry, const Observation& o, const model::Machine<witness::Witness>& machine) {

@@ -1,7 +1,6 @@
 // The cross-check's verdicts in words.
 #pragma once
 
-#include <nlohmann/json_fwd.hpp>
 #include <string>
 
 #include "crosscheck/checker.h"

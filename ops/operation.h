@@ -68,6 +68,7 @@ inline constexpr std::uint8_t kGuestStopped = 2;
 // Where guest memory keeps the pages that scenarios do not place themselves. Guest physical addresses; vCPU i's
 // kvmclock page is kPvclockPages + i * kPageStride, its wall clock kWallClockPages + i * kPageStride.
 namespace layout {
+inline constexpr std::uint64_t kMemoryBytes = 0x400000;  // guest memory, from address 0
 inline constexpr std::uint64_t kPvclockPages = 0x200000;
 inline constexpr std::uint64_t kWallClockPages = 0x280000;
 inline constexpr std::uint64_t kPageStride = 0x1000;

@@ -36,7 +36,7 @@ struct Entry {
   Operation op;
   int pcpu = 0;         // where it ran
   bool supported = true;  // false: this target cannot execute the operation; `note` says why; no outcome
-  Bracket bracket;
+  Bracket bracket;        // all zero when nothing was executed at all
   Outcome outcome;
   std::string note;     // e.g. the exit reason behind an error; the model's decision
   friend bool operator==(const Entry&, const Entry&) = default;

@@ -79,6 +79,7 @@ struct Era {
   SetClock set_clock = SetClock::anchored_at_master_pair;
   WallClock wall_clock = WallClock::one_pair;
   PagePublication publication = PagePublication::keeps_guest_stopped;
+  friend bool operator==(const Era&, const Era&) = default;
 };
 
 Era era_for(KernelVersion version);

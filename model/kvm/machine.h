@@ -74,7 +74,11 @@ struct Vcpu {
   std::uint8_t requests = 0;
   int cpu = -1;
 
-  bool page_active() const { return (system_time_msr & 1) != 0; }
+  // Enabled, and where there is memory.
+  bool page_active() const {
+    constexpr std::uint64_t kPageBytes = 32;
+    return (system_time_msr & 1) != 0 && page_address() <= ops::layout::kMemoryBytes - kPageBytes;
+  }
   std::uint64_t page_address() const { return system_time_msr & ~std::uint64_t{1}; }
 };
 

@@ -1,0 +1,106 @@
+#include "cli/arguments.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <iostream>
+#include <sstream>
+
+#include "ops/error.h"
+
+namespace tscsim::cli {
+namespace {
+
+std::string overview(const std::vector<Command>& commands) {
+  std::string text =
+      "tscsim: replay what hosts, VMMs and guests do to a VM's clocks, on a model of KVM and on real KVM.\n\n"
+      "usage: tscsim COMMAND [ARGUMENTS] [OPTIONS]\n\n";
+  for (const Command& command : commands) text += fmt::format("  {:<11} {}\n", command.name, command.summary);
+  text += "\n'tscsim COMMAND --help' tells more. Exit status: 0 all held, 1 an expectation or a cross-check failed,\n"
+          "2 bad usage or bad input, 3 a target was not available.\n";
+  return text;
+}
+
+std::string help(const Command& command, const po::options_description& options) {
+  std::ostringstream text;
+  text << "usage: tscsim " << command.name << (command.positional.empty() ? "" : " " + command.positional)
+       << " [OPTIONS]\n\n" << command.summary << "\n\n" << options << "\nexample:\n  " << command.example << "\n";
+  return text.str();
+}
+
+std::string suggestion(const std::string& word, const std::vector<std::string>& words) {
+  const std::string near = ops::nearest_word(word, words);
+  return near.empty() ? "" : fmt::format("; did you mean '{}'?", near);
+}
+
+const Command& find_command(const std::vector<Command>& commands, const std::string& name) {
+  const auto found = std::find_if(commands.begin(), commands.end(), [&](const Command& c) { return c.name == name; });
+  if (found != commands.end()) return *found;
+  std::vector<std::string> names;
+  for (const Command& command : commands) names.push_back(command.name);
+  const std::string near = suggestion(name, names);
+  throw UsageError(fmt::format("unknown command '{}'{}", name, near.empty() ? "; 'tscsim --help' lists them" : near));
+}
+
+void check_positional(const Command& command, const std::vector<std::string>& given) {
+  const bool optional = command.positional.empty() || command.positional.front() == '[';
+  if (given.empty() && !optional)
+    throw UsageError(fmt::format("'{}' needs {}\nexample: {}", command.name, command.positional, command.example));
+  const bool many = command.positional.find("...") != std::string::npos;
+  const std::size_t most = command.positional.empty() ? 0 : 1;
+  if (!many && given.size() > most)
+    throw UsageError(fmt::format("'{}' does not take '{}'", command.name, given[most]));
+}
+
+Arguments parse(const Command& command, const po::options_description& visible, const std::vector<std::string>& words) {
+  po::options_description all;
+  all.add(visible).add_options()("positional", po::value<std::vector<std::string>>());
+  po::positional_options_description positional;
+  positional.add("positional", -1);
+  Arguments arguments;
+  try {
+    po::store(po::command_line_parser(words).options(all).positional(positional).run(), arguments.values);
+    po::notify(arguments.values);
+  } catch (const po::unknown_option& error) {
+    std::vector<std::string> names;
+    for (const auto& option : visible.options()) names.push_back("--" + option->long_name());
+    throw UsageError(fmt::format("'{}' has no option '{}'{}", command.name, error.get_option_name(),
+                                 suggestion(error.get_option_name(), names)));
+  } catch (const po::error& error) {
+    throw UsageError(fmt::format("'{}': {}", command.name, error.what()));
+  }
+  if (arguments.values.count("positional") != 0)
+    arguments.positional = arguments.values["positional"].as<std::vector<std::string>>();
+  return arguments;
+}
+
+}  // namespace
+
+int dispatch(const std::vector<Command>& commands, int argc, const char* const* argv) {
+  const std::vector<std::string> words(argv + 1, argv + argc);
+  if (words.empty() || words[0] == "--help" || words[0] == "-h" || words[0] == "help") {
+    std::cout << overview(commands);
+    return words.empty() ? kBadUsage : kAllHeld;
+  }
+  if (words[0] == "--version") {
+    std::cout << "tscsim " TSCSIM_VERSION "\n";
+    return kAllHeld;
+  }
+  const Command& command = find_command(commands, words[0]);
+  po::options_description options("options", 110);
+  command.options(options);
+  options.add_options()("format", po::value<std::string>()->default_value("text")->value_name("text|json"),
+                        "how standard output is written")("help,h", "show this help");
+  const Arguments arguments = parse(command, options, {words.begin() + 1, words.end()});
+  if (arguments.has("help")) {
+    std::cout << help(command, options);
+    return kAllHeld;
+  }
+  const std::string format = arguments.text("format");
+  if (format != "text" && format != "json")
+    throw UsageError(fmt::format("--format is text or json, not '{}'{}", format, suggestion(format, {"text", "json"})));
+  check_positional(command, arguments.positional);
+  return command.run(arguments);
+}
+
+}  // namespace tscsim::cli

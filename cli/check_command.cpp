@@ -1,0 +1,93 @@
+// tscsim check: the regression run, one line for each scenario.
+#include <fmt/format.h>
+
+#include <iostream>
+
+#include "cli/commands.h"
+#include "cli/files.h"
+#include "cli/interrupt.h"
+#include "cli/junit.h"
+#include "cli/session.h"
+#include "cli/text.h"
+#include "ops/error.h"
+
+namespace tscsim::cli {
+namespace {
+
+struct Report {
+  int passed = 0, failed = 0, errors = 0, skipped = 0;
+  Json scenarios = Json::array();
+  std::vector<JunitCase> junit;
+};
+
+std::string state_of(const Tally& t) {
+  if (t.failed + t.unsure != 0) return "failed";
+  return t.held == 0 && t.not_run != 0 ? "skipped" : "passed";
+}
+
+// A scenario that cannot be read is an error; the others still run.
+void check_one(const std::string& file, const Arguments& arguments, Report& report) {
+  const bool text = !arguments.json();
+  std::string name = file;
+  try {
+    const scenarios::Scenario scenario = load(file, arguments);
+    name = scenario.meta.name;
+    const ops::Recording recording = run_on_model(scenario, arguments);
+    const auto verdicts = judge(scenario, recording);
+    const Tally t = tally(verdicts);
+    const std::string state = state_of(t);
+    (state == "passed" ? report.passed : state == "failed" ? report.failed : report.skipped) += 1;
+    const std::string bad = verdict_lines(verdicts, true);
+    report.junit.push_back({"check", name, state == "failed" ? bad : "", state == "skipped" ? bad : ""});
+    report.scenarios.push_back({{"name", name},
+                                {"state", state},
+                                {"fingerprint", ops::fingerprint(recording)},
+                                {"expectations", verdicts_json(verdicts)}});
+    if (text) std::cout << fmt::format("{:<8} {:<46} {} held, {} failed, {} not run\n{}", state, name, t.held,
+                                       t.failed + t.unsure, t.not_run, bad);
+  } catch (const ops::InputError& error) {
+    std::string why;
+    for (const ops::Diagnostic& diagnostic : error.diagnostics()) why += ops::to_text(diagnostic) + "\n";
+    ++report.errors;
+    report.junit.push_back({"check", name, why, ""});
+    report.scenarios.push_back({{"name", name}, {"state", "error"}, {"detail", why}});
+    if (text) std::cout << fmt::format("{:<8} {}\n", "error", name);
+    std::cerr << why;
+  }
+}
+
+int run(const Arguments& arguments) {
+  const std::vector<std::string> paths =
+      arguments.positional.empty() ? std::vector<std::string>{library_folder()} : arguments.positional;
+  Report report;
+  for (const std::string& file : scenario_files(paths)) {
+    throw_if_interrupted();
+    check_one(file, arguments, report);
+  }
+  if (arguments.has("junit")) write_file(arguments.text("junit"), junit_xml("tscsim check", report.junit));
+  if (arguments.json()) {
+    print({{"command", "check"},
+           {"summary",
+            {{"passed", report.passed}, {"failed", report.failed}, {"errors", report.errors}, {"skipped", report.skipped}}},
+           {"scenarios", report.scenarios}});
+  } else {
+    std::cout << fmt::format("{} passed, {} failed, {} errors, {} skipped\n", report.passed, report.failed, report.errors,
+                             report.skipped);
+  }
+  if (report.errors != 0) return kBadUsage;
+  return report.failed == 0 ? kAllHeld : kFailed;
+}
+
+}  // namespace
+
+Command check_command() {
+  return {"check", "[PATH...]", "the regression run on the model: every scenario, one line each (default: the shipped ones)",
+          "tscsim check scenarios/thread --junit check.xml",
+          [](po::options_description& options) {
+            add_model_options(options);
+            options.add_options()("junit", po::value<std::string>()->value_name("FILE"), "also write a JUnit report");
+          },
+          run};
+}
+
+}  // namespace tscsim::cli

@@ -1,0 +1,17 @@
+// The commands of tscsim; each file of that name holds one or two.
+#pragma once
+
+#include "cli/arguments.h"
+
+namespace tscsim::cli {
+
+Command run_command();
+Command check_command();
+Command crosscheck_command();
+Command record_command();
+Command verify_command();
+Command doctor_command();
+Command list_command();
+Command explain_command();
+
+}  // namespace tscsim::cli

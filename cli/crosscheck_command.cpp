@@ -1,0 +1,238 @@
+// tscsim crosscheck, record and verify: scenarios on real KVM, compared with the model.
+#include <fmt/format.h>
+
+#include <array>
+#include <filesystem>
+#include <iostream>
+
+#include "cli/commands.h"
+#include "cli/files.h"
+#include "cli/interrupt.h"
+#include "cli/junit.h"
+#include "cli/session.h"
+#include "cli/text.h"
+#include "crosscheck/checker.h"
+#include "ops/error.h"
+
+namespace tscsim::cli {
+namespace {
+
+using crosscheck::Verdict;
+
+constexpr std::array kVerdicts = {Verdict::exact, Verdict::bracketed, Verdict::undecided, Verdict::mismatch,
+                                  Verdict::unsupported};
+
+struct Counts {
+  std::array<std::size_t, crosscheck::kVerdicts> of{};
+  void add(const crosscheck::Result& result) {
+    for (const Verdict v : kVerdicts) of[static_cast<std::size_t>(v)] += result.count(v);
+  }
+  std::size_t operator[](Verdict v) const { return of[static_cast<std::size_t>(v)]; }
+  Json json() const {
+    Json object = Json::object();
+    for (const Verdict v : kVerdicts) object[std::string(crosscheck::name_of(v))] = (*this)[v];
+    return object;
+  }
+  std::string text() const {
+    std::string text;
+    for (const Verdict v : kVerdicts) text += fmt::format("{}{} {}", text.empty() ? "" : ", ", (*this)[v], crosscheck::name_of(v));
+    return text;
+  }
+};
+
+struct Report {
+  Counts counts;
+  Tally expectations;
+  std::size_t errors = 0;
+  Json items = Json::array();
+  std::vector<JunitCase> junit;
+
+  int status() const {
+    if (errors != 0) return kBadUsage;
+    return counts[Verdict::mismatch] == 0 && expectations.failed == 0 ? kAllHeld : kFailed;
+  }
+  Json summary() const {
+    Json object = counts.json();
+    object["expectations"] = {{"held", expectations.held},
+                              {"failed", expectations.failed},
+                              {"unsure", expectations.unsure},
+                              {"not_run", expectations.not_run}};
+    object["errors"] = errors;
+    return object;
+  }
+};
+
+// Compares one recording, prints it, adds it to the report.
+void compare(const std::string& name, const ops::Recording& recording, const std::vector<scenarios::Verdict>& verdicts,
+             const std::string& kept, bool text, Report& report) {
+  const crosscheck::Result result = crosscheck::check(recording);
+  Counts counts;
+  counts.add(result);
+  report.counts.add(result);
+  const Tally t = tally(verdicts);
+  report.expectations.held += t.held;
+  report.expectations.failed += t.failed;
+  report.expectations.unsure += t.unsure;
+  report.expectations.not_run += t.not_run;
+
+  std::string trouble;
+  for (const crosscheck::Mismatch& mismatch : result.mismatches) trouble += mismatch.explanation + "\n";
+  if (result.unchecked_entries != 0)
+    trouble += fmt::format("  {} later operations were not compared: the state is not known after a mismatch\n",
+                           result.unchecked_entries);
+  std::string failed_expectations;
+  for (const scenarios::Verdict& v : verdicts)
+    if (v.state == scenarios::State::failed) failed_expectations += verdict_lines({v}, true);
+  if ((!trouble.empty() || !failed_expectations.empty()) && !kept.empty()) {
+    write_recording(kept, recording);
+    trouble += fmt::format("  kept      {}\n  again     tscsim verify {}\n", kept, kept);
+  }
+  report.junit.push_back({"crosscheck " + recording.header.profile.target, name, trouble + failed_expectations, ""});
+  Json observations = Json::array();
+  for (const crosscheck::Observation& o : result.observations) {
+    if (o.verdict == Verdict::exact || o.verdict == Verdict::bracketed) continue;
+    observations.push_back({{"entry", o.entry}, {"what", o.what}, {"verdict", crosscheck::name_of(o.verdict)}});
+  }
+  report.items.push_back({{"name", name},
+                          {"target", recording.header.profile.target},
+                          {"summary", counts.json()},
+                          {"explanation", trouble},
+                          {"not_exact_nor_bracketed", observations},
+                          {"expectations", verdicts_json(verdicts)}});
+  if (!text) return;
+  const bool good = trouble.empty() && failed_expectations.empty();
+  std::cout << fmt::format("{:<9} {:<42} {}; expectations: {} held, {} unsure, {} not run\n", good ? "agree" : "DISAGREE",
+                           name, counts.text(), t.held, t.unsure, t.not_run);
+  std::cout << trouble << failed_expectations << std::flush;
+}
+
+int finish(const std::string& command, const Arguments& arguments, const ops::TargetProfile* profile, const Report& report) {
+  if (arguments.has("junit")) write_file(arguments.text("junit"), junit_xml("tscsim " + command, report.junit));
+  if (arguments.json()) {
+    Json document = {{"command", command}, {"summary", report.summary()}};
+    if (profile != nullptr) document["target"] = {{"name", profile->target}, {"kernel", profile->kernel}};
+    document["recordings"] = report.items;
+    print(document);
+  } else {
+    std::cout << report.counts.text() << "\n";
+  }
+  return report.status();
+}
+
+std::string kept_path(const std::string& name, const std::string& target) {
+  std::filesystem::create_directories("out");
+  return fmt::format("out/{}-{}.jsonl", name, target);
+}
+
+void announce(const ops::TargetProfile& profile) {
+  std::cerr << fmt::format("target {}: Linux {}, TSC {} kHz{}{}\n", profile.target, profile.kernel,
+                           number_text(profile.host_khz), profile.tsc_scaling ? ", scaling" : ", no TSC scaling",
+                           profile.honours_tsc_offset ? "" : ", TSC offsets are accepted and not honoured");
+}
+
+int run_crosscheck(const Arguments& arguments) {
+  const std::vector<std::string> files = scenario_files(arguments.positional);
+  const Target target(arguments.text("on"));
+  announce(target.profile());
+  Report report;
+  for (const std::string& file : files) {
+    throw_if_interrupted();
+    try {
+      const scenarios::Scenario scenario = load(file, arguments);
+      const ops::Recording recording = target.run(scenario, arguments);
+      compare(scenario.meta.name, recording, judge(scenario, recording),
+              kept_path(scenario.meta.name, target.profile().target), !arguments.json(), report);
+    } catch (const ops::InputError& error) {
+      ++report.errors;
+      for (const ops::Diagnostic& diagnostic : error.diagnostics()) std::cerr << ops::to_text(diagnostic) << "\n";
+    }
+  }
+  return finish("crosscheck", arguments, &target.profile(), report);
+}
+
+int run_record(const Arguments& arguments) {
+  if (!arguments.has("output")) throw UsageError("'record' needs -o FILE for the recording");
+  const scenarios::Scenario scenario = load(arguments.positional.front(), arguments);
+  ops::Recording recording;
+  if (arguments.text("on") == "model") {
+    recording = run_on_model(scenario, arguments);
+  } else {
+    const Target target(arguments.text("on"));
+    announce(target.profile());
+    recording = target.run(scenario, arguments);
+  }
+  write_recording(arguments.text("output"), recording);
+  if (arguments.json())
+    print({{"command", "record"}, {"file", arguments.text("output")}, {"entries", recording.entries.size()},
+           {"fingerprint", ops::fingerprint(recording)}});
+  else
+    std::cout << fmt::format("{}: {} entries, fingerprint {}\n", arguments.text("output"), recording.entries.size(),
+                             ops::fingerprint(recording));
+  return kAllHeld;
+}
+
+void require_same_scenario(const scenarios::Scenario& scenario, const ops::Recording& recording, const std::string& path) {
+  if (recording.header.scenario_hash == scenario.program.hash) return;
+  throw ops::InputError(ops::Diagnostic{{path, 1, 0},
+                                        fmt::format("this is a recording of '{}' with hash {}, not of '{}' with hash {}",
+                                                    recording.header.scenario, recording.header.scenario_hash,
+                                                    scenario.meta.name, scenario.program.hash),
+                                        "record the scenario again, or name the file it was recorded from", "", 1});
+}
+
+int run_verify(const Arguments& arguments) {
+  Report report;
+  for (const std::string& path : arguments.positional) {
+    throw_if_interrupted();
+    const ops::Recording recording = read_recording(path);
+    std::vector<scenarios::Verdict> verdicts;
+    if (arguments.has("scenario")) {
+      const scenarios::Scenario scenario = scenarios::load_scenario(arguments.text("scenario"));
+      require_same_scenario(scenario, recording, path);
+      verdicts = judge(scenario, recording);
+    }
+    compare(path, recording, verdicts, "", !arguments.json(), report);
+  }
+  return finish("verify", arguments, nullptr, report);
+}
+
+void add_target_option(po::options_description& options, const char* names) {
+  options.add_options()("on", po::value<std::string>()->default_value("native")->value_name("TARGET"), names);
+}
+
+}  // namespace
+
+Command crosscheck_command() {
+  return {"crosscheck", "FILE|DIR...", "run scenarios on real KVM and demand that the model derives every value it returned",
+          "tscsim crosscheck scenarios --on native",
+          [](po::options_description& options) {
+            add_target_option(options, "native: this machine's /dev/kvm");
+            options.add_options()("seed", po::value<std::uint64_t>()->default_value(1)->value_name("N"),
+                                  "seed, kept in the recording")("junit", po::value<std::string>()->value_name("FILE"),
+                                                                 "also write a JUnit report");
+          },
+          run_crosscheck};
+}
+
+Command record_command() {
+  return {"record", "FILE", "run a scenario on a target and keep the recording",
+          "tscsim record scenarios/thread/boot-writes-zero.yaml --on native -o boot.jsonl",
+          [](po::options_description& options) {
+            add_target_option(options, "native: this machine's /dev/kvm; model");
+            options.add_options()("output,o", po::value<std::string>()->value_name("FILE"), "where the recording goes");
+            add_model_options(options);
+          },
+          run_record};
+}
+
+Command verify_command() {
+  return {"verify", "REC...", "compare recordings, made here or elsewhere, with the model", "tscsim verify boot.jsonl",
+          [](po::options_description& options) {
+            options.add_options()("scenario", po::value<std::string>()->value_name("FILE"),
+                                  "also judge this scenario's expectations; it must be the one that was recorded")(
+                "junit", po::value<std::string>()->value_name("FILE"), "also write a JUnit report");
+          },
+          run_verify};
+}
+
+}  // namespace tscsim::cli

@@ -1,0 +1,82 @@
+// tscsim run: replay on the model, print the timeline and the verdicts.
+#include <fmt/format.h>
+
+#include <iostream>
+
+#include "cli/commands.h"
+#include "cli/session.h"
+#include "cli/text.h"
+#include "ops/operation_text.h"
+
+namespace tscsim::cli {
+namespace {
+
+void print_text(const scenarios::Scenario& scenario, const ops::Recording& recording,
+                const std::vector<scenarios::Verdict>& verdicts, bool probes) {
+  const ops::TargetProfile& profile = recording.header.profile;
+  std::cout << fmt::format("{}: {}\n", scenario.meta.name, scenario.meta.title);
+  std::cout << fmt::format("  on the model: Linux {}, {}, TSC {} kHz{}\n\n", profile.kernel, profile.vendor,
+                           number_text(profile.host_khz), profile.tsc_scaling ? ", scaling" : "");
+  for (const ops::Entry& entry : recording.entries) {
+    if (entry.op.probe && !probes) continue;
+    const std::string outcome = outcome_text(entry);
+    std::string line = fmt::format("  {:>10}  {:<44}", time_text(entry.op.at_ns), ops::action_text(entry.op));
+    if (!outcome.empty()) line += " -> " + outcome;
+    if (!entry.note.empty() && entry.supported) line += fmt::format("  [{}]", first_line(entry.note));
+    std::cout << line.substr(0, line.find_last_not_of(' ') + 1) << "\n";
+  }
+  std::cout << "\n" << verdict_lines(verdicts, false);
+  std::cout << fmt::format("  fingerprint {}\n", ops::fingerprint(recording));
+}
+
+Json entry_json(const ops::Entry& entry) {
+  Json fields = Json::object();
+  for (std::size_t i = 0; i < entry.outcome.count; ++i)
+    fields[std::string(ops::name_of(entry.outcome.fields[i].field))] = std::to_string(entry.outcome.fields[i].value);
+  return {{"at_ns", entry.op.at_ns},      {"operation", ops::action_text(entry.op)},
+          {"supported", entry.supported}, {"error", entry.outcome.error},
+          {"outcome", fields},            {"rules", entry.note}};
+}
+
+int run(const Arguments& arguments) {
+  Tally total;
+  Json documents = Json::array();
+  for (const std::string& file : scenario_files(arguments.positional)) {
+    const scenarios::Scenario scenario = load(file, arguments);
+    const ops::Recording recording = run_on_model(scenario, arguments);
+    const auto verdicts = judge(scenario, recording);
+    const Tally one = tally(verdicts);
+    total.failed += one.failed + one.unsure;
+    total.held += one.held;
+    if (!arguments.json()) {
+      if (total.held + total.failed != one.held + one.failed + one.unsure) std::cout << "\n";
+      print_text(scenario, recording, verdicts, arguments.has("probes"));
+      continue;
+    }
+    Json timeline = Json::array();
+    for (const ops::Entry& entry : recording.entries)
+      if (!entry.op.probe || arguments.has("probes")) timeline.push_back(entry_json(entry));
+    documents.push_back({{"name", scenario.meta.name},
+                         {"kernel", recording.header.profile.kernel},
+                         {"fingerprint", ops::fingerprint(recording)},
+                         {"timeline", timeline},
+                         {"expectations", verdicts_json(verdicts)}});
+  }
+  if (arguments.json())
+    print({{"command", "run"}, {"summary", {{"held", total.held}, {"failed", total.failed}}}, {"scenarios", documents}});
+  return total.failed == 0 ? kAllHeld : kFailed;
+}
+
+}  // namespace
+
+Command run_command() {
+  return {"run", "FILE...", "replay scenarios on the model; print the timeline and the expectations' verdicts",
+          "tscsim run scenarios/thread/boot-writes-zero.yaml --kernel 5.10",
+          [](po::options_description& options) {
+            add_model_options(options);
+            options.add_options()("probes", "show the state read back after each step too");
+          },
+          run};
+}
+
+}  // namespace tscsim::cli

@@ -1,0 +1,128 @@
+#include "cli/session.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <set>
+
+#include "cli/interrupt.h"
+#include "kvm_backend/native_executor.h"
+#include "kvm_backend/probe.h"
+#include "model/kvm/era.h"
+#include "model/world/simulation.h"
+#include "ops/error.h"
+
+namespace tscsim::cli {
+namespace {
+
+kvm_backend::NativeOptions native_options() {
+  kvm_backend::NativeOptions options;
+  options.interrupted = &interrupt_flag();
+  return options;
+}
+
+ops::Recording run(const scenarios::Scenario& scenario, ops::Executor& executor, const Arguments& arguments) {
+  ops::Recording recording = ops::run_program(scenario.program, executor, arguments.number("seed"),
+                                              [](std::size_t, std::size_t) { throw_if_interrupted(); });
+  recording.header.tool_version = TSCSIM_VERSION;
+  return recording;
+}
+
+}  // namespace
+
+void add_model_options(po::options_description& options) {
+  options.add_options()
+      ("kernel", po::value<std::string>()->value_name("VERSION"), "kernel of the modelled host, e.g. 6.12")
+      ("heuristic", po::value<std::string>()->value_name("NAME"), "synchronisation policy instead of the kernel's own")
+      ("seed", po::value<std::uint64_t>()->default_value(1)->value_name("N"), "seed, kept in the recording");
+}
+
+std::string library_folder() {
+  std::error_code ignored;
+  const auto installed = std::filesystem::read_symlink("/proc/self/exe", ignored).parent_path().parent_path() /
+                         "share/tscsim/scenarios";
+  return std::filesystem::is_directory(installed, ignored) ? installed.string() : TSCSIM_LIBRARY;
+}
+
+std::vector<std::string> scenario_files(const std::vector<std::string>& paths) {
+  std::vector<std::string> files;
+  std::set<std::string> seen;
+  for (const std::string& path : paths) {
+    const std::vector<std::string> found = scenarios::find_scenarios(path);
+    if (found.empty())
+      throw ops::InputError(ops::Diagnostic{{path, 0, 0}, "there is no scenario (*.yaml) in this folder", "", "", 1});
+    for (const std::string& file : found)
+      if (seen.insert(file).second) files.push_back(file);
+  }
+  return files;
+}
+
+scenarios::Scenario load(const std::string& path, const Arguments& arguments) {
+  scenarios::Scenario scenario = scenarios::load_scenario(path);
+  if (arguments.has("kernel")) scenario.program.host.kernel = arguments.text("kernel");
+  if (arguments.has("heuristic")) scenario.program.heuristic = arguments.text("heuristic");
+  return scenario;
+}
+
+ops::Recording run_on_model(const scenarios::Scenario& scenario, const Arguments& arguments) {
+  const auto executor = model::simulate(scenario.program.host, scenario.program.heuristic);
+  return run(scenario, *executor, arguments);
+}
+
+Target::Target(const std::string& on) {
+  if (on != "native")
+    throw UsageError(fmt::format("unknown target '{}'; this version knows 'native' (this machine's /dev/kvm)", on));
+  profile_ = kvm_backend::probe_target(native_options());
+}
+
+ops::Recording Target::run(const scenarios::Scenario& scenario, const Arguments& arguments) const {
+  kvm_backend::NativeOptions options = native_options();
+  options.profile = profile_;
+  const auto executor = kvm_backend::open_native(options);
+  return cli::run(scenario, *executor, arguments);
+}
+
+std::string unmet_need(const ops::HostSpec& host, const ops::TargetProfile& profile) {
+  if (host.tsc_clocksource != profile.tsc_clocksource)
+    return fmt::format("needs: clocksource {}", host.tsc_clocksource ? "tsc" : "other than tsc");
+  if (host.tsc_scaling && !profile.tsc_scaling) return "needs: TSC scaling";
+  if (static_cast<int>(host.pcpus.size()) > profile.pcpus)
+    return fmt::format("needs: {} pCPUs (here {})", host.pcpus.size(), profile.pcpus);
+  const bool equal_counters = std::all_of(host.pcpus.begin(), host.pcpus.end(),
+                                          [&](const ops::PcpuSpec& p) { return p == host.pcpus.front(); });
+  if (!equal_counters) return "needs: pCPUs whose TSCs differ";
+  if (host.tsc_unstable) return "needs: a TSC marked unstable";
+  if (host.kernel.empty()) return "";
+  const auto wanted = model::KernelVersion::parse(host.kernel);
+  const auto here = model::KernelVersion::parse(profile.kernel);
+  const bool same = wanted && here && model::era_for(*wanted) == model::era_for(*here);
+  return same ? "" : fmt::format("needs: a kernel like {} (here {})", host.kernel, profile.kernel);
+}
+
+std::vector<scenarios::Verdict> judge(const scenarios::Scenario& scenario, const ops::Recording& recording) {
+  std::vector<scenarios::Verdict> verdicts = scenarios::evaluate(scenario, recording);
+  const bool real = recording.header.profile.target != "model";
+  const std::string need = real ? unmet_need(scenario.program.host, recording.header.profile) : "";
+  if (need.empty()) return verdicts;
+  for (scenarios::Verdict& verdict : verdicts) {
+    verdict.state = scenarios::State::not_run;
+    verdict.detail = need;
+  }
+  return verdicts;
+}
+
+Tally tally(const std::vector<scenarios::Verdict>& verdicts) {
+  Tally result;
+  for (const scenarios::Verdict& verdict : verdicts) {
+    switch (verdict.state) {
+      case scenarios::State::held: ++result.held; break;
+      case scenarios::State::failed: ++result.failed; break;
+      case scenarios::State::unsure: ++result.unsure; break;
+      case scenarios::State::not_run: ++result.not_run; break;
+    }
+  }
+  return result;
+}
+
+}  // namespace tscsim::cli

@@ -1,0 +1,67 @@
+#include "cli/text.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <iostream>
+
+#include "ops/error.h"
+#include "scenarios/errno_names.h"
+
+namespace tscsim::cli {
+
+std::string time_text(std::int64_t ns) {
+  struct Unit {
+    std::int64_t ns;
+    const char* name;
+  };
+  constexpr std::array kUnits = {Unit{1'000'000'000, "s"}, Unit{1'000'000, "ms"}, Unit{1'000, "us"}};
+  for (const Unit& unit : kUnits)
+    if (ns % unit.ns == 0) return fmt::format("{} {}", ns / unit.ns, unit.name);
+  return fmt::format("{} ns", ns);
+}
+
+std::string number_text(std::uint64_t value) {
+  // Numbers in the upper half are mostly small negative ones: TSC offsets, differences.
+  const bool negative = (value >> 63) != 0;
+  std::string digits = std::to_string(negative ? 0 - value : value);
+  for (std::size_t at = digits.size(); at > 3;) digits.insert(at -= 3, "_");
+  return negative ? "-" + digits : digits;
+}
+
+std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
+
+std::string outcome_text(const ops::Entry& entry) {
+  if (!entry.supported) return "not supported: " + first_line(entry.note);
+  if (entry.outcome.error != 0) return "refused: " + scenarios::errno_name(entry.outcome.error);
+  std::string text;
+  for (std::size_t i = 0; i < entry.outcome.count; ++i) {
+    const auto& [field, value] = entry.outcome.fields[i];
+    if (!text.empty()) text += ", ";
+    text += fmt::format("{} {}", ops::name_of(field), number_text(value));
+  }
+  return text;
+}
+
+std::string verdict_lines(const std::vector<scenarios::Verdict>& verdicts, bool only_bad) {
+  std::string text;
+  for (const scenarios::Verdict& v : verdicts) {
+    if (only_bad && v.state == scenarios::State::held) continue;
+    text += fmt::format("  {:<8} {}", scenarios::name_of(v.state), v.text);
+    if (v.state != scenarios::State::held && !v.detail.empty())
+      text += fmt::format("\n           {}:{}: {}", v.place.file, v.place.line, v.detail);
+    text += "\n";
+  }
+  return text;
+}
+
+Json verdicts_json(const std::vector<scenarios::Verdict>& verdicts) {
+  Json list = Json::array();
+  for (const scenarios::Verdict& v : verdicts)
+    list.push_back({{"expectation", v.text}, {"line", v.place.line}, {"state", scenarios::name_of(v.state)}, {"detail", v.detail}});
+  return list;
+}
+
+void print(const Json& document) { std::cout << document.dump(2) << "\n"; }
+
+}  // namespace tscsim::cli

@@ -1,0 +1,27 @@
+// Small pieces of text output.
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "ops/recording.h"
+#include "scenarios/evaluate.h"
+
+namespace tscsim::cli {
+
+using Json = nlohmann::ordered_json;
+
+std::string time_text(std::int64_t ns);              // "400 ms", exact
+std::string number_text(std::uint64_t value);        // "2_200_000_000"
+std::string outcome_text(const ops::Entry& entry);   // "value 2_200_000_000", "refused: EINVAL", "not supported: ..."
+std::string first_line(const std::string& text);
+
+// One line for each verdict: "held    b is a", with the detail where it did not hold.
+std::string verdict_lines(const std::vector<scenarios::Verdict>& verdicts, bool only_bad);
+
+Json verdicts_json(const std::vector<scenarios::Verdict>& verdicts);
+void print(const Json& document);  // one JSON object on standard output
+
+}  // namespace tscsim::cli

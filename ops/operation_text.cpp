@@ -1,0 +1,46 @@
+#include "ops/operation_text.h"
+
+#include <fmt/format.h>
+
+namespace tscsim::ops {
+namespace {
+
+bool names_msr(OpKind kind) {
+  return kind == OpKind::set_msr || kind == OpKind::get_msr || kind == OpKind::wrmsr || kind == OpKind::rdmsr;
+}
+
+bool has_value(OpKind kind) {
+  switch (kind) {
+    case OpKind::set_msr:
+    case OpKind::wrmsr:
+    case OpKind::set_tsc_khz:
+    case OpKind::set_tsc_offset:
+    case OpKind::set_clock:
+    case OpKind::move_vcpu:
+      return true;
+    default:
+      return false;
+  }
+}
+
+std::string value_text(const Operation& op) {
+  if (op.kind == OpKind::set_tsc_offset) return fmt::format(" {}", static_cast<std::int64_t>(op.value));
+  const bool address = op.msr != msr::kIa32Tsc && op.msr != msr::kIa32TscAdjust && op.msr != 0;
+  return address ? fmt::format(" {:#x}", op.value) : fmt::format(" {}", op.value);
+}
+
+}  // namespace
+
+std::string action_text(const Operation& op) {
+  std::string text;
+  if (op.vcpu != kVm) text += fmt::format("vcpu {} ", op.vcpu);
+  text += name_of(op.kind);
+  if (names_msr(op.kind)) text += fmt::format(" {}", msr_name(op.msr));
+  if (has_value(op.kind)) text += value_text(op);
+  if (op.kind == OpKind::set_clock && op.flags != 0) text += fmt::format(" flags {:#x}", op.flags);
+  if (op.kind == OpKind::set_clock && (op.flags & clock_flag::kRealtime) != 0) text += fmt::format(" realtime {}", op.realtime);
+  if (op.kind == OpKind::set_clocksource) text += op.value != 0 ? " tsc" : " other than tsc";
+  return text;
+}
+
+}  // namespace tscsim::ops
