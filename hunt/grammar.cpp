@@ -17,6 +17,7 @@ class Author {
     Draft draft;
     draft.name = name;
     draft.source = "tscsim hunt";
+    if (ground_.pcpus > 1) draft.host = fmt::format("pcpus: {}", ground_.pcpus);
     draft.vcpus = static_cast<int>(random_.uniform(1, 4));
     draft.kvmclock = chance(4, 5);
     vcpus_ = draft.vcpus;

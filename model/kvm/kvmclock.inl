@@ -74,6 +74,14 @@ void Machine<Num>::publish(Vcpu<Num>& vcpu, PvclockPage<Num> fresh) {
   page = fresh;
 }
 
+// Seen on one host (docs/observed.md): a page that claims TSC_STABLE loses the flag, by the version protocol.
+template <class Num>
+void Machine<Num>::clear_stable(PvclockPage<Num>& page) {
+  if ((page.flags & ops::pvclock_flag::kTscStable) == 0) return;
+  page.version = ((page.version + 1) | 1) + 1;
+  page.flags &= static_cast<std::uint8_t>(~ops::pvclock_flag::kTscStable);
+}
+
 template <class Num>
 PvclockPage<Num>& Machine<Num>::page_at(std::uint64_t address) {
   for (auto& [known, page] : pages_)
@@ -97,6 +105,7 @@ void Machine<Num>::write_system_time(int vcpu, std::uint64_t value, bool old_msr
   }
   v.system_time_msr = value;
   v.requests |= kGlobalClockUpdate;
+  if (vcpu == 0 && by_host && config_.enabling_clears_stable && v.page_active()) clear_stable(page_at(v.page_address()));
 }
 
 // kvmclock at host TSC `host_tsc` by the master pair, with the host's rate (definition C of spec section 6.4).

@@ -91,6 +91,12 @@ void Machine<Num>::enter(int vcpu, Host<Num>& host) {
 }
 
 template <class Num>
+bool Machine<Num>::reenters_after_wrmsr(std::uint32_t msr) const {
+  const bool tsc = msr == ops::msr::kIa32Tsc || msr == ops::msr::kIa32TscAdjust;
+  return !tsc || config_.reenters_after_tsc_wrmsr;
+}
+
+template <class Num>
 void Machine<Num>::leave(Vcpu<Num>& vcpu, Host<Num>& host) {
   vcpu.last_guest_tsc = guest_tsc(vcpu, host.tsc());
   if (vcpu.tsc_always_catchup) vcpu.requests |= kClockUpdate;
@@ -112,8 +118,11 @@ typename Machine<Num>::Outcome Machine<Num>::guest_operation(const ops::Operatio
       break;
     case ops::OpKind::wrmsr:
       out = write_msr(op, false, host);
-      leave(v, host);  // the instruction traps: the vCPU is entered again, which serves what the write requested
-      enter(op.vcpu, host);
+      // The instruction traps: the vCPU is entered again, which serves what the write requested.
+      if (reenters_after_wrmsr(op.msr) || (v.requests != 0 && host.interrupts_guest())) {
+        leave(v, host);
+        enter(op.vcpu, host);
+      }
       break;
     case ops::OpKind::rdmsr:
       out = read_msr(op, host);
