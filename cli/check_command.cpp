@@ -33,7 +33,7 @@ void check_one(const std::string& file, const Arguments& arguments, Report& repo
     const scenarios::Scenario scenario = load(file, arguments);
     name = scenario.meta.name;
     const ops::Recording recording = run_on_model(scenario, arguments);
-    const auto verdicts = judge(scenario, recording);
+    const auto verdicts = scenarios::evaluate(scenario, recording);
     const Tally t = tally(verdicts);
     const std::string state = state_of(t);
     (state == "passed" ? report.passed : state == "failed" ? report.failed : report.skipped) += 1;

@@ -140,7 +140,7 @@ int run_crosscheck(const Arguments& arguments) {
     try {
       const scenarios::Scenario scenario = load(file, arguments);
       const ops::Recording recording = target.run(scenario, arguments);
-      compare(scenario.meta.name, recording, judge(scenario, recording),
+      compare(scenario.meta.name, recording, scenarios::evaluate(scenario, recording),
               kept_path(scenario.meta.name, target.profile().target), !arguments.json(), report);
     } catch (const ops::InputError& error) {
       ++report.errors;
@@ -189,7 +189,7 @@ int run_verify(const Arguments& arguments) {
     if (arguments.has("scenario")) {
       const scenarios::Scenario scenario = scenarios::load_scenario(arguments.text("scenario"));
       require_same_scenario(scenario, recording, path);
-      verdicts = judge(scenario, recording);
+      verdicts = scenarios::evaluate(scenario, recording);
     }
     compare(path, recording, verdicts, "", !arguments.json(), report);
   }

@@ -44,7 +44,7 @@ int run(const Arguments& arguments) {
   for (const std::string& file : scenario_files(arguments.positional)) {
     const scenarios::Scenario scenario = load(file, arguments);
     const ops::Recording recording = run_on_model(scenario, arguments);
-    const auto verdicts = judge(scenario, recording);
+    const auto verdicts = scenarios::evaluate(scenario, recording);
     const Tally one = tally(verdicts);
     total.failed += one.failed + one.unsure;
     total.held += one.held;

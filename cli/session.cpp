@@ -9,7 +9,6 @@
 #include "cli/interrupt.h"
 #include "kvm_backend/native_executor.h"
 #include "kvm_backend/probe.h"
-#include "model/kvm/era.h"
 #include "model/world/simulation.h"
 #include "ops/error.h"
 
@@ -83,33 +82,10 @@ ops::Recording Target::run(const scenarios::Scenario& scenario, const Arguments&
   return cli::run(scenario, *executor, arguments);
 }
 
-std::string unmet_need(const ops::HostSpec& host, const ops::TargetProfile& profile) {
-  if (host.tsc_clocksource != profile.tsc_clocksource)
-    return fmt::format("needs: clocksource {}", host.tsc_clocksource ? "tsc" : "other than tsc");
-  if (host.tsc_scaling && !profile.tsc_scaling) return "needs: TSC scaling";
-  if (static_cast<int>(host.pcpus.size()) > profile.pcpus)
-    return fmt::format("needs: {} pCPUs (here {})", host.pcpus.size(), profile.pcpus);
-  const bool equal_counters = std::all_of(host.pcpus.begin(), host.pcpus.end(),
-                                          [&](const ops::PcpuSpec& p) { return p == host.pcpus.front(); });
-  if (!equal_counters) return "needs: pCPUs whose TSCs differ";
-  if (host.tsc_unstable) return "needs: a TSC marked unstable";
-  if (host.kernel.empty()) return "";
-  const auto wanted = model::KernelVersion::parse(host.kernel);
-  const auto here = model::KernelVersion::parse(profile.kernel);
-  const bool same = wanted && here && model::era_for(*wanted) == model::era_for(*here);
-  return same ? "" : fmt::format("needs: a kernel like {} (here {})", host.kernel, profile.kernel);
-}
-
-std::vector<scenarios::Verdict> judge(const scenarios::Scenario& scenario, const ops::Recording& recording) {
-  std::vector<scenarios::Verdict> verdicts = scenarios::evaluate(scenario, recording);
-  const bool real = recording.header.profile.target != "model";
-  const std::string need = real ? unmet_need(scenario.program.host, recording.header.profile) : "";
-  if (need.empty()) return verdicts;
-  for (scenarios::Verdict& verdict : verdicts) {
-    verdict.state = scenarios::State::not_run;
-    verdict.detail = need;
-  }
-  return verdicts;
+std::vector<ops::Recording> Target::run_all(const std::vector<scenarios::Scenario>& batch, const Arguments& arguments) const {
+  std::vector<ops::Recording> recordings;
+  for (const scenarios::Scenario& scenario : batch) recordings.push_back(run(scenario, arguments));
+  return recordings;
 }
 
 Tally tally(const std::vector<scenarios::Verdict>& verdicts) {

@@ -31,16 +31,13 @@ class Target {
   explicit Target(const std::string& on);
   const ops::TargetProfile& profile() const { return profile_; }
   ops::Recording run(const scenarios::Scenario& scenario, const Arguments& arguments) const;
+  // Several in a row, where the target's start costs; the recordings in the same order.
+  std::vector<ops::Recording> run_all(const std::vector<scenarios::Scenario>& batch, const Arguments& arguments) const;
+  std::size_t batch() const { return 1; }  // how many scenarios to hand over at once
 
  private:
   ops::TargetProfile profile_;
 };
-
-// What the scenario's host has and the target lacks, as "needs: ..."; empty when there is nothing.
-std::string unmet_need(const ops::HostSpec& host, const ops::TargetProfile& profile);
-
-// The expectations on a recording; all of them not run when the target lacks what the scenario's host has.
-std::vector<scenarios::Verdict> judge(const scenarios::Scenario& scenario, const ops::Recording& recording);
 
 struct Tally {
   int held = 0, failed = 0, unsure = 0, not_run = 0;
