@@ -154,13 +154,12 @@ typename Machine<Num>::Outcome Machine<Num>::set_vcpu_tsc_khz(int vcpu, std::uin
 template <class Num>
 int Machine<Num>::set_tsc_khz(int vcpu, std::uint32_t khz) {
   Vcpu<Num>& v = at(vcpu);
-  const std::uint32_t khz_before = v.virtual_tsc_khz;
   const auto refused = [&] {
-    v.virtual_tsc_khz = TSCSIM_MUTATE(refused_rate_forgotten, khz, khz_before);  // what was asked for stays
+    if (TSCSIM_MUTATE(refused_rate_forgotten, false, true)) v.virtual_tsc_khz = config_.host_khz;
     follow(Rule::khz_refused);
     return EINVAL;
   };
-  v.virtual_tsc_khz = khz;
+  v.virtual_tsc_khz = khz;  // stays also when the call fails below
   v.virtual_scale = ns_to_cycles(khz);
   const std::uint32_t ppm = config_.tolerance_ppm * TSCSIM_MUTATE(tolerance_doubled, 1, 2);
   if (TSCSIM_MUTATE(tolerance_ignored, tolerance_band(config_.host_khz, ppm).contains(khz), false)) {

@@ -1,5 +1,5 @@
-// Reads standard input: is it exactly one JSON object, and has its member `summary` the members named as arguments?
-// A word NAME=TEXT demands a value too (as JSON: passed=1).
+// Reads standard input: is it exactly one JSON object, and has its member `summary` the members named as
+// arguments? A word NAME=TEXT demands a value too (as JSON: passed=1).
 #include <iostream>
 #include <iterator>
 #include <nlohmann/json.hpp>
@@ -23,9 +23,11 @@ int main(int argc, char** argv) {
     const std::string name = word.substr(0, equals);
     const auto& summary = document["summary"];
     const bool there = summary.contains(name);
-    const bool right = there && (equals == std::string::npos || summary[name].dump() == word.substr(equals + 1));
+    const bool right =
+        there && (equals == std::string::npos || summary[name].dump() == word.substr(equals + 1));
     if (right) continue;
-    std::cout << "summary: expected " << word << ", found " << (there ? summary[name].dump() : "nothing") << "\n";
+    std::cout << "summary: expected " << word << ", found " << (there ? summary[name].dump() : "nothing")
+              << "\n";
     ++wrong;
   }
   return wrong == 0 ? 0 : 1;

@@ -42,6 +42,6 @@ refuses_silently 2 "one.jsonl:1: error: this is a recording of 'one' with hash $
   mend: record the scenario again, or name the file it was recorded from" verify one.jsonl --scenario two.yaml
 
 # A value that KVM cannot have returned: exit status 1, and the explanation names it.
-sed 's/"fields":{"value":"\([0-9]*\)"}/"fields":{"value":"1\1"}/' one.jsonl >forged.jsonl
+sed '/"kind":"rdtsc"/s/"fields":{"value":"[0-9]*"}/"fields":{"value":"1"}/' one.jsonl >forged.jsonl
 wants_object 1 'mismatch=1 undecided=0' verify forged.jsonl
 finish
