@@ -62,6 +62,18 @@ struct Report {
   }
 };
 
+// Where the evidence went. That it cannot be kept is no reason to be silent about the disagreement.
+std::string keep(const ops::Recording& recording, const std::string& path) {
+  std::error_code unable;  // write_recording() says why
+  std::filesystem::create_directories(std::filesystem::path(path).parent_path(), unable);
+  try {
+    write_recording(path, recording);
+  } catch (const ops::InputError& error) {
+    return fmt::format("  not kept  {}\n", error.what());
+  }
+  return fmt::format("  kept      {}\n  again     tscsim verify {}\n", path, path);
+}
+
 // Compares one recording, prints it, adds it to the report.
 void compare(const std::string& name, const ops::Recording& recording, const std::vector<scenarios::Verdict>& verdicts,
              const std::string& kept, bool text, Report& report) {
@@ -83,10 +95,7 @@ void compare(const std::string& name, const ops::Recording& recording, const std
   std::string failed_expectations;
   for (const scenarios::Verdict& v : verdicts)
     if (v.state == scenarios::State::failed) failed_expectations += verdict_lines({v}, true);
-  if ((!trouble.empty() || !failed_expectations.empty()) && !kept.empty()) {
-    write_recording(kept, recording);
-    trouble += fmt::format("  kept      {}\n  again     tscsim verify {}\n", kept, kept);
-  }
+  if ((!trouble.empty() || !failed_expectations.empty()) && !kept.empty()) trouble += keep(recording, kept);
   report.junit.push_back({"crosscheck " + recording.header.profile.target, name, trouble + failed_expectations, ""});
   Json observations = Json::array();
   for (const crosscheck::Observation& o : result.observations) {
@@ -120,7 +129,6 @@ int finish(const std::string& command, const Arguments& arguments, const ops::Ta
 }
 
 std::string kept_path(const std::string& name, const std::string& target) {
-  std::filesystem::create_directories("out");
   return fmt::format("out/{}-{}.jsonl", name, target);
 }
 
@@ -131,6 +139,7 @@ void announce(const ops::TargetProfile& profile) {
 }
 
 int run_crosscheck(const Arguments& arguments) {
+  if (arguments.has("junit")) require_folder_of(arguments.text("junit"));
   const std::vector<std::string> files = scenario_files(arguments.positional);
   const Target target(arguments.text("on"));
   announce(target.profile());
@@ -144,7 +153,7 @@ int run_crosscheck(const Arguments& arguments) {
               kept_path(scenario.meta.name, target.profile().target), !arguments.json(), report);
     } catch (const ops::InputError& error) {
       ++report.errors;
-      for (const ops::Diagnostic& diagnostic : error.diagnostics()) std::cerr << ops::to_text(diagnostic) << "\n";
+      std::cerr << error.what() << "\n";
     }
   }
   return finish("crosscheck", arguments, &target.profile(), report);
@@ -152,6 +161,8 @@ int run_crosscheck(const Arguments& arguments) {
 
 int run_record(const Arguments& arguments) {
   if (!arguments.has("output")) throw UsageError("'record' needs -o FILE for the recording");
+  require_folder_of(arguments.text("output"));
+  check_model_options(arguments);
   const scenarios::Scenario scenario = load(arguments.positional.front(), arguments);
   ops::Recording recording;
   if (arguments.text("on") == "model") {
@@ -163,8 +174,9 @@ int run_record(const Arguments& arguments) {
   }
   write_recording(arguments.text("output"), recording);
   if (arguments.json())
-    print({{"command", "record"}, {"file", arguments.text("output")}, {"entries", recording.entries.size()},
-           {"fingerprint", ops::fingerprint(recording)}});
+    print({{"command", "record"},
+           {"summary", {{"entries", recording.entries.size()}, {"fingerprint", ops::fingerprint(recording)}}},
+           {"file", arguments.text("output")}});
   else
     std::cout << fmt::format("{}: {} entries, fingerprint {}\n", arguments.text("output"), recording.entries.size(),
                              ops::fingerprint(recording));
@@ -181,6 +193,7 @@ void require_same_scenario(const scenarios::Scenario& scenario, const ops::Recor
 }
 
 int run_verify(const Arguments& arguments) {
+  if (arguments.has("junit")) require_folder_of(arguments.text("junit"));
   Report report;
   for (const std::string& path : arguments.positional) {
     throw_if_interrupted();

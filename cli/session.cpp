@@ -57,6 +57,12 @@ std::vector<std::string> scenario_files(const std::vector<std::string>& paths) {
   return files;
 }
 
+void check_model_options(const Arguments& arguments) {
+  constexpr std::uint32_t kAnyRate_khz = 1'000'000;
+  model::machine_config(arguments.text("kernel"), model::Vendor::vmx, kAnyRate_khz, false, true,
+                        arguments.text("heuristic"));
+}
+
 scenarios::Scenario load(const std::string& path, const Arguments& arguments) {
   scenarios::Scenario scenario = scenarios::load_scenario(path);
   if (arguments.has("kernel")) scenario.program.host.kernel = arguments.text("kernel");
@@ -70,8 +76,11 @@ ops::Recording run_on_model(const scenarios::Scenario& scenario, const Arguments
 }
 
 Target::Target(const std::string& on) {
-  if (on != "native")
-    throw UsageError(fmt::format("unknown target '{}'; this version knows 'native' (this machine's /dev/kvm)", on));
+  if (on != "native") {
+    const bool near = !ops::nearest_word(on, {"native"}).empty();
+    throw UsageError(fmt::format("unknown target '{}'; {}", on,
+                                 near ? "did you mean 'native'?" : "this version knows 'native' (this machine's /dev/kvm)"));
+  }
   profile_ = kvm_backend::probe_target(native_options());
 }
 

@@ -20,6 +20,9 @@ std::string library_folder();
 // All scenario files of the given files and folders, in order, each once.
 std::vector<std::string> scenario_files(const std::vector<std::string>& paths);
 
+// Throws ops::InputError for a --kernel or --heuristic that the model does not know.
+void check_model_options(const Arguments& arguments);
+
 // Loads a scenario and applies --kernel and --heuristic.
 scenarios::Scenario load(const std::string& path, const Arguments& arguments);
 

@@ -51,7 +51,7 @@ struct WallClockPage {
 };
 
 // Bits of Vcpu::requests.
-enum Request : std::uint8_t { kMasterClockUpdate = 1, kGlobalClockUpdate = 2, kClockUpdate = 4 };
+enum Request : std::uint8_t { kNoRequest = 0, kMasterClockUpdate = 1, kGlobalClockUpdate = 2, kClockUpdate = 4 };
 
 // struct kvm_vcpu_arch, as far as time goes.
 template <class Num>

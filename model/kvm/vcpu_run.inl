@@ -50,7 +50,7 @@ void Machine<Num>::load(Vcpu<Num>& vcpu, int cpu, Host<Num>& host) {
     set_l1_offset(vcpu, vcpu.last_guest_tsc - scale(host.tsc(), vcpu.l1_tsc_scaling_ratio));
     vcpu.tsc_catchup = true;
   }
-  if (!vm_.use_master_clock || vcpu.cpu == -1)
+  if (TSCSIM_MUTATE(move_updates_no_page, !vm_.use_master_clock, false) || vcpu.cpu == -1)
     vcpu.requests |= load_update_allowed(host) ? kGlobalClockUpdate : kClockUpdate;
   vcpu.cpu = cpu;
 }
@@ -58,7 +58,7 @@ void Machine<Num>::load(Vcpu<Num>& vcpu, int cpu, Host<Num>& host) {
 // At most ten global updates a second since 7.1 (8fe2e698fce4). Jiffies stand for the base clock here.
 template <class Num>
 bool Machine<Num>::load_update_allowed(Host<Num>& host) {
-  if (!config_.era.load_update_rate_limited) return true;
+  if (!TSCSIM_MUTATE(load_update_not_limited, config_.era.load_update_rate_limited, false)) return true;
   constexpr int kBurst = 10;
   constexpr std::uint64_t kInterval_ns = 1'000'000'000;
   const Num now = host.base_ns();
