@@ -57,7 +57,12 @@ ops::Operation operation(ops::OpKind kind, std::int32_t vcpu, std::uint32_t msr 
 }
 
 model::MachineConfig config(bool scaling) {
-  return model::machine_config("7.3", model::Vendor::vmx, kHostKhz, scaling, true, "");
+  ops::TargetProfile profile;
+  profile.kernel = "7.3";
+  profile.vendor = "vmx";
+  profile.host_khz = kHostKhz;
+  profile.tsc_scaling = scaling;
+  return model::machine_config(profile);
 }
 
 // A VM with kvmclock on in each vCPU, master clock on, all requests served.

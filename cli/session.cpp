@@ -9,6 +9,7 @@
 #include "cli/interrupt.h"
 #include "kvm_backend/native_executor.h"
 #include "kvm_backend/probe.h"
+#include "model/kvm/era.h"
 #include "model/world/simulation.h"
 #include "ops/error.h"
 
@@ -58,9 +59,10 @@ std::vector<std::string> scenario_files(const std::vector<std::string>& paths) {
 }
 
 void check_model_options(const Arguments& arguments) {
-  constexpr std::uint32_t kAnyRate_khz = 1'000'000;
-  model::machine_config(arguments.text("kernel"), model::Vendor::vmx, kAnyRate_khz, false, true,
-                        arguments.text("heuristic"));
+  ops::TargetProfile profile;
+  profile.kernel = arguments.has("kernel") ? arguments.text("kernel") : std::string(model::kNewestKernel);
+  profile.heuristic = arguments.text("heuristic");
+  model::machine_config(profile);
 }
 
 scenarios::Scenario load(const std::string& path, const Arguments& arguments) {

@@ -54,9 +54,8 @@ std::vector<std::string> files_in(const std::string& folder, const std::string& 
 Evidence collect(const std::string& vectors_program) {
   Evidence evidence;
   evidence.vectors_program = vectors_program;
-  for (const char* const folder : {TSCSIM_SCENARIOS, TSCSIM_MODEL_ONLY})
-    for (const std::string& path : scenarios::find_scenarios(folder))
-      evidence.scenarios.push_back(scenarios::load_scenario(path));
+  for (const std::string& path : scenarios::find_scenarios(TSCSIM_SCENARIOS))
+    evidence.scenarios.push_back(scenarios::load_scenario(path));
   for (const std::string& path : files_in(TSCSIM_RECORDINGS, ".jsonl")) {
     std::ifstream in(path);
     evidence.recordings.emplace_back(std::filesystem::path(path).stem().string(),
