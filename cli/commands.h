@@ -12,6 +12,7 @@ Command record_command();
 Command verify_command();
 Command hunt_command();
 Command doctor_command();
+Command lab_command();
 Command list_command();
 Command explain_command();
 

@@ -44,6 +44,8 @@ struct Report {
   Counts counts;
   Tally expectations;
   std::size_t errors = 0;
+  std::size_t not_run = 0;
+  Json unavailable = Json::array();  // targets, with the reason
   Json items = Json::array();
   std::vector<JunitCase> junit;
 
@@ -58,6 +60,8 @@ struct Report {
                               {"unsure", expectations.unsure},
                               {"not_run", expectations.not_run}};
     object["errors"] = errors;
+    object["not_run"] = not_run;
+    object["unavailable"] = unavailable;
     return object;
   }
 };
@@ -123,7 +127,10 @@ int finish(const std::string& command, const Arguments& arguments, const ops::Ta
     document["recordings"] = report.items;
     print(document);
   } else {
-    std::cout << report.counts.text() << "\n";
+    std::cout << report.counts.text();
+    if (report.not_run != 0) std::cout << fmt::format("; {} scenarios not run", report.not_run);
+    if (!report.unavailable.empty()) std::cout << fmt::format("; {} targets not available", report.unavailable.size());
+    std::cout << "\n";
   }
   return report.status();
 }
@@ -138,25 +145,72 @@ void announce(const ops::TargetProfile& profile) {
                            profile.honours_tsc_offset ? "" : ", TSC offsets are accepted and not honoured");
 }
 
-int run_crosscheck(const Arguments& arguments) {
-  if (arguments.has("junit")) require_folder_of(arguments.text("junit"));
-  const std::vector<std::string> files = scenario_files(arguments.positional);
-  const Target target(arguments.text("on"));
-  announce(target.profile());
-  Report report;
-  for (const std::string& file : files) {
-    throw_if_interrupted();
+// Scenarios that cannot be read are reported and counted once, whatever the targets.
+std::vector<scenarios::Scenario> load_all(const Arguments& arguments, Report& report) {
+  std::vector<scenarios::Scenario> loaded;
+  for (const std::string& file : scenario_files(arguments.positional)) {
     try {
-      const scenarios::Scenario scenario = load(file, arguments);
-      const ops::Recording recording = target.run(scenario, arguments);
-      compare(scenario.meta.name, recording, scenarios::evaluate(scenario, recording),
-              kept_path(scenario.meta.name, target.profile().target), !arguments.json(), report);
+      loaded.push_back(load(file, arguments));
     } catch (const ops::InputError& error) {
       ++report.errors;
       std::cerr << error.what() << "\n";
     }
   }
-  return finish("crosscheck", arguments, &target.profile(), report);
+  return loaded;
+}
+
+// An operand that cannot be evaluated because the target refused what it rests on says something about the target.
+void not_run(const std::string& name, const std::string& target, const std::string& why, bool text, Report& report) {
+  ++report.not_run;
+  report.items.push_back({{"name", name}, {"target", target}, {"not_run", why}});
+  report.junit.push_back({"crosscheck " + target, name, "", why});
+  if (text) std::cout << fmt::format("not run   {:<42} {}\n", name, why) << std::flush;
+}
+
+void crosscheck_on(Target& target, const std::vector<scenarios::Scenario>& loaded, const Arguments& arguments, Report& report) {
+  const bool text = !arguments.json();
+  bool announced = false;
+  target.run(loaded, arguments, [&](std::size_t i, const Ran& ran) {
+    const scenarios::Scenario& scenario = loaded[i];
+    const std::string& name = scenario.meta.name;
+    if (!ran.wrong_input.empty()) return not_run(name, target.name(), ran.wrong_input.front().message, text, report);
+    if (!ran.recording) return not_run(name, target.name(), ran.failure, text, report);
+    if (!announced) announce(ran.recording->header.profile);
+    announced = true;
+    compare(name, *ran.recording, scenarios::evaluate(scenario, *ran.recording), kept_path(name, target.name()), text, report);
+  });
+}
+
+int run_crosscheck(const Arguments& arguments) {
+  if (arguments.has("junit")) require_folder_of(arguments.text("junit"));
+  const auto targets = targets_of(arguments.text("on"));
+  Report report;
+  const std::vector<scenarios::Scenario> loaded = load_all(arguments, report);
+  for (const auto& target : targets) {
+    throw_if_interrupted();
+    try {
+      crosscheck_on(*target, loaded, arguments, report);
+    } catch (const ops::TargetError& error) {
+      report.unavailable.push_back({{"target", target->name()}, {"reason", error.what()}});
+      std::cerr << fmt::format("target {}: not available: {}\n", target->name(), error.what());
+    }
+  }
+  const int status = finish("crosscheck", arguments, nullptr, report);
+  return report.unavailable.size() == targets.size() ? static_cast<int>(kNotAvailable) : status;
+}
+
+ops::Recording record_on(const std::string& on, const scenarios::Scenario& scenario, const Arguments& arguments) {
+  if (on == "model") return run_on_model(scenario, arguments);
+  const auto targets = targets_of(on);
+  if (targets.size() != 1) throw UsageError("'record' runs on one target");
+  ops::Recording recording;
+  targets.front()->run({scenario}, arguments, [&](std::size_t, const Ran& ran) {
+    if (!ran.wrong_input.empty()) throw ops::InputError(ran.wrong_input);
+    if (!ran.recording) throw ops::TargetError(ran.failure);
+    recording = *ran.recording;
+  });
+  announce(recording.header.profile);
+  return recording;
 }
 
 int run_record(const Arguments& arguments) {
@@ -164,14 +218,7 @@ int run_record(const Arguments& arguments) {
   require_folder_of(arguments.text("output"));
   check_model_options(arguments);
   const scenarios::Scenario scenario = load(arguments.positional.front(), arguments);
-  ops::Recording recording;
-  if (arguments.text("on") == "model") {
-    recording = run_on_model(scenario, arguments);
-  } else {
-    const Target target(arguments.text("on"));
-    announce(target.profile());
-    recording = target.run(scenario, arguments);
-  }
+  const ops::Recording recording = record_on(arguments.text("on"), scenario, arguments);
   write_recording(arguments.text("output"), recording);
   if (arguments.json())
     print({{"command", "record"},
@@ -219,7 +266,7 @@ Command crosscheck_command() {
   return {"crosscheck", "FILE|DIR...", "run scenarios on real KVM and demand that the model derives every value it returned",
           "tscsim crosscheck scenarios --on native",
           [](po::options_description& options) {
-            add_target_option(options, "native: this machine's /dev/kvm");
+            add_target_option(options, "native: this machine's /dev/kvm; lab:6.12, lab:intel-6.1, ... (tscsim lab list); several with commas; all");
             options.add_options()("seed", po::value<std::uint64_t>()->default_value(1)->value_name("N"),
                                   "seed, kept in the recording")("junit", po::value<std::string>()->value_name("FILE"),
                                                                  "also write a JUnit report");
@@ -231,7 +278,7 @@ Command record_command() {
   return {"record", "FILE", "run a scenario on a target and keep the recording",
           "tscsim record scenarios/thread/boot-writes-zero.yaml --on native -o boot.jsonl",
           [](po::options_description& options) {
-            add_target_option(options, "native: this machine's /dev/kvm; model");
+            add_target_option(options, "native: this machine's /dev/kvm; lab:6.12, lab:intel-6.1, ...; model");
             options.add_options()("output,o", po::value<std::string>()->value_name("FILE"), "where the recording goes");
             add_model_options(options);
           },

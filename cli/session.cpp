@@ -4,9 +4,12 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <iostream>
 #include <set>
+#include <sstream>
 
 #include "cli/interrupt.h"
+#include "kvm_backend/lab/lab.h"
 #include "kvm_backend/native_executor.h"
 #include "kvm_backend/probe.h"
 #include "model/kvm/era.h"
@@ -14,7 +17,12 @@
 #include "ops/error.h"
 
 namespace tscsim::cli {
+
+namespace lab = kvm_backend::lab;
+
 namespace {
+
+constexpr std::string_view kLabPrefix = "lab:";
 
 kvm_backend::NativeOptions native_options() {
   kvm_backend::NativeOptions options;
@@ -29,7 +37,73 @@ ops::Recording run(const scenarios::Scenario& scenario, ops::Executor& executor,
   return recording;
 }
 
+class NativeTarget final : public Target {
+ public:
+  std::size_t batch() const override { return 20; }
+  std::string name() const override { return "native"; }
+
+  void run(const std::vector<scenarios::Scenario>& scenarios, const Arguments& arguments,
+           const std::function<void(std::size_t, const Ran&)>& done) override {
+    kvm_backend::NativeOptions options = native_options();
+    options.profile = kvm_backend::probe_target(options);
+    for (std::size_t i = 0; i < scenarios.size(); ++i) {
+      throw_if_interrupted();
+      Ran ran;
+      try {
+        const auto executor = kvm_backend::open_native(options);
+        ran.recording = cli::run(scenarios[i], *executor, arguments);
+      } catch (const ops::InputError& error) {
+        ran.wrong_input = error.diagnostics();
+      }
+      done(i, ran);
+    }
+  }
+};
+
+class LabRunner final : public Target {
+ public:
+  explicit LabRunner(lab::LabTarget target) : target_(std::move(target)) {}
+  std::string name() const override { return std::string(kLabPrefix) + target_.name; }
+  std::size_t batch() const override { return 250; }
+
+  // All of them in one boot, so `done` is called after it.
+  void run(const std::vector<scenarios::Scenario>& scenarios, const Arguments& arguments,
+           const std::function<void(std::size_t, const Ran&)>& done) override {
+    std::vector<ops::Program> programs;
+    for (const scenarios::Scenario& scenario : scenarios) programs.push_back(scenario.program);
+    lab::LabOptions options = lab_options(target_);
+    options.seed = arguments.number("seed");
+    std::vector<lab::LabResult> results = lab::run_in_lab(target_, programs, options);
+    for (std::size_t i = 0; i < results.size(); ++i) {
+      Ran ran{std::move(results[i].recording), {}, std::move(results[i].failure)};
+      if (results[i].wrong_input) ran.wrong_input.push_back(*results[i].wrong_input);
+      if (ran.recording) ran.recording->header.tool_version = TSCSIM_VERSION;
+      done(i, ran);
+    }
+  }
+
+ private:
+  lab::LabTarget target_;
+};
+
+std::string unknown_target(const std::string& name) {
+  std::vector<std::string> names = {"native", "all"};
+  for (const lab::LabTarget& target : lab::lab_targets()) names.push_back(std::string(kLabPrefix) + target.name);
+  const std::string near = ops::nearest_word(name, names);
+  std::string text = fmt::format("unknown target '{}'", name);
+  if (!near.empty()) return fmt::format("{}; did you mean '{}'?", text, near);
+  for (const std::string& known : names) text += fmt::format("{}{}", &known == &names.front() ? "; there are " : ", ", known);
+  return text;
+}
+
 }  // namespace
+
+lab::LabOptions lab_options(const lab::LabTarget& target) {
+  lab::LabOptions options = lab::default_lab_options(target);
+  options.machine.interrupted = &interrupt_flag();
+  options.notice = [](const std::string& text) { std::cerr << text << std::endl; };
+  return options;
+}
 
 void add_model_options(po::options_description& options) {
   options.add_options()
@@ -77,26 +151,20 @@ ops::Recording run_on_model(const scenarios::Scenario& scenario, const Arguments
   return run(scenario, *executor, arguments);
 }
 
-Target::Target(const std::string& on) {
-  if (on != "native") {
-    const bool near = !ops::nearest_word(on, {"native"}).empty();
-    throw UsageError(fmt::format("unknown target '{}'; {}", on,
-                                 near ? "did you mean 'native'?" : "this version knows 'native' (this machine's /dev/kvm)"));
+std::vector<std::unique_ptr<Target>> targets_of(const std::string& on) {
+  std::vector<std::unique_ptr<Target>> targets;
+  std::istringstream names(on);
+  for (std::string name; std::getline(names, name, ',');) {
+    if (name == "native" || name == "all") targets.push_back(std::make_unique<NativeTarget>());
+    if (name == "all")
+      for (const lab::LabTarget& target : lab::lab_targets()) targets.push_back(std::make_unique<LabRunner>(target));
+    if (name == "native" || name == "all") continue;
+    const auto target = name.rfind(kLabPrefix, 0) == 0 ? lab::find_lab_target(name.substr(kLabPrefix.size())) : std::nullopt;
+    if (!target) throw UsageError(unknown_target(name));
+    targets.push_back(std::make_unique<LabRunner>(*target));
   }
-  profile_ = kvm_backend::probe_target(native_options());
-}
-
-ops::Recording Target::run(const scenarios::Scenario& scenario, const Arguments& arguments) const {
-  kvm_backend::NativeOptions options = native_options();
-  options.profile = profile_;
-  const auto executor = kvm_backend::open_native(options);
-  return cli::run(scenario, *executor, arguments);
-}
-
-std::vector<ops::Recording> Target::run_all(const std::vector<scenarios::Scenario>& batch, const Arguments& arguments) const {
-  std::vector<ops::Recording> recordings;
-  for (const scenarios::Scenario& scenario : batch) recordings.push_back(run(scenario, arguments));
-  return recordings;
+  if (targets.empty()) throw UsageError("--on names no target");
+  return targets;
 }
 
 Tally tally(const std::vector<scenarios::Verdict>& verdicts) {

@@ -1,10 +1,15 @@
 // What the commands that run scenarios share: finding files, applying options, running on a target.
 #pragma once
 
+#include <functional>
+#include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "cli/arguments.h"
+#include "kvm_backend/lab/lab.h"
+#include "ops/error.h"
 #include "ops/recording.h"
 #include "scenarios/evaluate.h"
 #include "scenarios/scenario.h"
@@ -28,19 +33,30 @@ scenarios::Scenario load(const std::string& path, const Arguments& arguments);
 
 ops::Recording run_on_model(const scenarios::Scenario& scenario, const Arguments& arguments);
 
-// Real KVM; `on` is "native". Throws UsageError for another name, TargetError when it cannot be used.
+// What became of one scenario on a target: a recording, or wrong input, or a failure of the target.
+struct Ran {
+  std::optional<ops::Recording> recording;
+  std::vector<ops::Diagnostic> wrong_input;
+  std::string failure;
+};
+
+// Real KVM under a name: "native", this machine's /dev/kvm, or "lab:...", a stock kernel under emulation.
 class Target {
  public:
-  explicit Target(const std::string& on);
-  const ops::TargetProfile& profile() const { return profile_; }
-  ops::Recording run(const scenarios::Scenario& scenario, const Arguments& arguments) const;
-  // Several in a row, where the target's start costs; the recordings in the same order.
-  std::vector<ops::Recording> run_all(const std::vector<scenarios::Scenario>& batch, const Arguments& arguments) const;
-  std::size_t batch() const { return 1; }  // how many scenarios to hand over at once
-
- private:
-  ops::TargetProfile profile_;
+  virtual ~Target() = default;
+  virtual std::string name() const = 0;
+  // How many scenarios to hand over at once, where a start of the target costs.
+  virtual std::size_t batch() const = 0;
+  // Calls `done` for each scenario, in order. Throws TargetError when the target cannot be had at all.
+  virtual void run(const std::vector<scenarios::Scenario>& scenarios, const Arguments& arguments,
+                   const std::function<void(std::size_t, const Ran&)>& done) = 0;
 };
+
+// The lab's defaults, with notices on standard error.
+kvm_backend::lab::LabOptions lab_options(const kvm_backend::lab::LabTarget& target);
+
+// What --on names: "native", "lab:6.12", several with commas, or "all". Throws UsageError for an unknown name.
+std::vector<std::unique_ptr<Target>> targets_of(const std::string& on);
 
 struct Tally {
   int held = 0, failed = 0, unsure = 0, not_run = 0;

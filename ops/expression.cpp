@@ -194,7 +194,10 @@ Wide in_nanoseconds(const Written& number, const UnitInfo& unit) {
 
 class ExpressionParser {
  public:
-  ExpressionParser(std::string_view text, Unit unit) : in_(text), unit_(unit) { out_.text_ = text; }
+  ExpressionParser(std::string_view text, Unit unit) : in_(text), unit_(unit) {
+    out_.text_ = text;
+    out_.unit_ = unit;
+  }
 
   Expression parse() {
     if (out_.text_.size() > kTextLimit)
@@ -314,12 +317,24 @@ class ExpressionParser {
   Expression out_;
 };
 
+namespace {
+
+std::string decimal(Wide value) {
+  std::string digits;
+  for (Magnitude rest = magnitude(value); rest != 0 || digits.empty(); rest /= 10)
+    digits.insert(digits.begin(), static_cast<char>('0' + static_cast<int>(rest % 10)));
+  return value < 0 ? "-" + digits : digits;
+}
+
+}  // namespace
+
 Expression Expression::parse(std::string_view text, Unit unit) {
   return ExpressionParser(text, unit).parse();
 }
 
 Expression Expression::constant(Wide value) {
   Expression expression;
+  expression.text_ = decimal(value);
   expression.code_.push_back({Code::push, value, {}, {}, 0});
   return expression;
 }

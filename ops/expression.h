@@ -35,7 +35,8 @@ class Expression {
   std::optional<Wide> as_constant() const;  // when it needs neither captures nor a rate
   bool needs_rate() const;                  // holds a duration to convert, or cycles()/ns()
   std::vector<std::string> names() const;   // captures that it reads, each once, in order of appearance
-  const std::string& text() const { return text_; }
+  const std::string& text() const { return text_; }  // parse(text(), unit()) gives an equal expression
+  Unit unit() const { return unit_; }
 
  private:
   enum class Code : std::uint8_t { push, load, negate, add, subtract, multiply, divide, to_cycles, to_ns };
@@ -48,6 +49,7 @@ class Expression {
   static Wide apply(const Instruction& instruction, std::vector<Wide>& stack, std::uint32_t guest_khz);
   friend class ExpressionParser;
   std::string text_;
+  Unit unit_ = Unit::cycles;
   std::vector<Instruction> code_;
 };
 

@@ -3,33 +3,31 @@
 // it.
 #include "ops/recording.h"
 
-#include <charconv>
-#include <initializer_list>
 #include <istream>
-#include <limits>
-#include <nlohmann/json.hpp>
 #include <ostream>
-#include <set>
 #include <sstream>
 
 #include "ops/error.h"
+#include "ops/json_text.h"
 
 namespace tscsim::ops {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using Json = json_text::Json;
 
 constexpr std::size_t kLineLimit = 1 << 20;
 constexpr int kNestingLimit = 4;  // an entry's outcome's fields are the deepest
 
+using json_text::decimal;
+using json_text::fail;
+using json_text::in_quotes;
+using json_text::LineError;
+using json_text::Members;
+using json_text::operation_json;
+using json_text::read_operation;
+
 // ---- writing ----
 
-Json decimal(std::uint64_t value) {
-  return std::to_string(value);
-}
-Json decimal(std::int64_t value) {
-  return std::to_string(value);
-}
 Json range_json(const Range& range) {
   return Json::array({decimal(range.lo), decimal(range.hi)});
 }
@@ -67,19 +65,6 @@ Json header_json(const Header& header) {
   return json;
 }
 
-Json operation_json(const Operation& op) {
-  Json json;
-  json["kind"] = name_of(op.kind);
-  json["vcpu"] = op.vcpu;
-  json["msr"] = op.msr;
-  json["flags"] = op.flags;
-  json["value"] = decimal(op.value);
-  json["realtime"] = decimal(op.realtime);
-  json["at_ns"] = decimal(op.at_ns);
-  json["probe"] = op.probe;
-  return json;
-}
-
 Json outcome_json(const Outcome& outcome) {
   Json fields = Json::object();
   for (std::size_t i = 0; i < outcome.count; ++i)
@@ -111,126 +96,6 @@ void write_line(const Json& json, std::ostream& out) {
 }
 
 // ---- reading ----
-
-struct LineError {
-  std::string message;
-  std::string mend;
-};
-
-[[noreturn]] void fail(std::string message, std::string mend = {}) {
-  throw LineError{std::move(message), std::move(mend)};
-}
-
-std::string in_quotes(std::string_view text) {
-  return "'" + std::string(text) + "'";
-}
-
-// One JSON object whose members are all taken; where it stands is in its name.
-class Members {
- public:
-  Members(const Json& json, std::string name) : json_(json), name_(std::move(name)) {
-    if (!json.is_object()) fail(name_ + ": expected an object, found " + json.type_name());
-  }
-
-  // Refuses members that were not asked for.
-  void only(std::initializer_list<std::string_view> known) const {
-    for (const auto& [key, value] : json_.items()) {
-      bool wanted = false;
-      for (std::string_view word : known) wanted = wanted || word == key;
-      if (!wanted) fail(name_ + ": unknown member " + in_quotes(key));
-    }
-  }
-
-  const Json& at(const char* key) const {
-    const auto found = json_.find(key);
-    if (found == json_.end()) fail(name_ + ": member " + in_quotes(key) + " is missing");
-    return *found;
-  }
-
-  void read(const char* key, std::string& out) const {
-    const Json& value = at(key);
-    if (!value.is_string()) wrong(key, "text");
-    out = value.get<std::string>();
-  }
-
-  void read(const char* key, bool& out) const {
-    const Json& value = at(key);
-    if (!value.is_boolean()) wrong(key, "true or false");
-    out = value.get<bool>();
-  }
-
-  template <class Int>
-  void read_small(const char* key, Int& out) const {  // JSON number that fits 32 bits
-    const Json& value = at(key);
-    const auto in_range = [&value] {
-      if (!value.is_number_integer()) return false;
-      if (value.is_number_unsigned() && value.get<std::uint64_t>() > std::numeric_limits<Int>::max())
-        return false;
-      return value.get<std::int64_t>() >= std::numeric_limits<Int>::min();
-    };
-    if (!in_range()) wrong(key, "an integer within range");
-    out = static_cast<Int>(value.get<std::int64_t>());
-  }
-
-  template <class Int>
-  void read_decimal(const char* key, Int& out) const {
-    if (!parse_decimal(at(key), out)) wrong(key, "a 64-bit integer as a decimal string");
-  }
-
-  void read(const char* key, Range& out) const {
-    const Json& value = at(key);
-    const bool good = value.is_array() && value.size() == 2 && parse_decimal(value[0], out.lo) &&
-                      parse_decimal(value[1], out.hi);
-    if (!good) wrong(key, "two 64-bit integers as decimal strings");
-    if (out.lo > out.hi) fail(name_ + ": " + in_quotes(key) + " ends before it begins");
-  }
-
- private:
-  template <class Int>
-  static bool parse_decimal(const Json& value, Int& out) {
-    if (!value.is_string()) return false;
-    const auto& text = value.get_ref<const std::string&>();
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), out);
-    return error == std::errc{} && end == text.data() + text.size() && std::to_string(out) == text;
-  }
-
-  [[noreturn]] void wrong(const char* key, const char* expected) const {
-    std::string found = at(key).dump(-1, ' ', false, Json::error_handler_t::replace).substr(0, 40);
-    fail(name_ + ": member " + in_quotes(key) + ": expected " + expected + ", found " + found);
-  }
-
-  const Json& json_;
-  std::string name_;
-};
-
-// Strict JSON: no duplicate members (the last would silently win), no deep nesting.
-class StrictParse {
- public:
-  static Json parse(const std::string& line) {
-    StrictParse strict;
-    try {
-      return Json::parse(line, [&strict](int depth, Json::parse_event_t event, Json& parsed) {
-        strict.event(depth, event, parsed);
-        return true;
-      });
-    } catch (const Json::exception&) {
-      fail("not JSON");
-    }
-  }
-
- private:
-  void event(int depth, Json::parse_event_t event, const Json& parsed) {
-    using Event = Json::parse_event_t;
-    if (depth > kNestingLimit) fail("nested too deeply");
-    if (event == Event::object_start) keys_.emplace_back();
-    if (event == Event::object_end) keys_.pop_back();
-    if (event != Event::key) return;
-    const auto& key = parsed.get_ref<const std::string&>();
-    if (!keys_.back().insert(key).second) fail("member " + in_quotes(key) + " is there twice");
-  }
-
-  std::vector<std::set<std::string>> keys_;
-};
 
 TargetProfile read_profile(const Json& json) {
   const Members in(json, "profile");
@@ -273,27 +138,6 @@ Header read_header(const Json& json) {
   in.read_decimal("zero_tsc", header.zero_tsc);
   in.read_decimal("zero_base_ns", header.zero_base_ns);
   return header;
-}
-
-Operation read_operation(const Json& json) {
-  const Members in(json, "op");
-  in.only({"kind", "vcpu", "msr", "flags", "value", "realtime", "at_ns", "probe"});
-  Operation op;
-  std::string kind;
-  in.read("kind", kind);
-  const auto known = op_kind_from(kind);
-  if (!known) fail("unknown operation " + in_quotes(kind));
-  op.kind = *known;
-  in.read_small("vcpu", op.vcpu);
-  if (op.vcpu < kVm || op.vcpu >= layout::kMaxVcpus)
-    fail("op: vcpu " + std::to_string(op.vcpu) + " cannot exist");
-  in.read_small("msr", op.msr);
-  in.read_small("flags", op.flags);
-  in.read_decimal("value", op.value);
-  in.read_decimal("realtime", op.realtime);
-  in.read_decimal("at_ns", op.at_ns);
-  in.read("probe", op.probe);
-  return op;
 }
 
 Outcome read_outcome(const Json& json) {
@@ -372,7 +216,7 @@ class Reader {
 
   void take_line() {
     if (ended_) fail("there is more after the end line");
-    const Json json = StrictParse::parse(line_);
+    const Json json = json_text::parse_strictly(line_, kNestingLimit);
     std::string type;
     Members(json, "line").read("type", type);
     if (!header_seen_ && type != "header")

@@ -1,0 +1,120 @@
+// tscsim lab: the stock kernels under emulation: what there is, fetching it, looking inside.
+#include <fmt/format.h>
+
+#include <iostream>
+
+#include "cli/commands.h"
+#include "cli/interrupt.h"
+#include "cli/session.h"
+#include "cli/text.h"
+#include "kvm_backend/lab/cache.h"
+#include "kvm_backend/lab/lab.h"
+#include "ops/error.h"
+
+namespace tscsim::cli {
+namespace {
+
+namespace lab = kvm_backend::lab;
+
+constexpr const char* kExample = "tscsim lab fetch 6.12";
+
+std::string emulator_name(lab::Emulator emulator) {
+  return emulator == lab::Emulator::qemu ? "QEMU" : "Bochs";
+}
+
+lab::LabTarget target_named(std::string name) {
+  if (name.rfind("lab:", 0) == 0) name.erase(0, 4);
+  if (const auto target = lab::find_lab_target(name)) return *target;
+  std::vector<std::string> names;
+  for (const lab::LabTarget& target : lab::lab_targets()) names.push_back(target.name);
+  const std::string near = ops::nearest_word(name, names);
+  throw UsageError(fmt::format("unknown lab target '{}'{}", name,
+                               near.empty() ? "; 'tscsim lab list' lists them" : "; did you mean '" + near + "'?"));
+}
+
+std::vector<lab::LabTarget> targets_named(const std::vector<std::string>& names) {
+  if (names.empty() || names == std::vector<std::string>{"all"}) return lab::lab_targets();
+  std::vector<lab::LabTarget> targets;
+  for (const std::string& name : names) targets.push_back(target_named(name));
+  return targets;
+}
+
+lab::Cache open_cache() {
+  return lab::Cache([](const std::string& text) { std::cerr << text << std::endl; }, &interrupt_flag());
+}
+
+int list(const Arguments& arguments) {
+  const lab::Cache cache = open_cache();
+  Json items = Json::array();
+  for (const lab::LabTarget& target : lab::lab_targets()) {
+    const bool ready = cache.has_kernel(target) && cache.has_emulator(target.emulator);
+    items.push_back({{"name", "lab:" + target.name}, {"kernel", target.kernel}, {"module", target.module},
+                     {"emulator", emulator_name(target.emulator)}, {"suite", target.suites.front()}, {"fetched", ready}});
+    if (!arguments.json())
+      std::cout << fmt::format("lab:{:<12} {:<10} under {:<6} Debian {:<9} {}\n", target.name, target.module,
+                               emulator_name(target.emulator), target.suites.front(), ready ? "fetched" : "not fetched");
+  }
+  if (arguments.json())
+    print({{"command", "lab list"}, {"cache", cache.folder().string()}, {"targets", items}});
+  else
+    std::cout << fmt::format("\ncache: {}\nAny other kernel: lab:amd-SUITE, lab:intel-SUITE/PACKAGE, e.g. lab:amd-trixie-backports\n",
+                             cache.folder().string());
+  return kAllHeld;
+}
+
+int fetch(const std::vector<std::string>& names, const Arguments& arguments) {
+  lab::Cache cache = open_cache();
+  Json items = Json::array();
+  int status = kAllHeld;
+  for (const lab::LabTarget& target : targets_named(names)) {
+    throw_if_interrupted();
+    std::string package, reason;
+    try {
+      cache.emulator(target.emulator);
+      package = cache.kernel(target).package;
+    } catch (const ops::TargetError& error) {
+      reason = error.what();
+      status = kNotAvailable;
+    }
+    items.push_back({{"name", "lab:" + target.name}, {"package", package}, {"reason", reason}});
+    if (!arguments.json())
+      std::cout << fmt::format("lab:{:<12} {}\n", target.name, reason.empty() ? package : "not available: " + reason);
+  }
+  if (arguments.json()) print({{"command", "lab fetch"}, {"targets", items}});
+  return status;
+}
+
+int boot(const std::vector<std::string>& words, const Arguments& arguments) {
+  if (words.empty()) throw UsageError("'lab boot' needs a target\nexample: tscsim lab boot 6.12");
+  const lab::LabTarget target = target_named(words.front());
+  const auto findings = lab::doctor_in_lab(target, lab_options(target));
+  Json items = Json::array();
+  for (const auto& finding : findings) {
+    items.push_back({{"name", finding.name}, {"value", finding.value}, {"note", finding.note}});
+    if (arguments.json()) continue;
+    std::cout << fmt::format("{:<26} {}\n", finding.name, finding.value);
+    if (!finding.note.empty()) std::cout << fmt::format("{:<26}   {}\n", "", finding.note);
+  }
+  if (arguments.json()) print({{"command", "lab boot"}, {"target", "lab:" + target.name}, {"findings", items}});
+  return kAllHeld;
+}
+
+int run(const Arguments& arguments) {
+  const std::string verb = arguments.positional.front();
+  const std::vector<std::string> rest(arguments.positional.begin() + 1, arguments.positional.end());
+  if (verb == "list") return list(arguments);
+  if (verb == "fetch") return fetch(rest, arguments);
+  if (verb == "boot") return boot(rest, arguments);
+  const std::string near = ops::nearest_word(verb, {"list", "fetch", "boot"});
+  throw UsageError(fmt::format("'lab' knows list, fetch and boot, not '{}'{}", verb, near.empty() ? "" : "; did you mean '" + near + "'?"));
+}
+
+}  // namespace
+
+Command lab_command() {
+  return {"lab", "list|fetch|boot [TARGET...]",
+          "stock kernels with their own KVM under emulation: list the targets, fetch what they need, boot one", kExample,
+          [](po::options_description&) {}, run};
+}
+
+}  // namespace tscsim::cli

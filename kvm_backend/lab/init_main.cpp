@@ -1,0 +1,86 @@
+// tscsim-init: the only program of a lab machine. It runs the jobs on the machine's KVM, hands back the recordings
+// and ends the machine.
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "kvm_backend/lab/inside.h"
+#include "kvm_backend/lab/protocol.h"
+#include "kvm_backend/native_executor.h"
+#include "kvm_backend/probe.h"
+#include "ops/error.h"
+
+namespace {
+
+using namespace tscsim;
+using namespace tscsim::kvm_backend;
+using Json = nlohmann::ordered_json;
+
+void say(const Json& line) {
+  lab::write_result(line.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n");
+}
+
+void say_failed(const char* kind, const std::string& message, const ops::Diagnostic& place = {}) {
+  say({{"type", "failed"},
+       {"kind", kind},
+       {"message", message},
+       {"mend", place.mend},
+       {"file", place.place.file},
+       {"line", place.place.line},
+       {"column", place.place.column}});
+}
+
+NativeOptions native_options(const lab::Jobs& jobs) {
+  NativeOptions options;
+  options.target = jobs.target;
+  options.may_change_host = true;
+  // Emulated time passes faster or slower than ours; the boot's own time limit stands behind this one.
+  options.timeout = std::chrono::milliseconds(60'000);
+  return options;
+}
+
+void run_doctor(const NativeOptions& options) {
+  Json findings = Json::array();
+  for (const Finding& finding : doctor(options).findings)
+    findings.push_back({{"name", finding.name}, {"value", finding.value}, {"note", finding.note}});
+  say({{"type", "doctor"}, {"findings", findings}});
+}
+
+void run_job(const ops::Program& program, std::uint64_t seed, const NativeOptions& options) {
+  try {
+    const auto executor = open_native(options);
+    std::ostringstream lines;
+    ops::write_json_lines(ops::run_program(program, *executor, seed), lines);
+    lab::write_result(lines.str());
+  } catch (const ops::InputError& error) {
+    say_failed("input", error.diagnostics().front().message, error.diagnostics().front());
+  } catch (const std::exception& error) {
+    say_failed("target", error.what());
+  }
+}
+
+void run_jobs() {
+  const lab::Jobs jobs = lab::jobs_from_text(lab::read_jobs());
+  NativeOptions options = native_options(jobs);
+  if (jobs.doctor) run_doctor(options);
+  if (!jobs.programs.empty()) options.profile = probe_target(options);
+  for (std::size_t i = 0; i < jobs.programs.size(); ++i) {
+    say({{"type", "job"}, {"index", i}});
+    run_job(jobs.programs[i], jobs.seed, options);
+  }
+}
+
+}  // namespace
+
+int main() {
+  try {
+    lab::open_ports();
+    lab::mount_file_systems();
+    lab::load_modules();
+    run_jobs();
+    say({{"type", "done"}});
+    lab::power_off(lab::kExitDone);
+  } catch (const std::exception& error) {
+    say({{"type", "log"}, {"text", std::string("the lab machine: ") + error.what()}});
+    lab::power_off(lab::kExitFailed);
+  }
+}

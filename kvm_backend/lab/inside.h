@@ -1,0 +1,28 @@
+// What tscsim-init needs as the first process of a lab machine: file systems, modules, and ports instead of drivers.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace tscsim::kvm_backend::lab {
+
+// /proc, /sys, /dev and, where the kernel has it, /sys/kernel/tracing. Throws std::runtime_error.
+void mount_file_systems();
+
+// Loads the modules of kModuleOrderFile, in that order. Throws std::runtime_error naming the module and the errno.
+void load_modules();
+
+// Gives this process (and threads that it starts later) the I/O ports. Throws std::runtime_error.
+void open_ports();
+
+// The jobs' text: from QEMU's fw_cfg when there is one, else from kJobsFile.
+std::string read_jobs();
+
+// Complete when it returns: the emulator takes each byte in turn.
+void write_result(std::string_view bytes);
+
+// Ends the machine.
+[[noreturn]] void power_off(std::uint8_t status);
+
+}  // namespace tscsim::kvm_backend::lab

@@ -1,0 +1,46 @@
+// Runs programs on a lab target: stock kernels with their own KVM, booted under emulation. Anything that is missing is
+// fetched first. One boot serves many programs.
+#pragma once
+
+#include <chrono>
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "kvm_backend/lab/machine.h"
+#include "kvm_backend/lab/targets.h"
+#include "kvm_backend/probe.h"
+#include "ops/error.h"
+#include "ops/program.h"
+#include "ops/recording.h"
+
+namespace tscsim::kvm_backend::lab {
+
+struct LabOptions {
+  MachineSpec machine;           // its limit is for the boot; kJobLimit comes on top for each program
+  std::filesystem::path init;    // tscsim-init; empty: beside this program
+  std::uint64_t seed = 1;
+  Notice notice;                 // progress, a line each; may be empty
+};
+
+// What became of one program: a recording, or input that turned out to be wrong when it ran, or a failure.
+struct LabResult {
+  std::optional<ops::Recording> recording;
+  std::optional<ops::Diagnostic> wrong_input;
+  std::string failure;  // of the target, when there is neither of the two
+};
+
+// The defaults for a target: a TSC frequency that its emulator keeps, and a time limit that fits its speed.
+LabOptions default_lab_options(const LabTarget& target);
+
+// One result for each program, in their order. A machine that dies takes one program with it; the rest run in a new
+// one. Throws ops::TargetError when the target cannot be had at all, ops::Interrupted.
+std::vector<LabResult> run_in_lab(const LabTarget& target, const std::vector<ops::Program>& programs,
+                                  const LabOptions& options);
+
+// What `tscsim doctor` says inside. Throws likewise.
+std::vector<Finding> doctor_in_lab(const LabTarget& target, const LabOptions& options);
+
+}  // namespace tscsim::kvm_backend::lab

@@ -1,0 +1,57 @@
+#include "kvm_backend/lab/machine.h"
+
+#include <fmt/format.h>
+
+#include "kvm_backend/lab/bochs.h"
+#include "kvm_backend/lab/cpio.h"
+#include "kvm_backend/lab/files.h"
+#include "kvm_backend/lab/qemu.h"
+
+namespace tscsim::kvm_backend::lab {
+namespace {
+
+constexpr std::size_t kTailLines = 25;
+
+std::string initramfs(const Boot& boot) {
+  CpioWriter archive;
+  for (const char* folder : {"dev", "proc", "sys", "modules"}) archive.add_directory(folder);
+  archive.add_file("init", read_file(boot.init), true);
+  std::string order;
+  for (const std::string& module : boot.kernel.module_order) {
+    archive.add_file("modules/" + module, read_file(boot.kernel.modules / module));
+    order += module + "\n";
+  }
+  archive.add_file("modules/order", order);
+  if (boot.target.emulator == Emulator::bochs) archive.add_file("jobs", boot.jobs);
+  return archive.finish();
+}
+
+}  // namespace
+
+std::string kernel_command_line(const MachineSpec& spec) {
+  std::string line =
+      "quiet nokaslr mitigations=off panic=-1 console=ttyS0 apparmor=0 audit=0 cryptomgr.notests no_timer_check "
+      "i8042.nokbd i8042.noaux tsc=reliable";
+  line += fmt::format(" clocksource={}", spec.clocksource);
+  if (spec.tsc_khz != 0) line += fmt::format(" tsc_early_khz={}", spec.tsc_khz);
+  return line;
+}
+
+MachineEnd boot_machine(const LabTarget& target, const KernelFiles& kernel, const EmulatorFiles& emulator,
+                        const std::filesystem::path& init, const std::string& jobs, const MachineSpec& spec,
+                        const std::filesystem::path& scratch) {
+  const Boot boot{target, kernel, emulator, init, jobs, spec, scratch};
+  write_file(boot.initrd(), initramfs(boot));
+  const Ended ended = target.emulator == Emulator::qemu ? boot_qemu(boot) : boot_bochs(boot);
+  MachineEnd end{ended.results, "", ended.process.taken};
+  if (ended.as_it_should) return end;
+  end.trouble = ended.process.timed_out
+                    ? fmt::format("the machine did not end within {} s and was stopped", spec.limit.count() / 1000)
+                    : fmt::format("the machine ended with status {}", ended.process.status);
+  const std::string said = tail_of(boot.emulator_log(), kTailLines), console = tail_of(boot.console(), kTailLines);
+  if (!said.empty()) end.trouble += "\n  the emulator said:\n" + said;
+  end.trouble += console.empty() ? "\n  its console is empty\n" : "\n  the end of its console:\n" + console;
+  return end;
+}
+
+}  // namespace tscsim::kvm_backend::lab

@@ -1,0 +1,94 @@
+#include "ops/json_text.h"
+
+#include <set>
+#include <vector>
+
+namespace tscsim::ops::json_text {
+namespace {
+
+class StrictParse {
+ public:
+  static Json parse(const std::string& line, int nesting_limit) {
+    StrictParse strict(nesting_limit);
+    try {
+      return Json::parse(line, [&strict](int depth, Json::parse_event_t event, Json& parsed) {
+        strict.event(depth, event, parsed);
+        return true;
+      });
+    } catch (const Json::exception&) {
+      fail("not JSON");
+    }
+  }
+
+ private:
+  explicit StrictParse(int nesting_limit) : nesting_limit_(nesting_limit) {}
+
+  void event(int depth, Json::parse_event_t event, const Json& parsed) {
+    using Event = Json::parse_event_t;
+    if (depth > nesting_limit_) fail("nested too deeply");
+    if (event == Event::object_start) keys_.emplace_back();
+    if (event == Event::object_end) keys_.pop_back();
+    if (event != Event::key) return;
+    const auto& key = parsed.get_ref<const std::string&>();
+    if (!keys_.back().insert(key).second) fail("member " + in_quotes(key) + " is there twice");
+  }
+
+  int nesting_limit_;
+  std::vector<std::set<std::string>> keys_;
+};
+
+}  // namespace
+
+void fail(std::string message, std::string mend) {
+  throw LineError{std::move(message), std::move(mend)};
+}
+
+std::string in_quotes(std::string_view text) {
+  return "'" + std::string(text) + "'";
+}
+
+Json parse_strictly(const std::string& line, int nesting_limit) {
+  return StrictParse::parse(line, nesting_limit);
+}
+
+Json decimal(std::uint64_t value) {
+  return std::to_string(value);
+}
+Json decimal(std::int64_t value) {
+  return std::to_string(value);
+}
+Json operation_json(const Operation& op) {
+  Json json;
+  json["kind"] = name_of(op.kind);
+  json["vcpu"] = op.vcpu;
+  json["msr"] = op.msr;
+  json["flags"] = op.flags;
+  json["value"] = decimal(op.value);
+  json["realtime"] = decimal(op.realtime);
+  json["at_ns"] = decimal(op.at_ns);
+  json["probe"] = op.probe;
+  return json;
+}
+
+Operation read_operation(const Json& json) {
+  const Members in(json, "op");
+  in.only({"kind", "vcpu", "msr", "flags", "value", "realtime", "at_ns", "probe"});
+  Operation op;
+  std::string kind;
+  in.read("kind", kind);
+  const auto known = op_kind_from(kind);
+  if (!known) fail("unknown operation " + in_quotes(kind));
+  op.kind = *known;
+  in.read_small("vcpu", op.vcpu);
+  if (op.vcpu < kVm || op.vcpu >= layout::kMaxVcpus)
+    fail("op: vcpu " + std::to_string(op.vcpu) + " cannot exist");
+  in.read_small("msr", op.msr);
+  in.read_small("flags", op.flags);
+  in.read_decimal("value", op.value);
+  in.read_decimal("realtime", op.realtime);
+  in.read_decimal("at_ns", op.at_ns);
+  in.read("probe", op.probe);
+  return op;
+}
+
+}  // namespace tscsim::ops::json_text
