@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <iostream>
 #include <sstream>
 
@@ -52,6 +53,21 @@ void check_positional(const Command& command, const std::vector<std::string>& gi
     throw UsageError(fmt::format("'{}' does not take '{}'", command.name, given[most]));
 }
 
+// Boost reads "-1" into an unsigned number as 2^64 - 1.
+void check_numbers(const Command& command, const po::options_description& options, const po::parsed_options& parsed) {
+  for (const auto& given : parsed.options) {
+    const po::option_description* known = options.find_nothrow(given.string_key, false);
+    if (known == nullptr || given.value.empty()) continue;
+    if (dynamic_cast<const po::typed_value<std::uint64_t>*>(known->semantic().get()) == nullptr) continue;
+    const std::string& text = given.value.front();
+    std::uint64_t number = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    if (error != std::errc{} || end != text.data() + text.size())
+      throw UsageError(fmt::format("'{}': --{} is a whole number from 0 to 2^64 - 1, not '{}'", command.name,
+                                   known->long_name(), text));
+  }
+}
+
 Arguments parse(const Command& command, const po::options_description& visible, const std::vector<std::string>& words) {
   po::options_description all;
   all.add(visible).add_options()("positional", po::value<std::vector<std::string>>());
@@ -59,7 +75,9 @@ Arguments parse(const Command& command, const po::options_description& visible, 
   positional.add("positional", -1);
   Arguments arguments;
   try {
-    po::store(po::command_line_parser(words).options(all).positional(positional).run(), arguments.values);
+    const po::parsed_options parsed = po::command_line_parser(words).options(all).positional(positional).run();
+    check_numbers(command, visible, parsed);
+    po::store(parsed, arguments.values);
     po::notify(arguments.values);
   } catch (const po::unknown_option& error) {
     std::vector<std::string> names;

@@ -33,7 +33,7 @@ void check_one(const std::string& file, const Arguments& arguments, Report& repo
     const scenarios::Scenario scenario = load(file, arguments);
     name = scenario.meta.name;
     const ops::Recording recording = run_on_model(scenario, arguments);
-    const auto verdicts = judge(scenario, recording);
+    const auto verdicts = scenarios::evaluate(scenario, recording);
     const Tally t = tally(verdicts);
     const std::string state = state_of(t);
     (state == "passed" ? report.passed : state == "failed" ? report.failed : report.skipped) += 1;
@@ -46,8 +46,7 @@ void check_one(const std::string& file, const Arguments& arguments, Report& repo
     if (text) std::cout << fmt::format("{:<8} {:<46} {} held, {} failed, {} not run\n{}", state, name, t.held,
                                        t.failed + t.unsure, t.not_run, bad);
   } catch (const ops::InputError& error) {
-    std::string why;
-    for (const ops::Diagnostic& diagnostic : error.diagnostics()) why += ops::to_text(diagnostic) + "\n";
+    const std::string why = std::string(error.what()) + "\n";
     ++report.errors;
     report.junit.push_back({"check", name, why, ""});
     report.scenarios.push_back({{"name", name}, {"state", "error"}, {"detail", why}});
@@ -59,6 +58,8 @@ void check_one(const std::string& file, const Arguments& arguments, Report& repo
 int run(const Arguments& arguments) {
   const std::vector<std::string> paths =
       arguments.positional.empty() ? std::vector<std::string>{library_folder()} : arguments.positional;
+  check_model_options(arguments);
+  if (arguments.has("junit")) require_folder_of(arguments.text("junit"));
   Report report;
   for (const std::string& file : scenario_files(paths)) {
     throw_if_interrupted();

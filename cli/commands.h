@@ -10,6 +10,7 @@ Command check_command();
 Command crosscheck_command();
 Command record_command();
 Command verify_command();
+Command hunt_command();
 Command doctor_command();
 Command lab_command();
 Command list_command();

@@ -66,6 +66,18 @@ struct Report {
   }
 };
 
+// Where the evidence went. That it cannot be kept is no reason to be silent about the disagreement.
+std::string keep(const ops::Recording& recording, const std::string& path) {
+  std::error_code unable;  // write_recording() says why
+  std::filesystem::create_directories(std::filesystem::path(path).parent_path(), unable);
+  try {
+    write_recording(path, recording);
+  } catch (const ops::InputError& error) {
+    return fmt::format("  not kept  {}\n", error.what());
+  }
+  return fmt::format("  kept      {}\n  again     tscsim verify {}\n", path, path);
+}
+
 // Compares one recording, prints it, adds it to the report.
 void compare(const std::string& name, const ops::Recording& recording, const std::vector<scenarios::Verdict>& verdicts,
              const std::string& kept, bool text, Report& report) {
@@ -87,10 +99,7 @@ void compare(const std::string& name, const ops::Recording& recording, const std
   std::string failed_expectations;
   for (const scenarios::Verdict& v : verdicts)
     if (v.state == scenarios::State::failed) failed_expectations += verdict_lines({v}, true);
-  if ((!trouble.empty() || !failed_expectations.empty()) && !kept.empty()) {
-    write_recording(kept, recording);
-    trouble += fmt::format("  kept      {}\n  again     tscsim verify {}\n", kept, kept);
-  }
+  if ((!trouble.empty() || !failed_expectations.empty()) && !kept.empty()) trouble += keep(recording, kept);
   report.junit.push_back({"crosscheck " + recording.header.profile.target, name, trouble + failed_expectations, ""});
   Json observations = Json::array();
   for (const crosscheck::Observation& o : result.observations) {
@@ -127,7 +136,6 @@ int finish(const std::string& command, const Arguments& arguments, const ops::Ta
 }
 
 std::string kept_path(const std::string& name, const std::string& target) {
-  std::filesystem::create_directories("out");
   return fmt::format("out/{}-{}.jsonl", name, target);
 }
 
@@ -135,10 +143,6 @@ void announce(const ops::TargetProfile& profile) {
   std::cerr << fmt::format("target {}: Linux {}, TSC {} kHz{}{}\n", profile.target, profile.kernel,
                            number_text(profile.host_khz), profile.tsc_scaling ? ", scaling" : ", no TSC scaling",
                            profile.honours_tsc_offset ? "" : ", TSC offsets are accepted and not honoured");
-}
-
-void print_diagnostics(const std::vector<ops::Diagnostic>& diagnostics) {
-  for (const ops::Diagnostic& diagnostic : diagnostics) std::cerr << ops::to_text(diagnostic) << "\n";
 }
 
 // Scenarios that cannot be read are reported and counted once, whatever the targets.
@@ -149,7 +153,7 @@ std::vector<scenarios::Scenario> load_all(const Arguments& arguments, Report& re
       loaded.push_back(load(file, arguments));
     } catch (const ops::InputError& error) {
       ++report.errors;
-      print_diagnostics(error.diagnostics());
+      std::cerr << error.what() << "\n";
     }
   }
   return loaded;
@@ -173,11 +177,12 @@ void crosscheck_on(Target& target, const std::vector<scenarios::Scenario>& loade
     if (!ran.recording) return not_run(name, target.name(), ran.failure, text, report);
     if (!announced) announce(ran.recording->header.profile);
     announced = true;
-    compare(name, *ran.recording, judge(scenario, *ran.recording), kept_path(name, target.name()), text, report);
+    compare(name, *ran.recording, scenarios::evaluate(scenario, *ran.recording), kept_path(name, target.name()), text, report);
   });
 }
 
 int run_crosscheck(const Arguments& arguments) {
+  if (arguments.has("junit")) require_folder_of(arguments.text("junit"));
   const auto targets = targets_of(arguments.text("on"));
   Report report;
   const std::vector<scenarios::Scenario> loaded = load_all(arguments, report);
@@ -198,24 +203,22 @@ ops::Recording record_on(const std::string& on, const scenarios::Scenario& scena
   if (on == "model") return run_on_model(scenario, arguments);
   const auto targets = targets_of(on);
   if (targets.size() != 1) throw UsageError("'record' runs on one target");
-  ops::Recording recording;
-  targets.front()->run({scenario}, arguments, [&](std::size_t, const Ran& ran) {
-    if (!ran.wrong_input.empty()) throw ops::InputError(ran.wrong_input);
-    if (!ran.recording) throw ops::TargetError(ran.failure);
-    recording = *ran.recording;
-  });
+  const ops::Recording recording = run_all(*targets.front(), {scenario}, arguments).front();
   announce(recording.header.profile);
   return recording;
 }
 
 int run_record(const Arguments& arguments) {
   if (!arguments.has("output")) throw UsageError("'record' needs -o FILE for the recording");
+  require_folder_of(arguments.text("output"));
+  check_model_options(arguments);
   const scenarios::Scenario scenario = load(arguments.positional.front(), arguments);
   const ops::Recording recording = record_on(arguments.text("on"), scenario, arguments);
   write_recording(arguments.text("output"), recording);
   if (arguments.json())
-    print({{"command", "record"}, {"file", arguments.text("output")}, {"entries", recording.entries.size()},
-           {"fingerprint", ops::fingerprint(recording)}});
+    print({{"command", "record"},
+           {"summary", {{"entries", recording.entries.size()}, {"fingerprint", ops::fingerprint(recording)}}},
+           {"file", arguments.text("output")}});
   else
     std::cout << fmt::format("{}: {} entries, fingerprint {}\n", arguments.text("output"), recording.entries.size(),
                              ops::fingerprint(recording));
@@ -232,6 +235,7 @@ void require_same_scenario(const scenarios::Scenario& scenario, const ops::Recor
 }
 
 int run_verify(const Arguments& arguments) {
+  if (arguments.has("junit")) require_folder_of(arguments.text("junit"));
   Report report;
   for (const std::string& path : arguments.positional) {
     throw_if_interrupted();
@@ -240,7 +244,7 @@ int run_verify(const Arguments& arguments) {
     if (arguments.has("scenario")) {
       const scenarios::Scenario scenario = scenarios::load_scenario(arguments.text("scenario"));
       require_same_scenario(scenario, recording, path);
-      verdicts = judge(scenario, recording);
+      verdicts = scenarios::evaluate(scenario, recording);
     }
     compare(path, recording, verdicts, "", !arguments.json(), report);
   }

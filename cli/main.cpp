@@ -14,17 +14,17 @@ int main(int argc, char** argv) {
   try {
     cli::handle_interrupts();
     const int status = cli::dispatch({cli::run_command(), cli::check_command(), cli::crosscheck_command(),
-                                      cli::record_command(), cli::verify_command(), cli::doctor_command(), cli::lab_command(),
-                                      cli::list_command(), cli::explain_command()},
+                                      cli::record_command(), cli::verify_command(), cli::hunt_command(),
+                                      cli::doctor_command(), cli::lab_command(), cli::list_command(), cli::explain_command()},
                                      argc, argv);
     std::cout.flush();
-    if (!std::cout) throw std::runtime_error("standard output cannot be written");
+    if (!std::cout) throw cli::UsageError("standard output cannot be written");
     return status;
   } catch (const cli::UsageError& error) {
     std::cerr << "tscsim: " << error.what() << "\n";
     return cli::kBadUsage;
   } catch (const ops::InputError& error) {
-    for (const ops::Diagnostic& diagnostic : error.diagnostics()) std::cerr << ops::to_text(diagnostic) << "\n";
+    std::cerr << error.what() << "\n";
     return cli::kBadUsage;
   } catch (const ops::TargetError& error) {
     std::cerr << "tscsim: " << error.what() << "\n";

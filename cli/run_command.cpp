@@ -11,19 +11,41 @@
 namespace tscsim::cli {
 namespace {
 
+// The steps whose entries a recording holds, in order; probes belong to no step.
+std::vector<const ops::Step*> steps_of(const ops::Program& program) {
+  std::vector<const ops::Step*> steps;
+  for (const auto* part : {&program.setup, &program.timeline})
+    for (const ops::Step& step : *part) steps.push_back(&step);
+  return steps;
+}
+
+// One line for what was done and what came of it, and one for the rules that led there.
+void print_entry(const ops::Entry& entry, const std::string& when, const std::string& capture) {
+  std::string line = fmt::format("  {:>8}  {}", when, ops::action_text(entry.op));
+  const std::string outcome = outcome_text(entry, capture);
+  if (!outcome.empty()) line = fmt::format("{:<48} {}", line, outcome);
+  std::cout << line << "\n";
+  if (!entry.note.empty() && entry.supported)
+    std::cout << fmt::format("  {:>8}    by {}\n", "", first_line(entry.note));
+}
+
 void print_text(const scenarios::Scenario& scenario, const ops::Recording& recording,
                 const std::vector<scenarios::Verdict>& verdicts, bool probes) {
   const ops::TargetProfile& profile = recording.header.profile;
   std::cout << fmt::format("{}: {}\n", scenario.meta.name, scenario.meta.title);
   std::cout << fmt::format("  on the model: Linux {}, {}, TSC {} kHz{}\n\n", profile.kernel, profile.vendor,
                            number_text(profile.host_khz), profile.tsc_scaling ? ", scaling" : "");
+  const std::vector<const ops::Step*> steps = steps_of(scenario.program);
+  std::size_t done = 0;
   for (const ops::Entry& entry : recording.entries) {
-    if (entry.op.probe && !probes) continue;
-    const std::string outcome = outcome_text(entry);
-    std::string line = fmt::format("  {:>10}  {:<44}", time_text(entry.op.at_ns), ops::action_text(entry.op));
-    if (!outcome.empty()) line += " -> " + outcome;
-    if (!entry.note.empty() && entry.supported) line += fmt::format("  [{}]", first_line(entry.note));
-    std::cout << line.substr(0, line.find_last_not_of(' ') + 1) << "\n";
+    if (entry.op.probe) {
+      if (probes) print_entry(entry, "probe", "");
+      continue;
+    }
+    const bool setup = done < scenario.program.setup.size();
+    const ops::Step* step = done < steps.size() ? steps[done] : nullptr;
+    ++done;
+    print_entry(entry, setup ? "set-up" : time_text(entry.op.at_ns), step ? step->capture : "");
   }
   std::cout << "\n" << verdict_lines(verdicts, false);
   std::cout << fmt::format("  fingerprint {}\n", ops::fingerprint(recording));
@@ -32,10 +54,14 @@ void print_text(const scenarios::Scenario& scenario, const ops::Recording& recor
 Json entry_json(const ops::Entry& entry) {
   Json fields = Json::object();
   for (std::size_t i = 0; i < entry.outcome.count; ++i)
-    fields[std::string(ops::name_of(entry.outcome.fields[i].field))] = std::to_string(entry.outcome.fields[i].value);
-  return {{"at_ns", entry.op.at_ns},      {"operation", ops::action_text(entry.op)},
-          {"supported", entry.supported}, {"error", entry.outcome.error},
-          {"outcome", fields},            {"rules", entry.note}};
+    fields[std::string(ops::name_of(entry.outcome.fields[i].field))] =
+        std::to_string(entry.outcome.fields[i].value);
+  return {{"at_ns", entry.op.at_ns},
+          {"operation", ops::action_text(entry.op)},
+          {"supported", entry.supported},
+          {"error", entry.outcome.error},
+          {"outcome", fields},
+          {"rules", entry.note}};
 }
 
 int run(const Arguments& arguments) {
@@ -44,7 +70,7 @@ int run(const Arguments& arguments) {
   for (const std::string& file : scenario_files(arguments.positional)) {
     const scenarios::Scenario scenario = load(file, arguments);
     const ops::Recording recording = run_on_model(scenario, arguments);
-    const auto verdicts = judge(scenario, recording);
+    const auto verdicts = scenarios::evaluate(scenario, recording);
     const Tally one = tally(verdicts);
     total.failed += one.failed + one.unsure;
     total.held += one.held;
@@ -63,14 +89,18 @@ int run(const Arguments& arguments) {
                          {"expectations", verdicts_json(verdicts)}});
   }
   if (arguments.json())
-    print({{"command", "run"}, {"summary", {{"held", total.held}, {"failed", total.failed}}}, {"scenarios", documents}});
+    print({{"command", "run"},
+           {"summary", {{"held", total.held}, {"failed", total.failed}}},
+           {"scenarios", documents}});
   return total.failed == 0 ? kAllHeld : kFailed;
 }
 
 }  // namespace
 
 Command run_command() {
-  return {"run", "FILE...", "replay scenarios on the model; print the timeline and the expectations' verdicts",
+  return {"run",
+          "FILE...",
+          "replay scenarios on the model; print the timeline and the expectations' verdicts",
           "tscsim run scenarios/thread/boot-writes-zero.yaml --kernel 5.10",
           [](po::options_description& options) {
             add_model_options(options);

@@ -23,6 +23,7 @@ namespace lab = kvm_backend::lab;
 namespace {
 
 constexpr std::string_view kLabPrefix = "lab:";
+constexpr std::size_t kProgramsOfOneBoot = 100;
 
 kvm_backend::NativeOptions native_options() {
   kvm_backend::NativeOptions options;
@@ -40,11 +41,16 @@ ops::Recording run(const scenarios::Scenario& scenario, ops::Executor& executor,
 class NativeTarget final : public Target {
  public:
   std::string name() const override { return "native"; }
+  ops::TargetProfile profile(const Arguments&) override {
+    if (!profile_) profile_ = kvm_backend::probe_target(native_options());
+    return *profile_;
+  }
+  std::size_t batch() const override { return 1; }
 
   void run(const std::vector<scenarios::Scenario>& scenarios, const Arguments& arguments,
            const std::function<void(std::size_t, const Ran&)>& done) override {
     kvm_backend::NativeOptions options = native_options();
-    options.profile = kvm_backend::probe_target(options);
+    options.profile = profile(arguments);
     for (std::size_t i = 0; i < scenarios.size(); ++i) {
       throw_if_interrupted();
       Ran ran;
@@ -57,12 +63,20 @@ class NativeTarget final : public Target {
       done(i, ran);
     }
   }
+
+ private:
+  std::optional<ops::TargetProfile> profile_;
 };
 
 class LabRunner final : public Target {
  public:
   explicit LabRunner(lab::LabTarget target) : target_(std::move(target)) {}
   std::string name() const override { return std::string(kLabPrefix) + target_.name; }
+  std::size_t batch() const override { return kProgramsOfOneBoot; }
+
+  ops::TargetProfile profile(const Arguments& arguments) override {
+    return run_all(*this, {scenarios::Scenario{}}, arguments).front().header.profile;
+  }
 
   // All of them in one boot, so `done` is called after it.
   void run(const std::vector<scenarios::Scenario>& scenarios, const Arguments& arguments,
@@ -130,6 +144,13 @@ std::vector<std::string> scenario_files(const std::vector<std::string>& paths) {
   return files;
 }
 
+void check_model_options(const Arguments& arguments) {
+  ops::TargetProfile profile;
+  profile.kernel = arguments.has("kernel") ? arguments.text("kernel") : std::string(model::kNewestKernel);
+  profile.heuristic = arguments.text("heuristic");
+  model::machine_config(profile);
+}
+
 scenarios::Scenario load(const std::string& path, const Arguments& arguments) {
   scenarios::Scenario scenario = scenarios::load_scenario(path);
   if (arguments.has("kernel")) scenario.program.host.kernel = arguments.text("kernel");
@@ -158,33 +179,15 @@ std::vector<std::unique_ptr<Target>> targets_of(const std::string& on) {
   return targets;
 }
 
-std::string unmet_need(const ops::HostSpec& host, const ops::TargetProfile& profile) {
-  if (host.tsc_clocksource != profile.tsc_clocksource)
-    return fmt::format("needs: clocksource {}", host.tsc_clocksource ? "tsc" : "other than tsc");
-  if (host.tsc_scaling && !profile.tsc_scaling) return "needs: TSC scaling";
-  if (static_cast<int>(host.pcpus.size()) > profile.pcpus)
-    return fmt::format("needs: {} pCPUs (here {})", host.pcpus.size(), profile.pcpus);
-  const bool equal_counters = std::all_of(host.pcpus.begin(), host.pcpus.end(),
-                                          [&](const ops::PcpuSpec& p) { return p == host.pcpus.front(); });
-  if (!equal_counters) return "needs: pCPUs whose TSCs differ";
-  if (host.tsc_unstable) return "needs: a TSC marked unstable";
-  if (host.kernel.empty()) return "";
-  const auto wanted = model::KernelVersion::parse(host.kernel);
-  const auto here = model::KernelVersion::parse(profile.kernel);
-  const bool same = wanted && here && model::era_for(*wanted) == model::era_for(*here);
-  return same ? "" : fmt::format("needs: a kernel like {} (here {})", host.kernel, profile.kernel);
-}
-
-std::vector<scenarios::Verdict> judge(const scenarios::Scenario& scenario, const ops::Recording& recording) {
-  std::vector<scenarios::Verdict> verdicts = scenarios::evaluate(scenario, recording);
-  const bool real = recording.header.profile.target != "model";
-  const std::string need = real ? unmet_need(scenario.program.host, recording.header.profile) : "";
-  if (need.empty()) return verdicts;
-  for (scenarios::Verdict& verdict : verdicts) {
-    verdict.state = scenarios::State::not_run;
-    verdict.detail = need;
-  }
-  return verdicts;
+std::vector<ops::Recording> run_all(Target& target, const std::vector<scenarios::Scenario>& batch,
+                                    const Arguments& arguments) {
+  std::vector<ops::Recording> recordings;
+  target.run(batch, arguments, [&](std::size_t, const Ran& ran) {
+    if (!ran.wrong_input.empty()) throw ops::InputError(ran.wrong_input);
+    if (!ran.recording) throw ops::TargetError(ran.failure);
+    recordings.push_back(*ran.recording);
+  });
+  return recordings;
 }
 
 Tally tally(const std::vector<scenarios::Verdict>& verdicts) {

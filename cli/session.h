@@ -25,6 +25,9 @@ std::string library_folder();
 // All scenario files of the given files and folders, in order, each once.
 std::vector<std::string> scenario_files(const std::vector<std::string>& paths);
 
+// Throws ops::InputError for a --kernel or --heuristic that the model does not know.
+void check_model_options(const Arguments& arguments);
+
 // Loads a scenario and applies --kernel and --heuristic.
 scenarios::Scenario load(const std::string& path, const Arguments& arguments);
 
@@ -45,6 +48,9 @@ class Target {
   // Calls `done` for each scenario, in order. Throws TargetError when the target cannot be had at all.
   virtual void run(const std::vector<scenarios::Scenario>& scenarios, const Arguments& arguments,
                    const std::function<void(std::size_t, const Ran&)>& done) = 0;
+  // What this KVM is and honours; in the lab, a boot finds it out.
+  virtual ops::TargetProfile profile(const Arguments& arguments) = 0;
+  virtual std::size_t batch() const = 0;  // how many scenarios to hand over at once, as far as there is a choice
 };
 
 // The lab's defaults, with notices on standard error.
@@ -53,11 +59,9 @@ kvm_backend::lab::LabOptions lab_options(const kvm_backend::lab::LabTarget& targ
 // What --on names: "native", "lab:6.12", several with commas, or "all". Throws UsageError for an unknown name.
 std::vector<std::unique_ptr<Target>> targets_of(const std::string& on);
 
-// What the scenario's host has and the target lacks, as "needs: ..."; empty when there is nothing.
-std::string unmet_need(const ops::HostSpec& host, const ops::TargetProfile& profile);
-
-// The expectations on a recording; all of them not run when the target lacks what the scenario's host has.
-std::vector<scenarios::Verdict> judge(const scenarios::Scenario& scenario, const ops::Recording& recording);
+// In order. Throws what went wrong with the first that has no recording.
+std::vector<ops::Recording> run_all(Target& target, const std::vector<scenarios::Scenario>& batch,
+                                    const Arguments& arguments);
 
 struct Tally {
   int held = 0, failed = 0, unsure = 0, not_run = 0;

@@ -29,16 +29,21 @@ std::string number_text(std::uint64_t value) {
   return negative ? "-" + digits : digits;
 }
 
-std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
+std::string first_line(const std::string& text) {
+  return text.substr(0, text.find('\n'));
+}
 
-std::string outcome_text(const ops::Entry& entry) {
+std::string outcome_text(const ops::Entry& entry, const std::string& capture) {
   if (!entry.supported) return "not supported: " + first_line(entry.note);
   if (entry.outcome.error != 0) return "refused: " + scenarios::errno_name(entry.outcome.error);
+  const std::optional<ops::Field> primary = ops::primary_field(entry.op.kind);
   std::string text;
   for (std::size_t i = 0; i < entry.outcome.count; ++i) {
     const auto& [field, value] = entry.outcome.fields[i];
     if (!text.empty()) text += ", ";
-    text += fmt::format("{} {}", ops::name_of(field), number_text(value));
+    const std::string name =
+        primary == field && !capture.empty() ? capture : std::string(ops::name_of(field));
+    text += fmt::format("{} = {}", name, number_text(value));
   }
   return text;
 }
@@ -58,10 +63,15 @@ std::string verdict_lines(const std::vector<scenarios::Verdict>& verdicts, bool 
 Json verdicts_json(const std::vector<scenarios::Verdict>& verdicts) {
   Json list = Json::array();
   for (const scenarios::Verdict& v : verdicts)
-    list.push_back({{"expectation", v.text}, {"line", v.place.line}, {"state", scenarios::name_of(v.state)}, {"detail", v.detail}});
+    list.push_back({{"expectation", v.text},
+                    {"line", v.place.line},
+                    {"state", scenarios::name_of(v.state)},
+                    {"detail", v.detail}});
   return list;
 }
 
-void print(const Json& document) { std::cout << document.dump(2) << "\n"; }
+void print(const Json& document) {
+  std::cout << document.dump(2) << "\n";
+}
 
 }  // namespace tscsim::cli

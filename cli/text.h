@@ -13,9 +13,13 @@ namespace tscsim::cli {
 
 using Json = nlohmann::ordered_json;
 
-std::string time_text(std::int64_t ns);              // "400 ms", exact
-std::string number_text(std::uint64_t value);        // "2_200_000_000"
-std::string outcome_text(const ops::Entry& entry);   // "value 2_200_000_000", "refused: EINVAL", "not supported: ..."
+std::string time_text(std::int64_t ns);        // "400 ms", exact
+std::string number_text(std::uint64_t value);  // "2_200_000_000"
+
+// "a = 2_200_000_000" where the outcome was captured as a, "value = ..." where it was not; "refused: EINVAL",
+// "not supported: ...".
+std::string outcome_text(const ops::Entry& entry, const std::string& capture = {});
+
 std::string first_line(const std::string& text);
 
 // One line for each verdict: "held    b is a", with the detail where it did not hold.

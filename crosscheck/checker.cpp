@@ -66,11 +66,6 @@ void add_undecided(const std::vector<Hypothesis>& survivors, Result& result) {
     result.observations.push_back({entry, question, Verdict::undecided, 0, 0, 0});
 }
 
-model::MachineConfig config_of(const ops::TargetProfile& profile) {
-  return model::machine_config(profile.kernel, model::vendor_from(profile.vendor), profile.host_khz,
-                               profile.tsc_scaling, profile.honours_tsc_offset, profile.heuristic);
-}
-
 }  // namespace
 
 std::string_view name_of(Verdict verdict) {
@@ -87,7 +82,7 @@ std::size_t Result::count(Verdict verdict) const {
 Result check(const ops::Recording& recording) {
   Result result;
   std::vector<Hypothesis> hypotheses;
-  hypotheses.emplace_back(config_of(recording.header.profile), recording.header.profile.tsc_clocksource);
+  hypotheses.emplace_back(model::machine_config(recording.header.profile), recording.header.profile.tsc_clocksource);
 
   for (std::size_t i = 0; i < recording.entries.size(); ++i) {
     Advanced advanced;

@@ -35,6 +35,7 @@ class BracketedHost final : public model::Host<Witness> {
   std::optional<model::ClockPair<Witness>> realtime_pair() override { return pair(&BracketedHost::realtime_ns); }
   bool tsc_clocksource() const override { return hypothesis_.tsc_clocksource; }
   bool tsc_unstable() const override { return false; }
+  bool interrupts_guest() override { return !space().choose("delayed: no interrupt takes the guest out after its WRMSR"); }
   void schedule(model::DelayedWork work, std::int64_t delay_ns) override {
     const std::uint64_t delay = static_cast<std::uint64_t>(delay_ns);
     hypothesis_.pending.push_back({work, bracket_.base_ns.lo + delay - kTick_ns});
@@ -110,9 +111,24 @@ bool compare_error(Hypothesis& h, const ops::Entry& entry, std::size_t index, in
   return equal;
 }
 
+// With always-catch-up every exit refreshes the page, also those that no operation causes (faults, interrupts): the
+// version is known from below only. What was seen is then where it goes on from.
+bool follow_extra_updates(Hypothesis& h, const ops::Entry& entry, Field field, const Witness& derived, std::uint64_t observed) {
+  if (field != Field::version || entry.op.vcpu == ops::kVm || !derived.is_constant()) return false;
+  const auto& vcpu = h.machine.vcpus()[static_cast<std::size_t>(entry.op.vcpu)];
+  const std::uint64_t extra = observed - derived.constant();
+  if (!vcpu.tsc_always_catchup || !vcpu.page_active() || extra == 0 || extra > 0xffff || extra % 2 != 0) return false;
+  h.machine.page_at(vcpu.page_address()).version = static_cast<std::uint32_t>(observed);
+  return true;
+}
+
 bool compare_field(Hypothesis& h, const ops::Entry& entry, std::size_t index, Field field, const Witness& derived) {
   const std::uint64_t* observed = entry.outcome.find(field);
   if (observed == nullptr) return true;  // recorded by another version of the vocabulary: refused by the reader
+  if (follow_extra_updates(h, entry, field, derived, *observed)) {
+    h.observations.push_back({index, "version", Verdict::bracketed, *observed, derived.constant(), *observed});
+    return true;
+  }
   const witness::Interval interval = h.space.interval(derived);
   Observation seen{index, std::string(ops::name_of(field)), Verdict::exact, *observed, interval.lo,
                    interval.full ? interval.lo - 1 : interval.hi()};

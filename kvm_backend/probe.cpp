@@ -37,6 +37,8 @@ struct Behaviour {
   std::string rdtscp_note;
   std::uint64_t rdtsc_cycles = 0;    // median of two back to back; 0 when the guest could not
   bool host_sees_offset = false;     // the attribute reads back what was written
+  bool reenters_after_tsc_wrmsr = true;
+  bool enabling_clears_stable = false;
   std::uint32_t clock_flags = 0;     // KVM_GET_CLOCK with matching vCPUs after a run
   std::optional<int> scaling_error;  // of KVM_SET_TSC_KHZ at 3/2 of the host's rate; none: not tried
   bool scaling_honoured = false;
@@ -72,6 +74,7 @@ class Trials {
     if (capabilities.offset_attribute) try_offset(found);
     try_write(found);
     try_master_clock(found);
+    try_page_updates(found);
     if (capabilities.tsc_control) try_scaling(found);
     return found;
   }
@@ -160,6 +163,23 @@ class Trials {
     if (trial.vm().get_clock(clock).ok()) found.clock_flags = clock.flags;
   }
 
+  // A guest write of TSC_ADJUST asks for a new page (5.15), which the entry after the trap should bring. And enabling
+  // the page once more: does KVM touch what lies there?
+  void try_page_updates(Behaviour& found) {
+    TrialVm trial(system_, 1);
+    trial.vcpu(0).set_msr(ops::msr::kKvmSystemTimeNew, ops::layout::kPvclockPages | 1);
+    ops::Bracket bracket;
+    ask(trial.guest(0), GuestCommand::nop, bracket);
+    const auto before = trial.memory().read_pvclock(ops::layout::kPvclockPages);
+    const GuestCall adjust{GuestCommand::wrmsr, ops::msr::kIa32TscAdjust, 1000};
+    if (trial.guest(0).call(adjust, clocks_, bracket).end != GuestEnd::done) return;
+    const auto after = trial.memory().read_pvclock(ops::layout::kPvclockPages);
+    found.reenters_after_tsc_wrmsr = before && after && before->version != after->version;
+    trial.vcpu(0).set_msr(ops::msr::kKvmSystemTimeNew, ops::layout::kPvclockPages | 1);
+    const auto enabled = trial.memory().read_pvclock(ops::layout::kPvclockPages);
+    found.enabling_clears_stable = after && enabled && after->version != enabled->version;
+  }
+
   // Asks for 3/2 of the host's rate and compares how far both counters go: 3/2 within 1 part in 8 for an
   // interval whose ends are known to far better than that.
   void try_scaling(Behaviour& found) {
@@ -215,6 +235,8 @@ ops::TargetProfile profile_from(const NativeOptions& options, const Probed& prob
   profile.honours_tsc_offset = behaviour.offset_moves_guest.value_or(behaviour.write_moves_guest);
   profile.clock_has_realtime = (capabilities.adjust_clock & ops::clock_flag::kRealtime) != 0;
   profile.guest_rdtscp = behaviour.guest_rdtscp;
+  profile.reenters_after_tsc_wrmsr = behaviour.reenters_after_tsc_wrmsr;
+  profile.enabling_clears_stable = behaviour.enabling_clears_stable;
   profile.pcpus = static_cast<int>(allowed_cpus().size());
   return profile;
 }
@@ -305,6 +327,12 @@ void add_behaviour(DoctorReport& report, const Behaviour& found) {
   report.findings.push_back({"guest RDTSCP", yes_no(found.guest_rdtscp), found.rdtscp_note});
   add_offsets(report, found);
   add_scaling(report, found);
+  report.findings.push_back({"guest write of TSC_ADJUST",
+                             found.reenters_after_tsc_wrmsr ? "new page in the same KVM_RUN" : "new page not before the next KVM_RUN",
+                             "kernels without d9130a2dfdd4 (5.15) give none at all"});
+  report.findings.push_back({"kvmclock enabled again by the host",
+                             found.enabling_clears_stable ? "clears TSC_STABLE in the page" : "leaves the page alone",
+                             "until the next update"});
   report.findings.push_back({"master clock",
                              (found.clock_flags & ops::clock_flag::kTscStable) != 0 ? "on" : "off",
                              "2 matching vCPUs after a run; flags: " + clock_flags_text(found.clock_flags)});

@@ -1,76 +1,109 @@
 // Deliberate errors, for the proof that the tests notice them.
 //
-// TSCSIM_MUTATE(name, right, wrong) is `right` in every build but that of tests/mutation, which compiles the model
-// once more with TSCSIM_MUTANTS and selects one mutant at run time. Nothing of it is in the product.
+// TSCSIM_MUTATE(name, right, wrong) is `right` in every build but that of tests/mutation, which compiles the
+// model once more with TSCSIM_MUTANTS and selects one mutant at run time. Nothing of it is in the product.
 #pragma once
 
 #ifdef TSCSIM_MUTANTS
 
 #include <array>
+#include <cstddef>
 #include <string_view>
+
+// Every mutant with the error that it is, one line each; the name is the first argument of TSCSIM_MUTATE.
+#define TSCSIM_MUTANT_LIST(MUTANT)                                                                           \
+  /* arithmetic */                                                                                           \
+  MUTANT(shift_off_by_one, "kvm_get_time_scale() returns a shift that is one too high")                      \
+  MUTANT(multiplier_rounds_up, "kvm_get_time_scale() rounds the multiplier up")                              \
+  MUTANT(ratio_rounds_up, "the TSC scaling ratio is rounded up")                                             \
+  MUTANT(scaled_tsc_rounds_up, "a scaled TSC is one cycle too high")                                         \
+  MUTANT(delta_rounds_up, "pvclock_scale_delta() rounds up")                                                 \
+  /* the heuristic */                                                                                        \
+  MUTANT(window_two_seconds, "values join within 2 s instead of 1 s")                                        \
+  MUTANT(window_inclusive, "a value exactly 1 s away joins")                                                 \
+  MUTANT(window_ignored, "no value joins, only 0 does")                                                      \
+  MUTANT(zero_not_special, "0 is a value like any other")                                                    \
+  MUTANT(guest_zero_joins, "a guest's 0 asks to synchronise, as a host's does (before 5.10)")                \
+  MUTANT(rate_not_compared, "a write joins a generation of another rate")                                    \
+  MUTANT(user_set_not_recorded, "a write by user space does not open the window (6.8)")                      \
+  MUTANT(creation_does_not_join, "the creation of a vCPU starts a generation")                               \
+  MUTANT(unstable_join_forgets_elapsed, "on an unstable TSC the value that joins is not moved on")           \
+  /* generations */                                                                                          \
+  MUTANT(generation_not_advanced, "a new generation has the old number")                                     \
+  MUTANT(matched_counted_twice, "a vCPU that joins its own generation again is counted again")               \
+  MUTANT(matched_not_reset, "a new generation keeps the old one's count of matched vCPUs")                   \
+  MUTANT(absorbed_value_kept, "a write that joins gets its own offset, not the generation's")                \
+  MUTANT(last_write_not_recorded, "the value of the last write is not kept")                                 \
+  MUTANT(last_offset_not_recorded, "the offset of the last write is not kept")                               \
+  MUTANT(offset_attribute_never_matches, "an equal offset starts a generation")                              \
+  /* guest writes, TSC_ADJUST */                                                                             \
+  MUTANT(guest_write_synchronises, "a guest write goes through the heuristic (5.10 and later)")              \
+  MUTANT(guest_write_leaves_adjust, "a guest write of the TSC does not move TSC_ADJUST")                     \
+  MUTANT(host_adjust_moves_offset, "a host write of TSC_ADJUST moves the TSC")                               \
+  MUTANT(guest_adjust_adds, "a guest write of TSC_ADJUST adds all of the value to the TSC")                  \
+  MUTANT(guest_adjust_leaves_page, "a guest write of TSC_ADJUST leaves the kvmclock page as it was")         \
+  /* rates */                                                                                                \
+  MUTANT(tolerance_doubled, "500 ppm are tolerated instead of 250")                                          \
+  MUTANT(tolerance_ignored, "no deviation from the host's rate is tolerated, not even 0")                    \
+  MUTANT(refused_rate_forgotten, "a rate that is refused is not recorded")                                   \
+  MUTANT(slow_rate_accepted, "without scaling, a rate below the host's is accepted")                         \
+  MUTANT(vm_rate_after_vcpu, "KVM_SET_TSC_KHZ on the VM is accepted after the first vCPU (6.17)")            \
+  MUTANT(catchup_never, "a TSC that ought to run faster than the host's never catches up")                   \
+  /* master clock */                                                                                         \
+  MUTANT(master_clock_ignores_match, "the master clock is on although a vCPU does not match")                \
+  MUTANT(master_clock_ignores_clocksource, "the master clock is on although the clocksource is not the TSC") \
+  MUTANT(master_clock_never_requested, "a TSC write never requests a master clock update")                   \
+  MUTANT(master_clock_updates_no_page, "a master clock update renews no kvmclock page")                      \
+  MUTANT(old_msr_no_veto, "the old kvmclock MSR does not veto the master clock")                             \
+  MUTANT(clocksource_change_unnoticed, "the host leaves the TSC clocksource and KVM does not notice")        \
+  /* kvmclock pages */                                                                                       \
+  MUTANT(page_holds_host_tsc, "tsc_timestamp is the host's TSC, not the guest's")                            \
+  MUTANT(page_without_offset, "system_time leaves the kvmclock offset out")                                  \
+  MUTANT(page_rate_ignores_scaling, "the page's rate is the host's although the TSC is scaled")              \
+  MUTANT(page_version_plus_one, "a renewed page has an odd version")                                         \
+  MUTANT(stable_flag_not_cleared, "TSC_STABLE stays when the master clock goes off")                         \
+  MUTANT(guest_stopped_sticks, "GUEST_STOPPED is set again at every renewal")                                \
+  MUTANT(page_loses_guest_stopped, "GUEST_STOPPED is cleared by KVM, not by the guest")                      \
+  MUTANT(ctrl_without_page, "KVM_KVMCLOCK_CTRL succeeds although there is no page")                          \
+  MUTANT(ctrl_updates_no_page, "KVM_KVMCLOCK_CTRL requests no page renewal")                                 \
+  MUTANT(delayed_update_lost, "the delayed update of all pages never comes (before 6.19)")                   \
+  MUTANT(delayed_update_a_second, "the delayed update comes after 1 s instead of 100 ms (before 6.19)")      \
+  MUTANT(immediate_update_own_only, "the immediate update of all pages reaches one (6.19)")                  \
+  MUTANT(load_update_not_limited, "a load requests any number of global updates in a second (7.1)")          \
+  MUTANT(move_updates_no_page, "without master clock, a vCPU that moves keeps its page")                     \
+  /* KVM_GET_CLOCK, KVM_SET_CLOCK, wall clock */                                                             \
+  MUTANT(get_clock_without_offset, "KVM_GET_CLOCK leaves the kvmclock offset out")                           \
+  MUTANT(get_clock_never_stable, "KVM_GET_CLOCK never says TSC_STABLE")                                      \
+  MUTANT(set_clock_ignores_realtime, "KVM_SET_CLOCK ignores KVM_CLOCK_REALTIME")                             \
+  MUTANT(set_clock_goes_backwards, "KVM_SET_CLOCK counts a wall clock that went back")                       \
+  MUTANT(set_clock_subtracts_realtime, "KVM_SET_CLOCK moves the clock back by the paused time")              \
+  MUTANT(set_clock_keeps_old_pair, "KVM_SET_CLOCK does not renew the master pair")                           \
+  MUTANT(set_clock_updates_no_page, "KVM_SET_CLOCK renews no kvmclock page")                                 \
+  MUTANT(set_clock_takes_any_flag, "KVM_SET_CLOCK accepts unknown flags")                                    \
+  MUTANT(wall_clock_adds_kvmclock, "the wall clock is real time plus kvmclock, not minus (two readings)")    \
+  MUTANT(wall_clock_nsec_not_reduced, "the wall clock's nsec holds the seconds too")                         \
+  MUTANT(wall_clock_version_odd, "the wall clock's version is odd")
 
 namespace tscsim::model {
 
 enum class Mutant {
   none,
-  window_two_seconds,
-  window_inclusive,
-  window_ignored,
-  zero_not_special,
-  rate_not_compared,
-  generation_not_advanced,
-  matched_counted_twice,
-  matched_not_reset,
-  user_set_not_recorded,
-  absorbed_value_kept,
-  guest_write_leaves_adjust,
-  host_adjust_moves_offset,
-  guest_adjust_adds,
-  shift_off_by_one,
-  ratio_rounds_up,
-  master_clock_ignores_match,
-  stable_flag_not_cleared,
-  page_version_plus_one,
-  guest_stopped_sticks,
-  set_clock_ignores_realtime,
-  set_clock_goes_backwards,
-  set_clock_keeps_old_pair,
-  get_clock_without_offset,
-  offset_attribute_never_matches,
-  creation_does_not_join,
-  wall_clock_adds_kvmclock,
-  count,
+#define MUTANT(name, what) name,
+  TSCSIM_MUTANT_LIST(MUTANT)
+#undef MUTANT
+      count,
 };
 
-inline constexpr std::array<std::string_view, static_cast<std::size_t>(Mutant::count)> kMutantNames = {
-    "none",
-    "window_two_seconds",
-    "window_inclusive",
-    "window_ignored",
-    "zero_not_special",
-    "rate_not_compared",
-    "generation_not_advanced",
-    "matched_counted_twice",
-    "matched_not_reset",
-    "user_set_not_recorded",
-    "absorbed_value_kept",
-    "guest_write_leaves_adjust",
-    "host_adjust_moves_offset",
-    "guest_adjust_adds",
-    "shift_off_by_one",
-    "ratio_rounds_up",
-    "master_clock_ignores_match",
-    "stable_flag_not_cleared",
-    "page_version_plus_one",
-    "guest_stopped_sticks",
-    "set_clock_ignores_realtime",
-    "set_clock_goes_backwards",
-    "set_clock_keeps_old_pair",
-    "get_clock_without_offset",
-    "offset_attribute_never_matches",
-    "creation_does_not_join",
-    "wall_clock_adds_kvmclock",
+struct MutantInfo {
+  std::string_view name;
+  std::string_view what;
 };
+inline constexpr std::array<MutantInfo, static_cast<std::size_t>(Mutant::count)> kMutants = {
+    {{"none", "the model as it is"},
+#define MUTANT(name, what) {#name, what},
+     TSCSIM_MUTANT_LIST(MUTANT)
+#undef MUTANT
+    }};
 
 inline Mutant active_mutant = Mutant::none;
 

@@ -44,6 +44,8 @@ Json profile_json(const TargetProfile& profile) {
   json["honours_tsc_offset"] = profile.honours_tsc_offset;
   json["clock_has_realtime"] = profile.clock_has_realtime;
   json["guest_rdtscp"] = profile.guest_rdtscp;
+  json["reenters_after_tsc_wrmsr"] = profile.reenters_after_tsc_wrmsr;
+  json["enabling_clears_stable"] = profile.enabling_clears_stable;
   json["pcpus"] = profile.pcpus;
   json["heuristic"] = profile.heuristic;
   return json;
@@ -98,7 +100,7 @@ void write_line(const Json& json, std::ostream& out) {
 TargetProfile read_profile(const Json& json) {
   const Members in(json, "profile");
   in.only({"target", "kernel", "vendor", "host_khz", "tsc_scaling", "tsc_clocksource", "offset_attribute",
-           "honours_tsc_offset", "clock_has_realtime", "guest_rdtscp", "pcpus", "heuristic"});
+           "honours_tsc_offset", "clock_has_realtime", "guest_rdtscp", "reenters_after_tsc_wrmsr", "enabling_clears_stable", "pcpus", "heuristic"});
   TargetProfile profile;
   in.read("target", profile.target);
   in.read("kernel", profile.kernel);
@@ -110,6 +112,8 @@ TargetProfile read_profile(const Json& json) {
   in.read("honours_tsc_offset", profile.honours_tsc_offset);
   in.read("clock_has_realtime", profile.clock_has_realtime);
   in.read("guest_rdtscp", profile.guest_rdtscp);
+  in.read("reenters_after_tsc_wrmsr", profile.reenters_after_tsc_wrmsr);
+  in.read("enabling_clears_stable", profile.enabling_clears_stable);
   in.read_small("pcpus", profile.pcpus);
   in.read("heuristic", profile.heuristic);
   return profile;

@@ -54,6 +54,10 @@ struct TargetProfile {
   bool honours_tsc_offset = true;     // false: accepts offsets and TSC writes, and the guest's TSC does not move
   bool clock_has_realtime = true;     // KVM_CAP_ADJUST_CLOCK offers KVM_CLOCK_REALTIME
   bool guest_rdtscp = true;           // the guest can execute RDTSCP
+  // A guest's WRMSR of IA32_TSC or IA32_TSC_ADJUST is followed by a full entry, which serves what it requested.
+  bool reenters_after_tsc_wrmsr = true;
+  // A host write that enables vCPU 0's kvmclock page clears TSC_STABLE in what lies there, until the next update.
+  bool enabling_clears_stable = false;
   int pcpus = 1;
   std::string heuristic;              // synchronisation policy, when it is not the kernel's own
   friend bool operator==(const TargetProfile&, const TargetProfile&) = default;

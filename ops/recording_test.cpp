@@ -70,7 +70,7 @@ TEST(RecordingText, IsExactly) {
       R"({"type":"header","version":1,"tool_version":"0.1.0","scenario":"boot","scenario_hash":"0123456789abcdef",)"
       R"("seed":"18446744073709551615","profile":{"target":"model","kernel":"6.12","vendor":"vmx",)"
       R"("host_khz":2600000,"tsc_scaling":false,"tsc_clocksource":true,"offset_attribute":true,)"
-      R"("honours_tsc_offset":true,"clock_has_realtime":true,"guest_rdtscp":true,"pcpus":1,"heuristic":""},)"
+      R"("honours_tsc_offset":true,"clock_has_realtime":true,"guest_rdtscp":true,"reenters_after_tsc_wrmsr":true,"enabling_clears_stable":false,"pcpus":1,"heuristic":""},)"
       R"("zero_tsc":"9","zero_base_ns":"0"})"
       "\n"
       R"({"type":"entry","op":{"kind":"get_msr","vcpu":0,"msr":16,"flags":0,"value":"0","realtime":"0",)"
@@ -243,7 +243,7 @@ RC_GTEST_PROP(RecordingProperty, RoundTrips, ()) {
   recording.header.zero_base_ns = any<std::uint64_t>();
   recording.header.profile = {any_text(),  any_text(),  any_text(),  any<std::uint32_t>(),
                               any<bool>(), any<bool>(), any<bool>(), any<bool>(),
-                              any<bool>(), any<bool>(), any<int>(), any_text()};
+                              any<bool>(), any<bool>(), any<bool>(), any<bool>(), any<int>(), any_text()};
   const auto entries = *rc::gen::inRange(0, 6);
   for (int i = 0; i < entries; ++i) recording.entries.push_back(any_entry());
   RC_ASSERT(recording_from(text_of(recording)) == recording);

@@ -270,8 +270,9 @@ class ExpectParser {
       read_window(fields, outer, out);
     } else {
       on = reader_.on_off(value);
-      read_window({diagnostics_, YamlNode{YamlNode::Kind::mapping, false, 0, 0, {}, {}, {}}, "", {}}, outer,
-                  out);
+      YamlNode nothing;
+      nothing.kind = Kind::mapping;
+      read_window({diagnostics_, nothing, "", {}}, outer, out);
     }
     if (!on) return;
     out.right = ops::Expression::constant(*on ? 1 : 0);

@@ -8,7 +8,6 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "ops/error.h"
@@ -18,17 +17,24 @@ namespace tscsim::scenarios {
 inline constexpr std::size_t kMaxFileBytes = std::size_t{1} << 20;
 inline constexpr int kMaxDepth = 64;
 
+struct YamlMember;
+
 struct YamlNode {
   enum class Kind : std::uint8_t { null, scalar, sequence, mapping };
   Kind kind = Kind::null;
-  bool quoted = false;          // a quoted or block scalar: never a number, `on` or null
-  int line = 0;                 // both count from 1
-  int column = 0;               // in bytes
-  std::string text;             // scalars
-  std::vector<YamlNode> items;  // sequences
-  std::vector<std::pair<YamlNode, YamlNode>> members;  // mappings, in the order of the file
+  bool quoted = false;              // a quoted or block scalar: never a number, `on` or null
+  int line = 0;                     // both count from 1
+  int column = 0;                   // in bytes
+  std::string text;                 // scalars
+  std::vector<YamlNode> items;      // sequences
+  std::vector<YamlMember> members;  // mappings, in the order of the file
 
   bool is(Kind wanted) const { return kind == wanted; }
+};
+
+struct YamlMember {
+  YamlNode key;
+  YamlNode value;
 };
 
 // Throws ops::InputError with one diagnostic: malformed YAML, too large, too deep, an anchor, alias or tag,

@@ -55,7 +55,7 @@ TimeScale time_scale(std::uint64_t scaled_hz, std::uint64_t base_hz) {
     else divisor <<= 1;
     ++shift;
   }
-  const std::uint64_t quotient = (scaled << 32) / divisor;
+  const std::uint64_t quotient = ((scaled << 32) + TSCSIM_MUTATE(multiplier_rounds_up, 0u, divisor - 1)) / divisor;
   return {static_cast<std::uint32_t>(quotient), static_cast<std::int8_t>(TSCSIM_MUTATE(shift_off_by_one, shift, shift + 1))};
 }
 

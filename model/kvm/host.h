@@ -32,6 +32,9 @@ class Host {
   virtual std::optional<ClockPair<Num>> realtime_pair() = 0;
   virtual bool tsc_clocksource() const = 0;
   virtual bool tsc_unstable() const = 0;
+  // Whether an interrupt takes the running guest out of its code now, so that pending requests are served on the way
+  // back in. Asked only where the guest would otherwise go on without a full entry.
+  virtual bool interrupts_guest() { return false; }
   virtual void schedule(DelayedWork work, std::int64_t delay_ns) = 0;
 };
 

@@ -18,8 +18,8 @@ void Machine<Num>::guest_time_update(int vcpu, Host<Num>& host) {
   const Num kernel_ns = use_master ? vm_.master_kernel_ns : host.base_ns();
   follow(use_master ? Rule::page_from_master_pair : Rule::page_from_readings);
 
-  Num tsc_timestamp = guest_tsc(v, host_tsc);
-  if (v.tsc_catchup) {
+  Num tsc_timestamp = TSCSIM_MUTATE(page_holds_host_tsc, guest_tsc(v, host_tsc), host_tsc);
+  if (TSCSIM_MUTATE(catchup_never, v.tsc_catchup, false)) {
     // Where the guest's TSC ought to be, counted from the start of its generation. The difference is unsigned (K35).
     const Num wanted = v.this_tsc_write + scale(kernel_ns - v.this_tsc_nsec, v.virtual_scale);
     if (tsc_timestamp < wanted) {
@@ -29,7 +29,7 @@ void Machine<Num>::guest_time_update(int vcpu, Host<Num>& host) {
   }
 
   std::uint32_t khz = config_.host_khz;
-  if (config_.tsc_scaling) {
+  if (TSCSIM_MUTATE(page_rate_ignores_scaling, config_.tsc_scaling, false)) {
     khz = static_cast<std::uint32_t>(scale_tsc(khz, v.l1_tsc_scaling_ratio));
     if (khz == 0 && config_.era.page_rate_at_least_1khz) khz = 1;
   }
@@ -42,7 +42,7 @@ void Machine<Num>::guest_time_update(int vcpu, Host<Num>& host) {
 
   PvclockPage<Num> fresh;
   fresh.tsc_timestamp = tsc_timestamp;
-  fresh.system_time = kernel_ns + vm_.kvmclock_offset;
+  fresh.system_time = kernel_ns + TSCSIM_MUTATE(page_without_offset, vm_.kvmclock_offset, Num(0));
   fresh.scale = v.pvclock_scale;
   fresh.flags = TSCSIM_MUTATE(stable_flag_not_cleared, use_master, true) ? ops::pvclock_flag::kTscStable : std::uint8_t{0};
   if (v.guest_stopped_request) {
@@ -70,8 +70,17 @@ void Machine<Num>::publish(Vcpu<Num>& vcpu, PvclockPage<Num> fresh) {
       break;
   }
   fresh.version -= TSCSIM_MUTATE(page_version_plus_one, 0u, 1u);
-  fresh.flags |= static_cast<std::uint8_t>(page.flags & ops::pvclock_flag::kGuestStopped);
+  const std::uint8_t kept = TSCSIM_MUTATE(page_loses_guest_stopped, ops::pvclock_flag::kGuestStopped, std::uint8_t{0});
+  fresh.flags |= static_cast<std::uint8_t>(page.flags & kept);
   page = fresh;
+}
+
+// Seen on one host (docs/observed.md): a page that claims TSC_STABLE loses the flag, by the version protocol.
+template <class Num>
+void Machine<Num>::clear_stable(PvclockPage<Num>& page) {
+  if ((page.flags & ops::pvclock_flag::kTscStable) == 0) return;
+  page.version = ((page.version + 1) | 1) + 1;
+  page.flags &= static_cast<std::uint8_t>(~ops::pvclock_flag::kTscStable);
 }
 
 template <class Num>
@@ -92,11 +101,13 @@ template <class Num>
 void Machine<Num>::write_system_time(int vcpu, std::uint64_t value, bool old_msr, bool by_host, Host<Num>&) {
   Vcpu<Num>& v = at(vcpu);
   if (vcpu == 0 && !by_host) {
-    if (vm_.boot_vcpu_runs_old_kvmclock != old_msr) v.requests |= kMasterClockUpdate;
-    vm_.boot_vcpu_runs_old_kvmclock = old_msr;
+    const bool runs_old = TSCSIM_MUTATE(old_msr_no_veto, old_msr, false);
+    if (vm_.boot_vcpu_runs_old_kvmclock != runs_old) v.requests |= kMasterClockUpdate;
+    vm_.boot_vcpu_runs_old_kvmclock = runs_old;
   }
   v.system_time_msr = value;
   v.requests |= kGlobalClockUpdate;
+  if (vcpu == 0 && by_host && config_.enabling_clears_stable && v.page_active()) clear_stable(page_at(v.page_address()));
 }
 
 // kvmclock at host TSC `host_tsc` by the master pair, with the host's rate (definition C of spec section 6.4).
@@ -123,7 +134,7 @@ typename Machine<Num>::Clock Machine<Num>::read_clock(Host<Num>& host) {
   }
   const Num host_tsc = pair ? pair->tsc : host.tsc();
   if (config_.era.clock_flags_accepted) result.host_tsc = host_tsc;
-  result.flags |= ops::clock_flag::kTscStable;
+  result.flags |= TSCSIM_MUTATE(get_clock_never_stable, ops::clock_flag::kTscStable, 0u);
   result.clock = master_clock_at(host_tsc);
   follow(Rule::clock_from_master_pair);
   return result;
@@ -150,7 +161,7 @@ template <class Num>
 typename Machine<Num>::Outcome Machine<Num>::set_clock(const ops::Operation& op, Host<Num>& host) {
   constexpr std::uint32_t kKnown = ops::clock_flag::kTscStable | ops::clock_flag::kRealtime | ops::clock_flag::kHostTsc;
   const std::uint32_t valid = config_.era.clock_flags_accepted ? kKnown : 0;
-  if ((op.flags & ~valid) != 0) return refuse(EINVAL);
+  if ((op.flags & ~valid & TSCSIM_MUTATE(set_clock_takes_any_flag, ~0u, 0u)) != 0) return refuse(EINVAL);
 
   const auto difference = [&] { vm_.kvmclock_offset = vm_.kvmclock_offset + (Num(op.value) - kvmclock_now(host)); };
   Num clock(op.value);
@@ -175,12 +186,12 @@ typename Machine<Num>::Outcome Machine<Num>::set_clock(const ops::Operation& op,
   if ((op.flags & TSCSIM_MUTATE(set_clock_ignores_realtime, ops::clock_flag::kRealtime, 0u)) != 0) {
     const Num now = host.realtime_ns();
     if (TSCSIM_MUTATE(set_clock_goes_backwards, Num(op.realtime) < now, true)) {
-      clock = clock + (now - Num(op.realtime));
+      clock = clock + TSCSIM_MUTATE(set_clock_subtracts_realtime, now - Num(op.realtime), Num(op.realtime) - now);
       follow(Rule::clock_advanced_by_realtime);
     }
   }
   vm_.kvmclock_offset = clock - (vm_.use_master_clock ? vm_.master_kernel_ns : host.base_ns());
-  request_everywhere(kClockUpdate);
+  request_everywhere(TSCSIM_MUTATE(set_clock_updates_no_page, kClockUpdate, kNoRequest));
   return {};
 }
 
@@ -215,8 +226,9 @@ void Machine<Num>::write_wall_clock(Vcpu<Num>& vcpu, std::uint64_t address, Host
   const Num epoch = wall_clock_epoch(host);
   const Num seconds = map_monotone(epoch, [](std::uint64_t ns) { return ns / kSecond_ns; });
   WallClockPage<Num>& page = wall_clock_at(address);
-  page.version += (page.version & 1) + 2;
-  page.nsec = epoch - witness::times(seconds, static_cast<std::int64_t>(kSecond_ns));
+  page.version += (page.version & 1) + TSCSIM_MUTATE(wall_clock_version_odd, 2u, 1u);
+  const Num whole_ns = witness::times(seconds, static_cast<std::int64_t>(kSecond_ns));
+  page.nsec = epoch - TSCSIM_MUTATE(wall_clock_nsec_not_reduced, whole_ns, Num(0));
   page.sec = map_monotone(seconds, [](std::uint64_t s) { return s & 0xffff'ffff; }, 0xffff'ffff);
 }
 

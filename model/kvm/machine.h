@@ -28,6 +28,8 @@ struct MachineConfig {
   std::uint32_t host_khz = 0;          // KVM's tsc_khz
   bool tsc_scaling = false;            // has_tsc_control
   bool honours_tsc_offset = true;      // false: offsets are accepted and stay 0 (seen on a PVM host, docs/observed.md)
+  bool reenters_after_tsc_wrmsr = true;  // false: what it requests waits for the next KVM_RUN (same host)
+  bool enabling_clears_stable = false;   // see TargetProfile (same host)
   std::uint32_t tolerance_ppm = kDefaultTolerancePpm;
 };
 
@@ -49,7 +51,7 @@ struct WallClockPage {
 };
 
 // Bits of Vcpu::requests.
-enum Request : std::uint8_t { kMasterClockUpdate = 1, kGlobalClockUpdate = 2, kClockUpdate = 4 };
+enum Request : std::uint8_t { kNoRequest = 0, kMasterClockUpdate = 1, kGlobalClockUpdate = 2, kClockUpdate = 4 };
 
 // struct kvm_vcpu_arch, as far as time goes.
 template <class Num>
@@ -180,11 +182,13 @@ class Machine {
   void unload(Vcpu<Num>& vcpu, Host<Num>& host);
   void enter(int vcpu, Host<Num>& host);
   void leave(Vcpu<Num>& vcpu, Host<Num>& host);
+  bool reenters_after_wrmsr(std::uint32_t msr) const;
   Outcome guest_operation(const ops::Operation& op, Host<Num>& host);
   Outcome guest_read_pvclock(Vcpu<Num>& vcpu, const Num& host_tsc);
 
   // kvmclock.inl: pages, KVM_GET_CLOCK, KVM_SET_CLOCK, wall clock.
   void publish(Vcpu<Num>& vcpu, PvclockPage<Num> fresh);
+  static void clear_stable(PvclockPage<Num>& page);
   WallClockPage<Num>& wall_clock_at(std::uint64_t address);
   void write_system_time(int vcpu, std::uint64_t value, bool old_msr, bool by_host, Host<Num>& host);
   void write_wall_clock(Vcpu<Num>& vcpu, std::uint64_t address, Host<Num>& host);

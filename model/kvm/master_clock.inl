@@ -17,7 +17,8 @@ void Machine<Num>::renew_master_pair(Host<Num>& host) {
   }
   const bool matched = TSCSIM_MUTATE(master_clock_ignores_match, all_vcpus_matched(), !vcpus_.empty());
   const bool veto = vm_.backwards_tsc_observed || vm_.boot_vcpu_runs_old_kvmclock;
-  vm_.use_master_clock = config_.era.has_generation_count && pair.has_value() && matched && !veto;
+  vm_.use_master_clock = config_.era.has_generation_count &&
+                         TSCSIM_MUTATE(master_clock_ignores_clocksource, pair.has_value(), true) && matched && !veto;
   if (vm_.use_master_clock) follow(Rule::master_clock_on);
   else if (!pair) follow(Rule::master_clock_off_clocksource);
   else follow(matched ? Rule::master_clock_off_veto : Rule::master_clock_off_unmatched);
@@ -31,13 +32,14 @@ void Machine<Num>::request_everywhere(std::uint8_t requests) {
 template <class Num>
 void Machine<Num>::update_master_clock(Host<Num>& host) {
   renew_master_pair(host);
-  request_everywhere(kClockUpdate);
+  request_everywhere(TSCSIM_MUTATE(master_clock_updates_no_page, kClockUpdate, kNoRequest));
 }
 
 template <class Num>
 void Machine<Num>::notice_clocksource_change(bool tsc_clocksource) {
   // Coming back to the TSC requests nothing: the master clock stays off until something else renews it.
-  if (!tsc_clocksource && vm_.use_master_clock) request_everywhere(kMasterClockUpdate);
+  if (TSCSIM_MUTATE(clocksource_change_unnoticed, !tsc_clocksource, false) && vm_.use_master_clock)
+    request_everywhere(kMasterClockUpdate);
 }
 
 template <class Num>
@@ -47,13 +49,13 @@ void Machine<Num>::global_clock_update(Vcpu<Num>& requester, Host<Num>& host) {
     case GlobalUpdate::own_vcpu_only:
       break;
     case GlobalUpdate::immediate:
-      request_everywhere(kClockUpdate);
+      request_everywhere(TSCSIM_MUTATE(immediate_update_own_only, kClockUpdate, kNoRequest));
       break;
     case GlobalUpdate::delayed:
       // Kernel: Linux v6.12 x86.c kvm_gen_kvmclock_update(), KVMCLOCK_UPDATE_DELAY.
       if (delayed_update_pending_) break;
       delayed_update_pending_ = true;
-      host.schedule(DelayedWork::clock_update, 100'000'000);
+      host.schedule(DelayedWork::clock_update, TSCSIM_MUTATE(delayed_update_a_second, 100'000'000, 1'000'000'000));
       break;
   }
 }
@@ -65,7 +67,7 @@ void Machine<Num>::run_delayed(DelayedWork work, Host<Num>& host) {
     if (delayed_update_pending_) return;  // queueing a work that is queued already does nothing
   }
   delayed_update_pending_ = false;
-  request_everywhere(kClockUpdate);
+  request_everywhere(TSCSIM_MUTATE(delayed_update_lost, kClockUpdate, kNoRequest));
 }
 
 }  // namespace tscsim::model

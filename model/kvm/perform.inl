@@ -83,9 +83,9 @@ typename Machine<Num>::Outcome Machine<Num>::vcpu_operation(const ops::Operation
       out.add(ops::Field::value, v.l1_tsc_offset);
       return out;
     case ops::OpKind::kvmclock_ctrl:
-      if (!v.page_active()) return refuse(EINVAL);
+      if (!TSCSIM_MUTATE(ctrl_without_page, v.page_active(), true)) return refuse(EINVAL);
       v.guest_stopped_request = true;
-      v.requests |= kClockUpdate;
+      v.requests |= TSCSIM_MUTATE(ctrl_updates_no_page, kClockUpdate, kNoRequest);
       follow(Rule::guest_stopped_set);
       return out;
     default:
@@ -154,19 +154,21 @@ typename Machine<Num>::Outcome Machine<Num>::set_vcpu_tsc_khz(int vcpu, std::uin
 template <class Num>
 int Machine<Num>::set_tsc_khz(int vcpu, std::uint32_t khz) {
   Vcpu<Num>& v = at(vcpu);
-  const auto refused = [this] {
+  const auto refused = [&] {
+    if (TSCSIM_MUTATE(refused_rate_forgotten, false, true)) v.virtual_tsc_khz = config_.host_khz;
     follow(Rule::khz_refused);
     return EINVAL;
   };
   v.virtual_tsc_khz = khz;  // stays also when the call fails below
   v.virtual_scale = ns_to_cycles(khz);
-  if (tolerance_band(config_.host_khz, config_.tolerance_ppm).contains(khz)) {
+  const std::uint32_t ppm = config_.tolerance_ppm * TSCSIM_MUTATE(tolerance_doubled, 1, 2);
+  if (TSCSIM_MUTATE(tolerance_ignored, tolerance_band(config_.host_khz, ppm).contains(khz), false)) {
     v.l1_tsc_scaling_ratio = default_ratio(config_.vendor);
     follow(Rule::khz_in_tolerance);
     return 0;
   }
   if (!config_.tsc_scaling) {
-    if (khz <= config_.host_khz) return refused();
+    if (TSCSIM_MUTATE(slow_rate_accepted, khz <= config_.host_khz, false)) return refused();
     v.tsc_catchup = v.tsc_always_catchup = true;
     follow(Rule::khz_catchup);
     return 0;
@@ -180,7 +182,7 @@ int Machine<Num>::set_tsc_khz(int vcpu, std::uint32_t khz) {
 
 template <class Num>
 typename Machine<Num>::Outcome Machine<Num>::set_vm_tsc_khz(std::uint32_t khz) {
-  if (config_.era.vm_tsc_khz_refused_after_vcpu && !vcpus_.empty()) return refuse(EINVAL);
+  if (TSCSIM_MUTATE(vm_rate_after_vcpu, config_.era.vm_tsc_khz_refused_after_vcpu, false) && !vcpus_.empty()) return refuse(EINVAL);
   if (config_.tsc_scaling && khz >= max_guest_tsc_khz(config_.vendor, config_.host_khz)) return refuse(EINVAL);
   vm_.default_tsc_khz = khz == 0 ? config_.host_khz : khz;
   return {};

@@ -16,13 +16,17 @@ Num scale(const Num& tsc, TscRatio ratio) {
   // Monotone as long as the shifted product keeps its high bits.
   const u128 limit = (u128{~std::uint64_t{0}} << ratio.fraction_bits) / ratio.value;
   const std::uint64_t domain = limit > ~std::uint64_t{0} ? ~std::uint64_t{0} : static_cast<std::uint64_t>(limit);
-  return map_monotone(tsc, [ratio](std::uint64_t t) { return scale_tsc(t, ratio); }, domain);
+  return map_monotone(
+      tsc, [ratio](std::uint64_t t) { return scale_tsc(t, ratio) + TSCSIM_MUTATE(scaled_tsc_rounds_up, 0u, 1u); },
+      domain);
 }
 
 template <class Num>
 Num scale(const Num& delta, TimeScale time_scale) {
-  return map_monotone(delta, [time_scale](std::uint64_t d) { return scale_delta(d, time_scale); },
-                      scale_delta_domain(time_scale));
+  return map_monotone(
+      delta,
+      [time_scale](std::uint64_t d) { return scale_delta(d, time_scale) + TSCSIM_MUTATE(delta_rounds_up, 0u, 1u); },
+      scale_delta_domain(time_scale));
 }
 
 template <class Num>
@@ -52,7 +56,7 @@ void Machine<Num>::synchronize(Vcpu<Num>& vcpu, std::optional<Num> user_value, b
 
   TscWrite<Num> write;
   write.data = data;
-  write.is_zero_request = !by_guest && data == Num(0);
+  write.is_zero_request = TSCSIM_MUTATE(guest_zero_joins, !by_guest, true) && data == Num(0);
   write.by_guest = by_guest;
   write.elapsed_ns = ns - vm_.last_tsc_nsec;
   write.last_tsc_write = vm_.last_tsc_write;
@@ -65,13 +69,13 @@ void Machine<Num>::synchronize(Vcpu<Num>& vcpu, std::optional<Num> user_value, b
   const bool same_rate = TSCSIM_MUTATE(rate_not_compared, vcpu.virtual_tsc_khz == vm_.last_tsc_khz, vm_.last_tsc_khz != 0);
   const bool matched = wants && same_rate;
   if (matched && !host.tsc_unstable()) {
-    offset = vm_.cur_tsc_offset;
+    offset = TSCSIM_MUTATE(absorbed_value_kept, vm_.cur_tsc_offset, offset);
     follow(write.is_zero_request ? Rule::joins_zero : Rule::joins_window);
   } else if (matched) {
     Num elapsed = write.elapsed_ns;
     if (config_.era.microsecond_elapsed_defect)
       elapsed = map_monotone(elapsed, [](std::uint64_t e) { return e / 1000; });
-    data = data + scale(elapsed, vcpu.virtual_scale);
+    data = data + TSCSIM_MUTATE(unstable_join_forgets_elapsed, scale(elapsed, vcpu.virtual_scale), Num(0));
     offset = data - scale(host.tsc(), vcpu.l1_tsc_scaling_ratio);
     follow(Rule::joins_unstable);
   } else {
@@ -84,9 +88,9 @@ template <class Num>
 void Machine<Num>::record(Vcpu<Num>& vcpu, Num offset, Num tsc, Num ns, bool matched, bool by_user, Host<Num>& host) {
   if (by_user) vm_.user_set_tsc = TSCSIM_MUTATE(user_set_not_recorded, true, false);
   vm_.last_tsc_nsec = ns;
-  vm_.last_tsc_write = tsc;
+  vm_.last_tsc_write = TSCSIM_MUTATE(last_write_not_recorded, tsc, vm_.last_tsc_write);
   vm_.last_tsc_khz = vcpu.virtual_tsc_khz;
-  vm_.last_tsc_offset = offset;
+  vm_.last_tsc_offset = TSCSIM_MUTATE(last_offset_not_recorded, offset, vm_.last_tsc_offset);
   vcpu.last_guest_tsc = tsc;
   set_l1_offset(vcpu, offset);
 
@@ -124,7 +128,7 @@ void Machine<Num>::track(Vcpu<Num>& vcpu, bool new_generation, Host<Num>& host) 
       wanted = (is_on && new_generation) || is_on != could;
       break;
   }
-  if (!wanted) return;
+  if (!TSCSIM_MUTATE(master_clock_never_requested, wanted, false)) return;
   vcpu.requests |= kMasterClockUpdate;
   follow(Rule::requests_master_clock);
 }
@@ -137,7 +141,7 @@ void Machine<Num>::host_write_tsc(int vcpu, Num value, Host<Num>& host) {
 template <class Num>
 void Machine<Num>::guest_write_tsc(int vcpu, Num value, Host<Num>& host) {
   Vcpu<Num>& v = at(vcpu);
-  if (config_.era.guest_writes_synchronise) {
+  if (TSCSIM_MUTATE(guest_write_synchronises, config_.era.guest_writes_synchronise, true)) {
     const Num before = v.l1_tsc_offset;
     synchronize(v, value, true, host);
     v.ia32_tsc_adjust = v.ia32_tsc_adjust + (v.l1_tsc_offset - before);
@@ -162,7 +166,7 @@ void Machine<Num>::guest_write_tsc_adjust(int vcpu, Num value) {
   Vcpu<Num>& v = at(vcpu);
   set_l1_offset(v, v.l1_tsc_offset + TSCSIM_MUTATE(guest_adjust_adds, value - v.ia32_tsc_adjust, value));
   v.ia32_tsc_adjust = value;
-  if (config_.era.guest_adjust_requests_update) v.requests |= kClockUpdate;
+  if (TSCSIM_MUTATE(guest_adjust_leaves_page, config_.era.guest_adjust_requests_update, false)) v.requests |= kClockUpdate;
   follow(Rule::adjust_by_guest);
 }
 

@@ -50,7 +50,7 @@ void Machine<Num>::load(Vcpu<Num>& vcpu, int cpu, Host<Num>& host) {
     set_l1_offset(vcpu, vcpu.last_guest_tsc - scale(host.tsc(), vcpu.l1_tsc_scaling_ratio));
     vcpu.tsc_catchup = true;
   }
-  if (!vm_.use_master_clock || vcpu.cpu == -1)
+  if (TSCSIM_MUTATE(move_updates_no_page, !vm_.use_master_clock, false) || vcpu.cpu == -1)
     vcpu.requests |= load_update_allowed(host) ? kGlobalClockUpdate : kClockUpdate;
   vcpu.cpu = cpu;
 }
@@ -58,7 +58,7 @@ void Machine<Num>::load(Vcpu<Num>& vcpu, int cpu, Host<Num>& host) {
 // At most ten global updates a second since 7.1 (8fe2e698fce4). Jiffies stand for the base clock here.
 template <class Num>
 bool Machine<Num>::load_update_allowed(Host<Num>& host) {
-  if (!config_.era.load_update_rate_limited) return true;
+  if (!TSCSIM_MUTATE(load_update_not_limited, config_.era.load_update_rate_limited, false)) return true;
   constexpr int kBurst = 10;
   constexpr std::uint64_t kInterval_ns = 1'000'000'000;
   const Num now = host.base_ns();
@@ -91,6 +91,12 @@ void Machine<Num>::enter(int vcpu, Host<Num>& host) {
 }
 
 template <class Num>
+bool Machine<Num>::reenters_after_wrmsr(std::uint32_t msr) const {
+  const bool tsc = msr == ops::msr::kIa32Tsc || msr == ops::msr::kIa32TscAdjust;
+  return !tsc || config_.reenters_after_tsc_wrmsr;
+}
+
+template <class Num>
 void Machine<Num>::leave(Vcpu<Num>& vcpu, Host<Num>& host) {
   vcpu.last_guest_tsc = guest_tsc(vcpu, host.tsc());
   if (vcpu.tsc_always_catchup) vcpu.requests |= kClockUpdate;
@@ -112,8 +118,11 @@ typename Machine<Num>::Outcome Machine<Num>::guest_operation(const ops::Operatio
       break;
     case ops::OpKind::wrmsr:
       out = write_msr(op, false, host);
-      leave(v, host);  // the instruction traps: the vCPU is entered again, which serves what the write requested
-      enter(op.vcpu, host);
+      // The instruction traps: the vCPU is entered again, which serves what the write requested.
+      if (reenters_after_wrmsr(op.msr) || (v.requests != 0 && host.interrupts_guest())) {
+        leave(v, host);
+        enter(op.vcpu, host);
+      }
       break;
     case ops::OpKind::rdmsr:
       out = read_msr(op, host);

@@ -43,22 +43,26 @@ std::string story_text(std::span<const Rule> story) {
   return text;
 }
 
+ops::TargetProfile profile_of(const ops::HostSpec& spec, const std::string& heuristic) {
+  ops::TargetProfile profile;
+  profile.target = "model";
+  profile.kernel = spec.kernel.empty() ? std::string(kNewestKernel) : spec.kernel;
+  profile.vendor = spec.vendor;
+  profile.host_khz = spec.tsc_khz;
+  profile.tsc_scaling = spec.tsc_scaling;
+  profile.tsc_clocksource = spec.tsc_clocksource;
+  profile.heuristic = heuristic;
+  profile.pcpus = static_cast<int>(spec.pcpus.size());
+  const Era era = machine_config(profile).era;
+  profile.offset_attribute = era.offset_attribute;
+  profile.clock_has_realtime = era.clock_flags_accepted;
+  return profile;
+}
+
 class Simulation final : public ops::Executor {
  public:
-  Simulation(const ops::HostSpec& spec, const MachineConfig& config, const std::string& heuristic)
-      : clock_(spec), host_(clock_, queue_), machine_(config) {
-    profile_.target = "model";
-    profile_.kernel = spec.kernel.empty() ? std::string(kNewestKernel) : spec.kernel;
-    profile_.vendor = spec.vendor;
-    profile_.host_khz = spec.tsc_khz;
-    profile_.tsc_scaling = config.tsc_scaling;
-    profile_.tsc_clocksource = spec.tsc_clocksource;
-    profile_.offset_attribute = config.era.offset_attribute;
-    profile_.honours_tsc_offset = config.honours_tsc_offset;
-    profile_.clock_has_realtime = config.era.clock_flags_accepted;
-    profile_.pcpus = clock_.pcpus();
-    profile_.heuristic = heuristic;
-  }
+  Simulation(const ops::HostSpec& spec, const ops::TargetProfile& profile)
+      : profile_(profile), clock_(spec), host_(clock_, queue_), machine_(machine_config(profile)) {}
 
   const ops::TargetProfile& profile() const override { return profile_; }
 
@@ -124,37 +128,35 @@ class Simulation final : public ops::Executor {
 
 }  // namespace
 
-Vendor vendor_from(const std::string& name) { return name == "svm" ? Vendor::svm : Vendor::vmx; }
-
-MachineConfig machine_config(const std::string& kernel, Vendor vendor, std::uint32_t host_khz, bool tsc_scaling,
-                             bool honours_tsc_offset, const std::string& heuristic) {
-  const std::string release = kernel.empty() ? std::string(kNewestKernel) : kernel;
-  const auto version = KernelVersion::parse(release);
+MachineConfig machine_config(const ops::TargetProfile& profile) {
+  const auto refuse = [](const std::string& what, const std::string& mend) {
+    return ops::InputError(ops::Diagnostic{{}, what, mend, "", 1});
+  };
+  const auto version = KernelVersion::parse(profile.kernel);
   if (!version || !version->at_least(3, 4))
-    throw ops::InputError(ops::Diagnostic{{}, fmt::format("unknown kernel '{}'", release),
-                                          "give a version from 3.4 on, such as 6.12; see 'tscsim list kernels'", "", 1});
+    throw refuse(fmt::format("unknown kernel '{}'", profile.kernel),
+                 "give a version from 3.4 on, such as 6.12; see 'tscsim list kernels'");
   MachineConfig config;
   config.era = era_for(*version);
-  config.policy = find_sync_policy(heuristic.empty() ? config.era.heuristic : std::string_view(heuristic));
+  config.policy = find_sync_policy(profile.heuristic.empty() ? config.era.heuristic : std::string_view(profile.heuristic));
   if (config.policy == nullptr) {
     std::vector<std::string> names;
     for (const PolicyInfo& policy : sync_policies()) names.emplace_back(policy.name);
-    const std::string near = ops::nearest_word(heuristic, names);
-    throw ops::InputError(ops::Diagnostic{{}, fmt::format("unknown heuristic '{}'", heuristic),
-                                          near.empty() ? "see 'tscsim list heuristics'"
-                                                       : fmt::format("did you mean '{}'?", near),
-                                          "", 1});
+    const std::string near = ops::nearest_word(profile.heuristic, names);
+    throw refuse(fmt::format("unknown heuristic '{}'", profile.heuristic),
+                 near.empty() ? "see 'tscsim list heuristics'" : fmt::format("did you mean '{}'?", near));
   }
-  config.vendor = vendor;
-  config.host_khz = host_khz;
-  config.tsc_scaling = tsc_scaling;
-  config.honours_tsc_offset = honours_tsc_offset;
+  config.vendor = profile.vendor == "svm" ? Vendor::svm : Vendor::vmx;
+  config.host_khz = profile.host_khz;
+  config.tsc_scaling = profile.tsc_scaling;
+  config.honours_tsc_offset = profile.honours_tsc_offset;
+  config.reenters_after_tsc_wrmsr = profile.reenters_after_tsc_wrmsr;
+  config.enabling_clears_stable = profile.enabling_clears_stable;
   return config;
 }
 
 std::unique_ptr<ops::Executor> simulate(const ops::HostSpec& spec, const std::string& heuristic) {
-  return std::make_unique<Simulation>(
-      spec, machine_config(spec.kernel, vendor_from(spec.vendor), spec.tsc_khz, spec.tsc_scaling, true, heuristic), heuristic);
+  return std::make_unique<Simulation>(spec, profile_of(spec, heuristic));
 }
 
 }  // namespace tscsim::model

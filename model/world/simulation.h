@@ -11,13 +11,9 @@
 
 namespace tscsim::model {
 
-// What the model needs to know about the host to drive the machine. Throws ops::InputError for a kernel or a
-// heuristic that it does not know.
-MachineConfig machine_config(const std::string& kernel, Vendor vendor, std::uint32_t host_khz, bool tsc_scaling,
-                             bool honours_tsc_offset, const std::string& heuristic);
-
-// "vmx"/"svm"; a KVM without either (PVM) computes with the default ratio only, so any vendor will do.
-Vendor vendor_from(const std::string& name);
+// The machine for a KVM of this profile. Throws ops::InputError for a kernel or a heuristic that it does not know.
+// A KVM of neither vendor (PVM) computes with the default ratio only, so any vendor will do for it.
+MachineConfig machine_config(const ops::TargetProfile& profile);
 
 // Builds the simulated host of `spec`. `heuristic` empty: the kernel's own.
 std::unique_ptr<ops::Executor> simulate(const ops::HostSpec& spec, const std::string& heuristic);

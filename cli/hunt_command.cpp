@@ -1,0 +1,137 @@
+// tscsim hunt: random operation lists against real KVM, or properties on the model.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <iostream>
+
+#include "cli/commands.h"
+#include "cli/files.h"
+#include "cli/interrupt.h"
+#include "cli/session.h"
+#include "cli/text.h"
+#include "hunt/hunt.h"
+#include "hunt/properties.h"
+#include "ops/error.h"
+
+namespace tscsim::cli {
+namespace {
+
+constexpr const char* kFolder = "found";
+
+// A progress line that is rewritten on a terminal, and written now and then elsewhere.
+void show_progress(const std::string& text, std::uint64_t runs, std::uint64_t total) {
+  const bool terminal = isatty(STDERR_FILENO) != 0;
+  if (!terminal && runs % std::max<std::uint64_t>(total / 10, 1) != 0) return;
+  std::cerr << (terminal ? "\r" : "") << text << (terminal && runs != total ? "" : "\n") << std::flush;
+}
+
+std::string keep(const hunt::Draft& draft) {
+  std::filesystem::create_directories(kFolder);
+  const std::string path = fmt::format("{}/{}.yaml", kFolder, draft.name);
+  write_file(path, hunt::to_yaml(draft));
+  return path;
+}
+
+hunt::Options options_of(const Arguments& arguments) {
+  hunt::Options options;
+  options.seed = arguments.number("seed");
+  options.runs = arguments.number("runs");
+  options.first = arguments.number("first");
+  return options;
+}
+
+int hunt_on_model(const Arguments& arguments) {
+  const hunt::Property* property = hunt::find_property(arguments.text("property"));
+  if (property == nullptr) {
+    std::vector<std::string> names;
+    for (const hunt::Property& known : hunt::properties()) names.emplace_back(known.name);
+    throw UsageError(fmt::format("unknown property '{}'; one of {}", arguments.text("property"), fmt::join(names, ", ")));
+  }
+  const hunt::Options options = options_of(arguments);
+  const auto find = hunt::hunt_property(*property, arguments.text("kernel"), options, [&](std::uint64_t runs) {
+    throw_if_interrupted();
+    show_progress(fmt::format("{} of {} runs", runs, options.runs), runs, options.runs);
+  });
+  const std::string path = find ? keep(find->draft) : "";
+  if (arguments.json())
+    print({{"command", "hunt"},
+           {"summary", {{"runs", options.runs}, {"violations", find ? 1 : 0}}},
+           {"property", property->name},
+           {"violation", find ? find->violation : ""},
+           {"scenario", path}});
+  else if (find)
+    std::cout << fmt::format("{} does not hold: {}\n  kept   {}\n  again  tscsim run {} --probes\n", property->name,
+                             find->violation, path, path);
+  else
+    std::cout << fmt::format("{} holds in {} runs: {}\n", property->name, options.runs, property->sentence);
+  return find ? kFailed : kAllHeld;
+}
+
+Json summary_json(const hunt::Tally& tally) {
+  Json object = {{"runs", tally.runs}, {"operations", tally.operations}};
+  for (std::size_t v = 0; v < crosscheck::kVerdicts; ++v)
+    object[std::string(crosscheck::name_of(static_cast<crosscheck::Verdict>(v)))] = tally.observations[v];
+  return object;
+}
+
+int hunt_on_target(const Arguments& arguments) {
+  const auto targets = targets_of(arguments.text("on"));
+  if (targets.size() != 1) throw UsageError("'hunt' runs on one target");
+  Target& target = *targets.front();
+  const ops::TargetProfile profile = target.profile(arguments);
+  hunt::Options options = options_of(arguments);
+  options.batch = target.batch();
+  const auto run_batch = [&](const std::vector<scenarios::Scenario>& batch) {
+    throw_if_interrupted();
+    return run_all(target, batch, arguments);
+  };
+  Json finds = Json::array();
+  const auto found = [&](const hunt::Find& find) {
+    const std::string path = keep(find.draft);
+    const std::string recording = fmt::format("{}/{}.jsonl", kFolder, find.name);
+    write_recording(recording, find.recording);
+    finds.push_back({{"scenario", path}, {"recording", recording}, {"explanation", find.explanation}});
+    if (!arguments.json())
+      std::cout << fmt::format("MISMATCH {}\n{}\n  kept      {}, {}\n  again     tscsim crosscheck {} --on {}\n", find.name,
+                               find.explanation, path, recording, path, arguments.text("on"))
+                << std::flush;
+  };
+  const hunt::Outcome outcome = hunt::hunt(
+      options, hunt::ground_of(profile), run_batch,
+      [&](const hunt::Tally& tally) {
+        show_progress(fmt::format("{} of {} runs, {} operations", tally.runs, options.runs, tally.operations), tally.runs,
+                      options.runs);
+      },
+      found);
+  if (arguments.json())
+    print({{"command", "hunt"}, {"summary", summary_json(outcome.tally)}, {"target", profile.target}, {"finds", finds}});
+  else
+    std::cout << fmt::format("{}: {} runs, {} operations, {} mismatches in {} exact and {} bracketed observations\n",
+                             profile.target, outcome.tally.runs, outcome.tally.operations, outcome.finds.size(),
+                             outcome.tally.observations[0], outcome.tally.observations[1]);
+  return outcome.finds.empty() ? kAllHeld : kFailed;
+}
+
+int run(const Arguments& arguments) {
+  return arguments.has("property") ? hunt_on_model(arguments) : hunt_on_target(arguments);
+}
+
+}  // namespace
+
+Command hunt_command() {
+  return {"hunt", "", "random operation lists against real KVM, or a property on the model; what is found is shrunk and kept",
+          "tscsim hunt --on native --runs 200 --seed 1",
+          [](po::options_description& options) {
+            options.add_options()
+                ("on", po::value<std::string>()->default_value("native")->value_name("TARGET"), "the real KVM to compare with")
+                ("property", po::value<std::string>()->value_name("NAME"), "on the model alone: a property that must hold")
+                ("runs", po::value<std::uint64_t>()->default_value(100)->value_name("N"), "how many operation lists")
+                ("first", po::value<std::uint64_t>()->default_value(0)->value_name("N"), "number of the first one, to go on or to see one again")
+                ("seed", po::value<std::uint64_t>()->default_value(1)->value_name("S"), "what the lists depend on")
+                ("kernel", po::value<std::string>()->value_name("VERSION"), "with --property: the modelled kernel");
+          },
+          run};
+}
+
+}  // namespace tscsim::cli

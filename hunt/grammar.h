@@ -1,0 +1,27 @@
+// Random lists of operations, weighted, with the values at which KVM's code branches.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "hunt/draft.h"
+#include "ops/recording.h"
+#include "sim/random.h"
+
+namespace tscsim::hunt {
+
+// What the target can do, so that the grammar asks for things worth asking.
+struct Ground {
+  std::uint32_t host_khz = 2'600'000;
+  int pcpus = 1;
+  bool offset_attribute = true;
+  bool clock_flags = true;
+  bool rdtscp = true;
+  bool clocksource_changes = false;  // the target lets us change the host's clocksource
+};
+Ground ground_of(const ops::TargetProfile& profile);
+
+// One draft, determined by the stream. Short: it runs in a few milliseconds of scenario time.
+Draft random_draft(const std::string& name, const Ground& ground, sim::Stream& random);
+
+}  // namespace tscsim::hunt

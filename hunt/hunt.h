@@ -1,0 +1,58 @@
+// The differential hunt: random operation lists on real KVM, each recording compared with the model. What disagrees is
+// shrunk to a small scenario.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "crosscheck/checker.h"
+#include "hunt/draft.h"
+#include "hunt/grammar.h"
+
+namespace tscsim::hunt {
+
+// Runs scenarios on the target, in order; several may share one boot.
+using RunAll = std::function<std::vector<ops::Recording>(const std::vector<scenarios::Scenario>&)>;
+
+struct Find {
+  std::string name;
+  Draft draft;               // shrunk
+  ops::Recording recording;  // of the shrunk draft
+  std::string explanation;
+};
+
+struct Options {
+  std::uint64_t seed = 1;
+  std::uint64_t first = 0;  // number of the first run
+  std::uint64_t runs = 100;
+  std::size_t batch = 1;        // scenarios handed to the target at once
+  std::size_t most_finds = 10;  // then the hunt ends
+  int shrink_attempts = 200;    // executions spent on making one find smaller
+};
+
+struct Tally {
+  std::uint64_t runs = 0;
+  std::uint64_t operations = 0;  // written ones; probes are not counted
+  std::array<std::uint64_t, crosscheck::kVerdicts> observations{};
+};
+
+struct Outcome {
+  Tally tally;
+  std::vector<Find> finds;
+};
+
+// `progress` is called after each batch; `found` as soon as a find is shrunk, so that nothing is lost when the hunt is
+// interrupted. Exceptions of run_all pass through.
+Outcome hunt(const Options& options, const Ground& ground, const RunAll& run_all,
+             const std::function<void(const Tally&)>& progress, const std::function<void(const Find&)>& found);
+
+// The draft of run `number`: what `--first number --runs 1` executes.
+Draft draft_of_run(const Options& options, const Ground& ground, std::uint64_t number);
+
+// Removes steps and vCPUs as long as `still_fails`, which is called at most `attempts` times.
+Draft shrink(Draft draft, int attempts, const std::function<bool(const Draft&)>& still_fails);
+
+}  // namespace tscsim::hunt

@@ -1,0 +1,82 @@
+#include "hunt/hunt.h"
+
+#include <gtest/gtest.h>
+
+#include "hunt/properties.h"
+#include "model/world/simulation.h"
+
+namespace tscsim::hunt {
+namespace {
+
+std::vector<ops::Recording> on_model(const std::vector<scenarios::Scenario>& batch, bool wrong) {
+  std::vector<ops::Recording> recordings;
+  for (const scenarios::Scenario& s : batch) {
+    const auto executor = model::simulate(s.program.host, "");
+    recordings.push_back(ops::run_program(s.program, *executor, 1));
+    if (!wrong) continue;
+    for (ops::Entry& e : recordings.back().entries)  // a KVM whose guests always read an odd TSC
+      if (e.op.kind == ops::OpKind::rdtsc) e.outcome.fields[0].value |= 1;
+  }
+  return recordings;
+}
+
+TEST(Hunt, DraftsDependOnSeedAndNumberAlone) {
+  const Options options;
+  const Ground ground;
+  EXPECT_EQ(to_yaml(draft_of_run(options, ground, 7)), to_yaml(draft_of_run(options, ground, 7)));
+  EXPECT_NE(to_yaml(draft_of_run(options, ground, 7)), to_yaml(draft_of_run(options, ground, 8)));
+  Options other = options;
+  other.seed = 2;
+  EXPECT_NE(to_yaml(draft_of_run(options, ground, 7)), to_yaml(draft_of_run(other, ground, 7)));
+}
+
+TEST(Hunt, EveryDraftIsAScenario) {
+  Ground ground;
+  ground.clocksource_changes = true;
+  for (std::uint64_t i = 0; i < 500; ++i) EXPECT_NO_THROW(to_scenario(draft_of_run({}, ground, i))) << i;
+}
+
+TEST(Hunt, TheModelAgreesWithItself) {
+  Options options;
+  options.runs = 100;
+  const Outcome outcome = hunt(options, {}, [](const auto& b) { return on_model(b, false); }, [](const Tally&) {}, [](const Find&) {});
+  EXPECT_EQ(outcome.tally.runs, 100u);
+  EXPECT_TRUE(outcome.finds.empty()) << outcome.finds.front().explanation << "\n" << to_yaml(outcome.finds.front().draft);
+}
+
+TEST(Hunt, AWrongKvmIsFoundAndShrunk) {
+  Options options;
+  options.runs = 100;
+  options.most_finds = 1;
+  const Outcome outcome = hunt(options, {}, [](const auto& b) { return on_model(b, true); }, [](const Tally&) {}, [](const Find&) {});
+  ASSERT_EQ(outcome.finds.size(), 1u);
+  EXPECT_LE(outcome.finds.front().draft.steps.size(), 2u);
+  EXPECT_NE(to_yaml(outcome.finds.front().draft).find("rdtsc"), std::string::npos);
+}
+
+TEST(Hunt, ShrinkingKeepsWhatMatters) {
+  Draft draft;
+  for (int i = 0; i < 20; ++i) draft.steps.push_back({1, std::to_string(i)});
+  const Draft small = shrink(draft, 500, [](const Draft& d) {
+    int seen = 0;
+    for (const DraftStep& s : d.steps) seen += (s.body == "3" || s.body == "17") ? 1 : 0;
+    return seen == 2;
+  });
+  ASSERT_EQ(small.steps.size(), 2u);
+  EXPECT_EQ(small.steps[0].body, "3");
+  EXPECT_EQ(small.steps[1].body, "17");
+}
+
+TEST(Hunt, PropertiesHoldOnTheModel) {
+  for (const Property& property : properties()) {
+    for (const char* kernel : {"5.10", "6.1", "6.12", ""}) {
+      Options options;
+      options.runs = 60;
+      const auto find = hunt_property(property, kernel, options, [](std::uint64_t) {});
+      EXPECT_FALSE(find.has_value()) << property.name << " on " << kernel << ": " << find->violation << "\n" << to_yaml(find->draft);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace tscsim::hunt

@@ -1,0 +1,103 @@
+// The stored recordings of real KVM under the right model: it derives every value in them, and notices when
+// any one of them is changed. Which values are changed is sampled from a fixed seed.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "crosscheck/checker.h"
+#include "ops/recording.h"
+#include "sim/random.h"
+
+namespace tscsim {
+namespace {
+
+using crosscheck::Verdict;
+
+std::vector<std::string> stored() {
+  std::vector<std::string> paths;
+  for (const auto& entry : std::filesystem::directory_iterator(TSCSIM_RECORDINGS))
+    if (entry.path().extension() == ".jsonl") paths.push_back(entry.path().string());
+  std::sort(paths.begin(), paths.end());
+  return paths;
+}
+
+ops::Recording load(const std::string& path) {
+  std::ifstream in(path);
+  return ops::read_json_lines(in, path);
+}
+
+TEST(Recordings, TheModelDerivesEveryValue) {
+  const auto paths = stored();
+  ASSERT_GE(paths.size(), 12u);
+  std::size_t exact = 0;
+  for (const std::string& path : paths) {
+    const crosscheck::Result result = crosscheck::check(load(path));
+    EXPECT_EQ(result.count(Verdict::mismatch), 0u)
+        << path << "\n"
+        << (result.mismatches.empty() ? "" : result.mismatches.front().explanation);
+    EXPECT_EQ(result.count(Verdict::undecided), 0u) << path;
+    exact += result.count(Verdict::exact);
+  }
+  EXPECT_GE(exact, 100u);
+}
+
+struct FieldAt {
+  std::size_t entry = 0;
+  std::size_t field = 0;
+};
+
+std::vector<FieldAt> fields_of(const ops::Recording& recording) {
+  std::vector<FieldAt> all;
+  for (std::size_t i = 0; i < recording.entries.size(); ++i)
+    for (std::size_t f = 0; f < recording.entries[i].outcome.count; ++f) all.push_back({i, f});
+  return all;
+}
+
+// The top bit leaves every interval: brackets are micro- to milliseconds wide.
+void flip(ops::Recording& recording, FieldAt at) {
+  recording.entries[at.entry].outcome.fields[at.field].value ^= std::uint64_t{1} << 63;
+}
+
+bool mismatch(const ops::Recording& recording) {
+  return crosscheck::check(recording).count(Verdict::mismatch) != 0;
+}
+
+TEST(Recordings, AChangedValueIsAMismatch) {
+  constexpr std::uint64_t kSeed = 1;
+  constexpr int kSamples = 8;  // of each recording
+  for (const std::string& path : stored()) {
+    const std::string name = std::filesystem::path(path).stem().string();
+    const ops::Recording good = load(path);
+    const auto fields = fields_of(good);
+    ASSERT_FALSE(fields.empty()) << path;
+    sim::Stream random(kSeed, name);
+    for (int i = 0; i < kSamples; ++i) {
+      const FieldAt at =
+          fields[static_cast<std::size_t>(random.uniform(0, static_cast<std::int64_t>(fields.size()) - 1))];
+      ops::Recording changed = good;
+      flip(changed, at);
+      EXPECT_TRUE(mismatch(changed)) << path << ": entry " << at.entry << ", field "
+                                     << ops::name_of(good.entries[at.entry].outcome.fields[at.field].field);
+    }
+  }
+}
+
+TEST(Recordings, AnErrorThatKvmDidNotReturnIsAMismatch) {
+  for (const std::string& path : stored()) {
+    ops::Recording changed = load(path);
+    const auto refused =
+        std::find_if(changed.entries.rbegin(), changed.entries.rend(),
+                     [](const ops::Entry& e) { return e.supported && e.outcome.error == 0; });
+    ASSERT_NE(refused, changed.entries.rend()) << path;
+    refused->outcome = {};
+    refused->outcome.error = 22;  // EINVAL
+    EXPECT_TRUE(mismatch(changed)) << path;
+  }
+}
+
+}  // namespace
+}  // namespace tscsim
