@@ -203,12 +203,7 @@ ops::Recording record_on(const std::string& on, const scenarios::Scenario& scena
   if (on == "model") return run_on_model(scenario, arguments);
   const auto targets = targets_of(on);
   if (targets.size() != 1) throw UsageError("'record' runs on one target");
-  ops::Recording recording;
-  targets.front()->run({scenario}, arguments, [&](std::size_t, const Ran& ran) {
-    if (!ran.wrong_input.empty()) throw ops::InputError(ran.wrong_input);
-    if (!ran.recording) throw ops::TargetError(ran.failure);
-    recording = *ran.recording;
-  });
+  const ops::Recording recording = run_all(*targets.front(), {scenario}, arguments).front();
   announce(recording.header.profile);
   return recording;
 }

@@ -75,37 +75,16 @@ Json summary_json(const hunt::Tally& tally) {
   return object;
 }
 
-// Runs the scenarios in order; any that does not give a recording is the target's failure.
-std::vector<ops::Recording> record_all(Target& target, const std::vector<scenarios::Scenario>& batch,
-                                       const Arguments& arguments) {
-  std::vector<ops::Recording> recordings(batch.size());
-  target.run(batch, arguments, [&](std::size_t i, const Ran& ran) {
-    if (!ran.wrong_input.empty()) throw ops::InputError(ran.wrong_input);
-    if (!ran.recording) throw ops::TargetError(ran.failure);
-    recordings[i] = *ran.recording;
-  });
-  return recordings;
-}
-
-// What the target is, as a recording made there says.
-ops::TargetProfile profile_of(Target& target, const Arguments& arguments) {
-  hunt::Draft draft;
-  draft.name = "hunt-probe";
-  draft.source = "tscsim hunt";
-  draft.steps.push_back({0, "vcpu: 0, run: "});
-  return record_all(target, {hunt::to_scenario(draft)}, arguments).front().header.profile;
-}
-
 int hunt_on_target(const Arguments& arguments) {
   const auto targets = targets_of(arguments.text("on"));
   if (targets.size() != 1) throw UsageError("'hunt' runs on one target");
   Target& target = *targets.front();
-  const ops::TargetProfile profile = profile_of(target, arguments);
+  const ops::TargetProfile profile = target.profile(arguments);
   hunt::Options options = options_of(arguments);
   options.batch = target.batch();
-  const auto run_all = [&](const std::vector<scenarios::Scenario>& batch) {
+  const auto run_batch = [&](const std::vector<scenarios::Scenario>& batch) {
     throw_if_interrupted();
-    return record_all(target, batch, arguments);
+    return run_all(target, batch, arguments);
   };
   Json finds = Json::array();
   const auto found = [&](const hunt::Find& find) {
@@ -119,17 +98,17 @@ int hunt_on_target(const Arguments& arguments) {
                 << std::flush;
   };
   const hunt::Outcome outcome = hunt::hunt(
-      options, hunt::ground_of(profile), run_all,
+      options, hunt::ground_of(profile), run_batch,
       [&](const hunt::Tally& tally) {
         show_progress(fmt::format("{} of {} runs, {} operations", tally.runs, options.runs, tally.operations), tally.runs,
                       options.runs);
       },
       found);
   if (arguments.json())
-    print({{"command", "hunt"}, {"summary", summary_json(outcome.tally)}, {"target", target.name()}, {"finds", finds}});
+    print({{"command", "hunt"}, {"summary", summary_json(outcome.tally)}, {"target", profile.target}, {"finds", finds}});
   else
     std::cout << fmt::format("{}: {} runs, {} operations, {} mismatches in {} exact and {} bracketed observations\n",
-                             target.name(), outcome.tally.runs, outcome.tally.operations, outcome.finds.size(),
+                             profile.target, outcome.tally.runs, outcome.tally.operations, outcome.finds.size(),
                              outcome.tally.observations[0], outcome.tally.observations[1]);
   return outcome.finds.empty() ? kAllHeld : kFailed;
 }

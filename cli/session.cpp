@@ -23,6 +23,7 @@ namespace lab = kvm_backend::lab;
 namespace {
 
 constexpr std::string_view kLabPrefix = "lab:";
+constexpr std::size_t kProgramsOfOneBoot = 100;
 
 kvm_backend::NativeOptions native_options() {
   kvm_backend::NativeOptions options;
@@ -39,13 +40,17 @@ ops::Recording run(const scenarios::Scenario& scenario, ops::Executor& executor,
 
 class NativeTarget final : public Target {
  public:
-  std::size_t batch() const override { return 20; }
   std::string name() const override { return "native"; }
+  ops::TargetProfile profile(const Arguments&) override {
+    if (!profile_) profile_ = kvm_backend::probe_target(native_options());
+    return *profile_;
+  }
+  std::size_t batch() const override { return 1; }
 
   void run(const std::vector<scenarios::Scenario>& scenarios, const Arguments& arguments,
            const std::function<void(std::size_t, const Ran&)>& done) override {
     kvm_backend::NativeOptions options = native_options();
-    options.profile = kvm_backend::probe_target(options);
+    options.profile = profile(arguments);
     for (std::size_t i = 0; i < scenarios.size(); ++i) {
       throw_if_interrupted();
       Ran ran;
@@ -58,13 +63,20 @@ class NativeTarget final : public Target {
       done(i, ran);
     }
   }
+
+ private:
+  std::optional<ops::TargetProfile> profile_;
 };
 
 class LabRunner final : public Target {
  public:
   explicit LabRunner(lab::LabTarget target) : target_(std::move(target)) {}
   std::string name() const override { return std::string(kLabPrefix) + target_.name; }
-  std::size_t batch() const override { return 250; }
+  std::size_t batch() const override { return kProgramsOfOneBoot; }
+
+  ops::TargetProfile profile(const Arguments& arguments) override {
+    return run_all(*this, {scenarios::Scenario{}}, arguments).front().header.profile;
+  }
 
   // All of them in one boot, so `done` is called after it.
   void run(const std::vector<scenarios::Scenario>& scenarios, const Arguments& arguments,
@@ -165,6 +177,17 @@ std::vector<std::unique_ptr<Target>> targets_of(const std::string& on) {
   }
   if (targets.empty()) throw UsageError("--on names no target");
   return targets;
+}
+
+std::vector<ops::Recording> run_all(Target& target, const std::vector<scenarios::Scenario>& batch,
+                                    const Arguments& arguments) {
+  std::vector<ops::Recording> recordings;
+  target.run(batch, arguments, [&](std::size_t, const Ran& ran) {
+    if (!ran.wrong_input.empty()) throw ops::InputError(ran.wrong_input);
+    if (!ran.recording) throw ops::TargetError(ran.failure);
+    recordings.push_back(*ran.recording);
+  });
+  return recordings;
 }
 
 Tally tally(const std::vector<scenarios::Verdict>& verdicts) {

@@ -45,11 +45,12 @@ class Target {
  public:
   virtual ~Target() = default;
   virtual std::string name() const = 0;
-  // How many scenarios to hand over at once, where a start of the target costs.
-  virtual std::size_t batch() const = 0;
   // Calls `done` for each scenario, in order. Throws TargetError when the target cannot be had at all.
   virtual void run(const std::vector<scenarios::Scenario>& scenarios, const Arguments& arguments,
                    const std::function<void(std::size_t, const Ran&)>& done) = 0;
+  // What this KVM is and honours; in the lab, a boot finds it out.
+  virtual ops::TargetProfile profile(const Arguments& arguments) = 0;
+  virtual std::size_t batch() const = 0;  // how many scenarios to hand over at once, as far as there is a choice
 };
 
 // The lab's defaults, with notices on standard error.
@@ -57,6 +58,10 @@ kvm_backend::lab::LabOptions lab_options(const kvm_backend::lab::LabTarget& targ
 
 // What --on names: "native", "lab:6.12", several with commas, or "all". Throws UsageError for an unknown name.
 std::vector<std::unique_ptr<Target>> targets_of(const std::string& on);
+
+// In order. Throws what went wrong with the first that has no recording.
+std::vector<ops::Recording> run_all(Target& target, const std::vector<scenarios::Scenario>& batch,
+                                    const Arguments& arguments);
 
 struct Tally {
   int held = 0, failed = 0, unsure = 0, not_run = 0;

@@ -66,6 +66,7 @@ ScratchFolder::ScratchFolder() {
 }
 
 ScratchFolder::~ScratchFolder() {
+  if (std::getenv("TSCSIM_LAB_KEEP") != nullptr) return;
   std::error_code ignored;
   fs::remove_all(path_, ignored);
 }

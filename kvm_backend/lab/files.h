@@ -29,7 +29,8 @@ class NewFolder {
   std::filesystem::path wanted_, making_;
 };
 
-// A folder of our own for the life of this object, in the system's place for temporary files.
+// A folder of our own for the life of this object, in the system's place for temporary files. It
+// stays when TSCSIM_LAB_KEEP is set, to look into a boot that went wrong.
 class ScratchFolder {
  public:
   ScratchFolder();

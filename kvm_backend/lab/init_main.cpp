@@ -75,6 +75,7 @@ int main() {
   try {
     lab::open_ports();
     lab::mount_file_systems();
+    if (!lab::wait_for_clocksource()) say({{"type", "log"}, {"text", "the clocksource asked for is not in use"}});
     lab::load_modules();
     run_jobs();
     say({{"type", "done"}});

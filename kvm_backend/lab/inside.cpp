@@ -15,6 +15,8 @@
 #include <iterator>
 #include <stdexcept>
 
+#include "kvm_backend/host_clocks.h"
+#include "kvm_backend/host_files.h"
 #include "kvm_backend/ioctl/fd.h"
 #include "kvm_backend/lab/protocol.h"
 
@@ -87,6 +89,21 @@ void mount_file_systems() {
   mount_at("sysfs", "/sys");
   mount_at("devtmpfs", "/dev");
   ::mount("tracefs", "/sys/kernel/tracing", "tracefs", 0, nullptr);  // absent from some kernels, and then not used
+}
+
+bool wait_for_clocksource() {
+  constexpr std::string_view kKey = "clocksource=";
+  const std::string line = file_text("/proc/cmdline");
+  const std::size_t at = line.find(kKey);
+  if (at == std::string::npos) return true;
+  const std::size_t from = at + kKey.size();
+  const std::string wanted = line.substr(from, line.find_first_of(" \n", from) - from);
+  const std::uint64_t until_ns = monotonic_ns() + 10'000'000'000;
+  while (Clocksource().current() != wanted) {
+    if (monotonic_ns() > until_ns) return false;
+    ::usleep(20'000);
+  }
+  return true;
 }
 
 void load_modules() {

@@ -10,6 +10,10 @@ namespace tscsim::kvm_backend::lab {
 // /proc, /sys, /dev and, where the kernel has it, /sys/kernel/tracing. Throws std::runtime_error.
 void mount_file_systems();
 
+// Waits until the kernel has calibrated the TSC and uses the clocksource that its command line asks for. Until then
+// the rate that KVM would take over may still change. False when that did not happen within 10 s of the machine's time.
+bool wait_for_clocksource();
+
 // Loads the modules of kModuleOrderFile, in that order. Throws std::runtime_error naming the module and the errno.
 void load_modules();
 

@@ -1,6 +1,7 @@
 #include "kvm_backend/lab/process.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -49,6 +50,7 @@ void redirect(int to, const char* path, int flags) {
 [[noreturn]] void become(const ProcessSpec& spec, const char* program, char* const* argv, char* const* environment) {
   ::setpgid(0, 0);                      // so that a Ctrl-C reaches us alone, and a kill reaches its children too
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);   // should we be killed
+  if (spec.without_network && ::unshare(CLONE_NEWNET) != 0) ::unshare(CLONE_NEWUSER | CLONE_NEWNET);
   const char* null = "/dev/null";
   redirect(0, spec.input_file.empty() ? null : spec.input_file.c_str(), O_RDONLY);
   redirect(1, spec.output_file.empty() ? null : spec.output_file.c_str(), O_WRONLY | O_CREAT | O_TRUNC);

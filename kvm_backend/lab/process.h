@@ -16,6 +16,7 @@ struct ProcessSpec {
   std::string input_file;                // empty: /dev/null
   std::string output_file;               // empty: /dev/null
   std::string error_file;                // empty: our standard error; may be output_file
+  bool without_network = false;          // where the system lets us
   std::chrono::milliseconds limit{600'000};
   const std::atomic<bool>* interrupted = nullptr;  // may be null
   std::function<void()> watch;                     // called several times a second while it runs; may be empty
