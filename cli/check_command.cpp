@@ -32,6 +32,14 @@ void check_one(const std::string& file, const Arguments& arguments, Report& repo
   try {
     const scenarios::Scenario scenario = load(file, arguments);
     name = scenario.meta.name;
+    const std::string& kernel = scenario.program.host.kernel;
+    if (const std::string need = kernel.empty() ? "" : scenarios::unmet_kernel(scenario, kernel); !need.empty()) {
+      ++report.skipped;
+      report.junit.push_back({"check", name, "", need});
+      report.scenarios.push_back({{"name", name}, {"state", "skipped"}, {"detail", need}});
+      if (text) std::cout << fmt::format("{:<8} {:<46} {}\n", "skipped", name, need);
+      return;
+    }
     const ops::Recording recording = run_on_model(scenario, arguments);
     const auto verdicts = scenarios::evaluate(scenario, recording);
     const Tally t = tally(verdicts);

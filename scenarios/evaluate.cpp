@@ -3,6 +3,7 @@
 #include "scenarios/evaluate.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <functional>
 #include <limits>
 #include <map>
@@ -120,11 +121,21 @@ std::string missing_host(const ops::Program& program, const ops::TargetProfile& 
   return {};
 }
 
+// "5.16" before "6.1"; other text, and what stands behind the minor number, does not count.
+std::pair<int, int> version_number(const std::string& release) {
+  const std::size_t dot = release.find('.');
+  if (dot == std::string::npos) return {0, 0};
+  return {std::atoi(release.c_str()), std::atoi(release.c_str() + dot + 1)};
+}
+
 class Evaluator {
  public:
   Evaluator(const Scenario& scenario, const ops::Recording& recording)
       : scenario_(scenario), seen_(scenario.program, recording), profile_(recording.header.profile) {
-    if (!seen_.simulated()) missing_host_ = missing_host(scenario.program, profile_);
+    missing_host_ = unmet_kernel(scenario, profile_.kernel);
+    if (seen_.simulated() || !missing_host_.empty()) return;
+    missing_host_ = scenario.meta.model_only ? "needs: the model, where operations run on the nanosecond"
+                                             : missing_host(scenario.program, profile_);
   }
 
   std::vector<Verdict> evaluate() {
@@ -809,6 +820,12 @@ std::string_view name_of(State state) {
       return "not run";
   }
   return "not run";
+}
+
+std::string unmet_kernel(const Scenario& scenario, const std::string& release) {
+  const std::string& since = scenario.meta.since;
+  if (since.empty() || version_number(release) >= version_number(since)) return {};
+  return "needs: Linux " + since + " or later (here " + release + ")";
 }
 
 std::vector<Verdict> evaluate(const Scenario& scenario, const ops::Recording& recording) {

@@ -29,6 +29,9 @@ struct Verdict {
 };
 inline constexpr int kImplicit = -1;  // that a step succeeds; reported only when it does not
 
+// Why the expectations do not hold on this kernel release: it is older than `since:`. Empty when it is not.
+std::string unmet_kernel(const Scenario& scenario, const std::string& release);
+
 // One verdict for each expectation, in order, after those for steps that were refused though they should not
 // be. Throws ops::InputError when the recording's operations are not the scenario's.
 std::vector<Verdict> evaluate(const Scenario& scenario, const ops::Recording& recording);

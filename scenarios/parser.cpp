@@ -52,6 +52,13 @@ Meta read_meta(Reader& reader, const YamlNode& root, const Fields& fields, const
   meta.title = read("title");
   meta.source = read("source");
   meta.story = read("story");
+  meta.since = read("since");
+  const bool version = meta.since.empty() || (meta.since.find('.') != std::string::npos &&
+                                              meta.since.find_first_not_of("0123456789.") == std::string::npos);
+  if (!version)
+    reader.diagnostics().add(*fields.find("since"), "expected a kernel version, found '" + meta.since + "'",
+                             "write, for instance, 'since: 5.16'");
+  if (const YamlNode* only = fields.find("only")) meta.model_only = reader.word(*only, "a target", {"model"}).has_value();
   return meta;
 }
 
@@ -75,7 +82,7 @@ Scenario parse_scenario(std::string_view text, const std::string& file) {
   if (root.is(YamlNode::Kind::null))
     throw ops::InputError(ops::Diagnostic{{file, 0, 0}, "the file holds no scenario", "", {}, 1});
   const Fields fields(diagnostics, root, "a scenario",
-                      {"name", "title", "source", "story", "host", "hosts", "vm", "timeline", "expect"});
+                      {"name", "title", "source", "story", "since", "only", "host", "hosts", "vm", "timeline", "expect"});
   if (!fields.valid()) diagnostics.throw_if_any();
 
   Scenario scenario;

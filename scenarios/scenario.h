@@ -20,6 +20,8 @@ struct Meta {
   std::string title;
   std::string source;  // empty if the author gave none
   std::string story;   // likewise
+  std::string since;   // first kernel on which the expectations hold, "5.16"; empty: any
+  bool model_only = false;  // the expectations rest on instants that no real machine can keep
 };
 
 // What an expectation looks at.

@@ -93,6 +93,8 @@ std::optional<KernelVersion> KernelVersion::parse(std::string_view release) {
     if (error != std::errc{} || number < 0) break;
     *part = number;
     if (part == &version.minor && (next == end || *next != '.')) return version;
+    // Distributions name their ABI so: "5.10.0-46-amd64" is not 5.10.0.
+    if (part == &version.patch && number == 0 && next != end && *next == '-') version.patch = -1;
     if (next == end || *next != '.') break;
     at = next + 1;
   }

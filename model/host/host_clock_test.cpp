@@ -1,0 +1,116 @@
+#include "model/host/host_clock.h"
+
+#include <gtest/gtest.h>
+
+namespace tscsim::model {
+namespace {
+
+ops::HostSpec host(std::uint32_t khz = 2'600'000) {
+  ops::HostSpec spec;
+  spec.tsc_khz = khz;
+  spec.uptime_ns = 1'000'000'000;
+  return spec;
+}
+
+// From shared spec guest-vectors.json, group clocksource_register (scale 1000).
+TEST(HostClock, ClocksourceScaleIsLinuxs) {
+  const struct {
+    std::uint32_t khz, mult, shift;
+  } rows[] = {
+      {1'000'000, 8'388'608, 23}, {2'000'000, 4'194'304, 23}, {2'600'000, 6'452'775, 24}, {3'000'000, 5'592'405, 24},
+      {999'999, 8'388'616, 23},   {2'596'127, 6'462'402, 24}, {1'832'519, 9'155'275, 24}, {1'832'520, 4'577'635, 23}, {5'000'000, 3'355'443, 24},
+  };
+  for (const auto& row : rows) {
+    const ClocksourceScale scale = clocksource_scale(row.khz);
+    EXPECT_EQ(scale.mult, row.mult) << row.khz;
+    EXPECT_EQ(scale.shift, row.shift) << row.khz;
+  }
+}
+
+TEST(HostClock, TheTscCountsItsTrueRate) {
+  const struct {
+    std::int64_t error_ppb, now_ns;
+    std::uint64_t tsc;
+  } rows[] = {
+      {0, 0, 2'600'000'000},
+      {0, 1, 2'600'000'002},              // 2.6 cycles, rounded down
+      {0, 1'000'000'000, 5'200'000'000},
+      {1'000, 1'000'000'000, 5'200'005'200},   // 1 ppm fast, for two seconds
+      {-1'000, 1'000'000'000, 5'199'994'800},
+  };
+  for (const auto& row : rows) {
+    ops::HostSpec spec = host();
+    spec.tsc_error_ppb = row.error_ppb;
+    HostClock clock(spec);
+    clock.advance_to(row.now_ns);
+    EXPECT_EQ(clock.tsc(0), row.tsc) << row.error_ppb << " ppb after " << row.now_ns;
+  }
+}
+
+TEST(HostClock, CountersOfPcpusDiffer) {
+  ops::HostSpec spec = host();
+  spec.pcpus = {{0}, {-1000}, {500}};
+  HostClock clock(spec);
+  EXPECT_EQ(clock.tsc(1), clock.tsc(0) - 1000);
+  EXPECT_EQ(clock.tsc(2), clock.tsc(0) + 500);
+}
+
+// KVM's reading together with the time is never below the timekeeper's own last reading, which pCPU 0 made at a tick.
+TEST(HostClock, APairIsNeverBelowTheTimekeepersLastReading) {
+  ops::HostSpec spec = host();
+  spec.pcpus = {{0}, {-1'000'000}};
+  HostClock clock(spec);
+  clock.advance_to(4'000'100);
+  HostClock at_tick(spec);
+  at_tick.advance_to(4'000'000);
+  EXPECT_EQ(clock.base_pair(1)->tsc, at_tick.tsc(0));
+  EXPECT_EQ(clock.base_pair(0)->tsc, clock.tsc(0));
+}
+
+TEST(HostClock, TheRawClockCarriesTheTscsError) {
+  ops::HostSpec spec = host(1'000'000);
+  spec.tsc_error_ppb = 1'000;
+  HostClock clock(spec);
+  const std::uint64_t before = clock.base_ns(0);
+  clock.advance_to(1'000'000'000);
+  EXPECT_EQ(clock.base_ns(0) - before, 1'000'001'000u);
+}
+
+TEST(HostClock, ChangingTheClocksourceDoesNotMoveTheRawClock) {
+  HostClock clock(host());
+  clock.advance_to(123'456'789);
+  const std::uint64_t before = clock.base_ns(0);
+  clock.set_tsc_clocksource(false);
+  EXPECT_EQ(clock.base_ns(0), before);
+  EXPECT_FALSE(clock.base_pair(0).has_value());
+  EXPECT_FALSE(clock.realtime_pair(0).has_value());
+  clock.advance_to(223'456'789);
+  EXPECT_EQ(clock.base_ns(0), before + 100'000'000);  // counts true time
+  clock.set_tsc_clocksource(true);
+  EXPECT_EQ(clock.base_ns(0), before + 100'000'000);
+}
+
+TEST(HostClock, WallClockErrorAndDrift) {
+  ops::HostSpec spec = host();
+  spec.realtime_ns = 1'000;
+  spec.realtime_error_ns = -10;
+  spec.realtime_drift_ppb = 500;
+  HostClock clock(spec);
+  EXPECT_EQ(clock.realtime_ns(), 990u);
+  clock.advance_to(1'000'000'000);
+  EXPECT_EQ(clock.realtime_ns(), 1'000'000'990u + 500);
+}
+
+// 292 years of nanoseconds are SimTime's range; the counter's product must not overflow there.
+TEST(HostClock, LongTimesDoNotOverflow) {
+  ops::HostSpec spec = host(2'147'483'647);
+  spec.tsc_error_ppb = 999'999'999;
+  spec.uptime_ns = 0;
+  HostClock clock(spec);
+  clock.advance_to(9'000'000'000'000'000'000);
+  const u128 per_ns = u128{2'147'483'647} * 1'999'999'999;
+  EXPECT_EQ(clock.tsc(0), static_cast<std::uint64_t>(u128{9'000'000'000'000'000'000u} * per_ns / 1'000'000'000'000'000u));
+}
+
+}  // namespace
+}  // namespace tscsim::model

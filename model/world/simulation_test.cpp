@@ -1,0 +1,103 @@
+#include "model/world/simulation.h"
+
+#include <gtest/gtest.h>
+
+#include "ops/error.h"
+
+namespace tscsim::model {
+namespace {
+
+using ops::OpKind;
+
+ops::Step step(OpKind kind, std::int64_t at_ns, int vcpu = ops::kVm, std::uint64_t value = 0, std::uint32_t msr = 0) {
+  ops::Step s;
+  s.op.kind = kind;
+  s.op.at_ns = at_ns;
+  s.op.vcpu = vcpu;
+  s.op.value = value;
+  s.op.msr = msr;
+  return s;
+}
+
+constexpr std::int64_t kMs = 1'000'000;
+
+// Two vCPUs with kvmclock on two pCPUs, without master clock: what one entry requests reaches the other after 100 ms.
+ops::Recording run(const char* kernel, std::int64_t second_entry_ns) {
+  ops::Program program;
+  program.host.kernel = kernel;
+  program.host.tsc_clocksource = false;
+  program.setup = {step(OpKind::create_vm, 0), step(OpKind::create_vcpu, 0, 0), step(OpKind::create_vcpu, 0, 1)};
+  for (int i = 0; i < 2; ++i)
+    program.setup.push_back(step(OpKind::set_msr, 0, i,
+                                 (ops::layout::kPvclockPages + static_cast<std::uint64_t>(i) * ops::layout::kPageStride) | 1,
+                                 ops::msr::kKvmSystemTimeNew));
+  program.timeline = {step(OpKind::run, 1 * kMs, 0), step(OpKind::run, 2 * kMs, 1), step(OpKind::run, second_entry_ns, 0)};
+  const auto executor = simulate(program.host, "");
+  return ops::run_program(program, *executor, 1);
+}
+
+std::uint64_t last_version(const ops::Recording& recording) {
+  std::uint64_t version = 0;
+  for (const ops::Entry& e : recording.entries)
+    if (e.op.kind == OpKind::peek_pvclock && e.op.vcpu == 0) version = *e.outcome.find(ops::Field::version);
+  return version;
+}
+
+TEST(Simulation, DelayedWorkRunsWhenItIsDue) {
+  const struct {
+    const char* kernel;
+    std::int64_t entry_ns;
+    std::uint64_t version;
+    const char* why;
+  } rows[] = {
+      {"6.12", 50 * kMs, 2, "before the 100 ms are over nothing reaches vCPU 0"},
+      {"6.12", 102 * kMs, 4, "kvmclock_update_work has run"},
+      {"6.19", 50 * kMs, 4, "since 6.19 the update reaches all vCPUs at once"},
+  };
+  for (const auto& row : rows) EXPECT_EQ(last_version(run(row.kernel, row.entry_ns)), row.version) << row.why;
+}
+
+TEST(Simulation, ThePeriodicUpdateComesEvery300Seconds) {
+  EXPECT_EQ(last_version(run("6.12", 299'000 * kMs)), 4u);
+  EXPECT_EQ(last_version(run("6.12", 301'000 * kMs)), 4u);  // both updates before one entry are one new page
+}
+
+TEST(Simulation, SameProgramSameFingerprint) {
+  EXPECT_EQ(ops::fingerprint(run("6.12", 50 * kMs)), ops::fingerprint(run("6.12", 50 * kMs)));
+  EXPECT_NE(ops::fingerprint(run("6.12", 50 * kMs)), ops::fingerprint(run("6.12", 51 * kMs)));
+}
+
+TEST(Simulation, UnknownKernelsAndHeuristicsAreRefused) {
+  const struct {
+    const char* kernel;
+    const char* heuristic;
+    const char* message;
+  } rows[] = {{"banana", "", "unknown kernel 'banana'"}, {"2.6", "", "unknown kernel '2.6'"}, {"6.12", "windou", "unknown heuristic 'windou'"}};
+  for (const auto& row : rows) {
+    ops::HostSpec spec;
+    spec.kernel = row.kernel;
+    try {
+      simulate(spec, row.heuristic);
+      ADD_FAILURE() << row.message;
+    } catch (const ops::InputError& error) {
+      EXPECT_EQ(error.diagnostics().front().message, row.message);
+    }
+  }
+}
+
+TEST(Simulation, APcpuThatIsNotThereIsNotSupported) {
+  ops::Program program;
+  program.setup = {step(OpKind::create_vm, 0), step(OpKind::create_vcpu, 0, 0)};
+  program.timeline = {step(OpKind::move_vcpu, 0, 0, 7)};
+  const auto executor = simulate(program.host, "");
+  const ops::Recording recording = ops::run_program(program, *executor, 1);
+  const ops::Entry* move = nullptr;
+  for (const ops::Entry& e : recording.entries)
+    if (e.op.kind == OpKind::move_vcpu) move = &e;
+  ASSERT_NE(move, nullptr);
+  EXPECT_FALSE(move->supported);
+  EXPECT_EQ(move->note, "needs: pCPU 7 (this host has 1)");
+}
+
+}  // namespace
+}  // namespace tscsim::model
