@@ -244,9 +244,10 @@ class NativeExecutor final : public ops::Executor {
     if (!got.ok()) return refuse(entry, "KVM_GET_CLOCK", "", got.error);
     entry.outcome.add(Field::clock, clock.clock_ns);
     entry.outcome.add(Field::flags, clock.flags);
-    entry.outcome.add(Field::realtime,
-                      (clock.flags & ops::clock_flag::kRealtime) != 0 ? clock.realtime_ns : 0);
-    entry.outcome.add(Field::host_tsc, (clock.flags & ops::clock_flag::kHostTsc) != 0 ? clock.host_tsc : 0);
+    // As the kernel filled them in: it gives the TSC that it used even where it does not set the flag for it (the
+    // clocksource has changed and the master clock is still on), and that pins the reading.
+    entry.outcome.add(Field::realtime, clock.realtime_ns);
+    entry.outcome.add(Field::host_tsc, clock.host_tsc);
   }
 
   void set_clock(Entry& entry) {
