@@ -44,7 +44,7 @@ std::string configuration(const Boot& boot) {
 }  // namespace
 
 Ended boot_bochs(const Boot& boot) {
-  // A panic must not reboot: only the time limit would end that.
+  // A panic must not reboot, for the disk would boot again; it is seen on the console.
   const std::string command_line = kernel_command_line(boot.spec) + " panic=0 hpet=disable nox2apic edd=off";
   write_file(boot.scratch / "disk",
              boot_disk(flatten(read_file(boot.kernel.vmlinux)), read_file(boot.initrd()), command_line));
@@ -58,7 +58,7 @@ Ended boot_bochs(const Boot& boot) {
   process.error_file = boot.scratch / "stderr";
   process.limit = boot.spec.limit;
   process.interrupted = boot.spec.interrupted;
-  process.watch = boot.spec.watch;
+  process.hopeless = [&] { return tail_of(boot.console(), 40).find("Kernel panic") != std::string::npos; };
   process.without_network = true;
   Ended ended;
   ended.process = run_process(process);

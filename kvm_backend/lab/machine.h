@@ -4,7 +4,6 @@
 #include <atomic>
 #include <chrono>
 #include <filesystem>
-#include <functional>
 #include <string>
 
 #include "kvm_backend/lab/cache.h"
@@ -26,7 +25,6 @@ struct MachineSpec {
   std::uint32_t memory_mib = 256;
   std::chrono::milliseconds limit{120'000};
   const std::atomic<bool>* interrupted = nullptr;
-  std::function<void()> watch;
 };
 
 struct MachineEnd {

@@ -91,7 +91,10 @@ ProcessEnd wait_for(pid_t pid, const ProcessSpec& spec) {
       end_group(pid);
       return {128 + SIGKILL, true, taken()};
     }
-    if (spec.watch) spec.watch();
+    if (spec.hopeless && spec.hopeless()) {
+      end_group(pid);
+      return {128 + SIGKILL, false, taken()};
+    }
     std::this_thread::sleep_for(nap);
   }
 }

@@ -20,7 +20,7 @@ struct ProcessSpec {
   bool without_network = false;          // where the system lets us
   std::chrono::milliseconds limit{600'000};
   const std::atomic<bool>* interrupted = nullptr;  // may be null
-  std::function<void()> watch;  // called several times a second while it runs; may be empty
+  std::function<bool()> hopeless;  // asked several times a second while it runs; true ends it; may be empty
 };
 
 struct ProcessEnd {
