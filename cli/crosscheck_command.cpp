@@ -191,6 +191,7 @@ int run_crosscheck(const Arguments& arguments) {
     try {
       crosscheck_on(*target, loaded, arguments, report);
     } catch (const ops::TargetError& error) {
+      if (targets.size() == 1) throw;
       report.unavailable.push_back({{"target", target->name()}, {"reason", error.what()}});
       std::cerr << fmt::format("target {}: not available: {}\n", target->name(), error.what());
     }

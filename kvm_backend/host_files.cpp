@@ -41,7 +41,17 @@ std::vector<int> allowed_cpus() {
 
 std::string kernel_release() {
   utsname names{};
-  return ::uname(&names) == 0 ? names.release : "";
+  return ::uname(&names) == 0 ? stable_release(names.release, names.version) : "";
+}
+
+std::string stable_release(const std::string& release, const std::string& build) {
+  const std::size_t series_end = release.find(".0-");
+  const std::size_t at = build.find("Debian ");
+  if (series_end == std::string::npos || at == std::string::npos) return release;
+  const std::string series = release.substr(0, series_end + 1);  // "5.10."
+  std::string stable = build.substr(at + 7);
+  stable = stable.substr(0, stable.find_first_of(" -"));
+  return stable.rfind(series, 0) == 0 ? stable + " (" + release + ")" : release;
 }
 
 std::string kvm_vendor(const std::string& module_directory) {

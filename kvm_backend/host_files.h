@@ -9,7 +9,10 @@ namespace tscsim::kvm_backend {
 // CPUs that this process may run on, ascending. Position in this list is the pCPU number everywhere above.
 std::vector<int> allowed_cpus();
 
+// The release string, preceded by the stable version where only the build string tells it: Debian's 5.10 and 6.1 call
+// themselves 5.10.0-32 and say "Debian 5.10.223-1" in the build string, and stable versions behave differently.
 std::string kernel_release();
+std::string stable_release(const std::string& release, const std::string& build);
 
 // "vmx" or "svm" by the module that serves /dev/kvm, "none" when neither is there (PVM).
 std::string kvm_vendor(const std::string& module_directory = "/sys/module");

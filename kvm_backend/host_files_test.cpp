@@ -66,5 +66,14 @@ TEST(AllowedCpus, AreAscendingAndHoldTheOneWeRunOn) {
   EXPECT_NE(std::find(cpus.begin(), cpus.end(), ::sched_getcpu()), cpus.end());
 }
 
+TEST(KernelRelease, NamesTheStableVersionThatDebianKeepsInTheBuildString) {
+  EXPECT_EQ(stable_release("5.10.0-32-cloud-amd64", "#1 SMP Debian 5.10.223-1 (2024-08-10)"),
+            "5.10.223 (5.10.0-32-cloud-amd64)");
+  EXPECT_EQ(stable_release("6.12.107+deb13-cloud-amd64", "#1 SMP PREEMPT_DYNAMIC Debian 6.12.107-1 (2026-01-01)"),
+            "6.12.107+deb13-cloud-amd64");
+  EXPECT_EQ(stable_release("5.10.0", "#1 SMP Fri"), "5.10.0");
+  EXPECT_EQ(stable_release("5.10.0-1", "#1 SMP Debian 5.9.1-1"), "5.10.0-1");
+}
+
 }  // namespace
 }  // namespace tscsim::kvm_backend

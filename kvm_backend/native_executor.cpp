@@ -244,8 +244,8 @@ class NativeExecutor final : public ops::Executor {
     if (!got.ok()) return refuse(entry, "KVM_GET_CLOCK", "", got.error);
     entry.outcome.add(Field::clock, clock.clock_ns);
     entry.outcome.add(Field::flags, clock.flags);
-    // As they come back, whatever the flags say of them: without a TSC clocksource 5.16 and later give a host TSC
-    // and no flag. Before 5.16 both are padding, 0.
+    // As the kernel filled them in: it gives the TSC that it used even where it does not set the flag for it (the
+    // clocksource has changed and the master clock is still on), and that pins the reading.
     entry.outcome.add(Field::realtime, clock.realtime_ns);
     entry.outcome.add(Field::host_tsc, clock.host_tsc);
   }

@@ -38,7 +38,8 @@ void Witness::add_term(Term term) {
   }
   if (count_ == kMaxTerms) {  // forget how the sum is made up, keep its bounds
     WitnessSpace& space = WitnessSpace::current();
-    const Interval range = space.interval(*this);
+    // Not interval(): that forms sums itself, and would come back here for ever.
+    const Interval range = space.interval_of_parts(*this);
     const bool plain = !range.wraps();
     const Witness fresh = plain ? space.unknown(range.lo, range.hi()) : space.unknown(0, ~std::uint64_t{0});
     *this = fresh;

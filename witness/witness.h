@@ -19,6 +19,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <deque>
 #include <vector>
 
 namespace tscsim::witness {
@@ -160,7 +161,8 @@ class WitnessSpace {
   };
 
   bool absorbed(const Constraint& constraint) const;
-  Interval interval_of_parts(const Witness& canonical_x) const;
+  friend class Witness;
+  Interval interval_of_parts(const Witness& x) const;
   WideInterval wide_interval(const Witness& canonical_x) const;
   void eliminate(std::uint32_t unknown, const Witness& definition);
   bool narrow(std::uint32_t unknown, __int128 lo, __int128 hi);
@@ -169,7 +171,7 @@ class WitnessSpace {
   bool propagate();
   bool bound(const Witness& x, std::uint64_t lo, std::uint64_t hi, bool& changed);
 
-  std::vector<Unknown> unknowns_;
+  std::deque<Unknown> unknowns_;  // grows while references into it are in use (a sum that overflows makes an unknown)
   std::vector<Constraint> constraints_;
   std::vector<Relation> relations_;
   Oracle oracle_;

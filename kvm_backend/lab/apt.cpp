@@ -44,7 +44,8 @@ void read_one_line(const fs::path& file, std::vector<Mirror>& found) {
     if (at < words.size() && words[at].front() == '[') {
       for (; at < words.size(); ++at) {
         const std::size_t key = words[at].find("signed-by=");
-        if (key != std::string::npos) mirror.signed_by = words[at].substr(key + 10, words[at].find(']', key) - key - 10);
+        if (key != std::string::npos)
+          mirror.signed_by = words[at].substr(key + 10, words[at].find(']', key) - key - 10);
         if (words[at].back() == ']') break;
       }
       ++at;
@@ -85,7 +86,8 @@ std::string apt_report(const fs::path& log) {
 bool version_less(const std::string& a, const std::string& b) {
   std::size_t i = 0, j = 0;
   while (i < a.size() && j < b.size()) {
-    const bool digits = std::isdigit(static_cast<unsigned char>(a[i])) != 0 && std::isdigit(static_cast<unsigned char>(b[j])) != 0;
+    const bool digits = std::isdigit(static_cast<unsigned char>(a[i])) != 0 &&
+                        std::isdigit(static_cast<unsigned char>(b[j])) != 0;
     if (!digits) {
       if (a[i] != b[j]) return a[i] < b[j];
       ++i, ++j;
@@ -105,32 +107,41 @@ bool version_less(const std::string& a, const std::string& b) {
 Mirror find_mirror(const fs::path& folder) {
   std::vector<fs::path> files = {folder / "sources.list"};
   std::error_code ignored;
-  for (const auto& entry : fs::directory_iterator(folder / "sources.list.d", ignored)) files.push_back(entry.path());
+  for (const auto& entry : fs::directory_iterator(folder / "sources.list.d", ignored))
+    files.push_back(entry.path());
   std::sort(files.begin(), files.end());
   std::vector<Mirror> mirrors;
   for (const fs::path& file : files) {
     if (file.extension() == ".list") read_one_line(file, mirrors);
     if (file.extension() == ".sources") read_stanzas(file, mirrors);
   }
-  const auto found = std::find_if(mirrors.begin(), mirrors.end(), [](const Mirror& m) { return is_debian_archive(m.uri); });
+  const auto found =
+      std::find_if(mirrors.begin(), mirrors.end(), [](const Mirror& m) { return is_debian_archive(m.uri); });
   return found == mirrors.end() ? Mirror{} : *found;
 }
 
 Apt::Apt(fs::path folder, std::string suite, Notice notice, const std::atomic<bool>* interrupted)
-    : folder_(std::move(folder)), suite_(std::move(suite)), notice_(std::move(notice)), interrupted_(interrupted) {
+    : folder_(std::move(folder)),
+      suite_(std::move(suite)),
+      notice_(std::move(notice)),
+      interrupted_(interrupted) {
   if (find_program("apt-get").empty() || find_program("dpkg-deb").empty())
-    throw ops::TargetError("the lab's kernels come as Debian packages, and here is no apt-get and dpkg-deb to fetch them with");
+    throw ops::TargetError(
+        "the lab's kernels come as Debian packages, and here is no apt-get and dpkg-deb to fetch them with");
   Mirror mirror = find_mirror();
   if (const char* chosen = std::getenv(kMirrorVariable)) mirror = {chosen, ""};
   if (mirror.uri.empty())
-    throw ops::TargetError(fmt::format("there is no Debian archive among apt's sources (/etc/apt)\n  mend: set {} to one", kMirrorVariable));
+    throw ops::TargetError(fmt::format(
+        "there is no Debian archive among apt's sources (/etc/apt)\n  mend: set {} to one", kMirrorVariable));
   if (mirror.signed_by.empty() && fs::exists(kKeyring)) mirror.signed_by = kKeyring;
   std::error_code error;
-  for (const char* sub : {"lists/partial", "cache/archives/partial"}) fs::create_directories(folder_ / sub, error);
+  for (const char* sub : {"lists/partial", "cache/archives/partial"})
+    fs::create_directories(folder_ / sub, error);
   if (error) throw ops::TargetError(folder_.string() + " cannot be made: " + error.message());
   write_file(folder_ / "sources.list",
-             fmt::format("deb {}{} {} main\n", mirror.signed_by.empty() ? "" : "[signed-by=" + mirror.signed_by + "] ",
-                         mirror.uri, suite_));
+             fmt::format("deb {}{} {} main\n",
+                         mirror.signed_by.empty() ? "" : "[signed-by=" + mirror.signed_by + "] ", mirror.uri,
+                         suite_));
   write_file(folder_ / "status", "");  // nothing is installed: dependencies are resolved from the ground up
 }
 
@@ -141,13 +152,14 @@ std::vector<std::string> Apt::command(const std::string& program) const {
     argv.push_back(name + "=" + value);
   };
   option("Dir::Etc::SourceList", folder_ / "sources.list");
-  for (const char* none : {"SourceParts", "Preferences", "PreferencesParts"}) option(std::string("Dir::Etc::") + none, "/dev/null");
+  for (const char* none : {"SourceParts", "Preferences", "PreferencesParts"})
+    option(std::string("Dir::Etc::") + none, "/dev/null");
   option("Dir::State", folder_);
   option("Dir::State::Lists", folder_ / "lists");
   option("Dir::State::status", folder_ / "status");
   option("Dir::Cache", folder_ / "cache");
-  option("APT::Sandbox::User", "root");    // no change of user: the folder is ours
-  option("Debug::NoLocking", "true");      // the system's locks are not ours to take
+  option("APT::Sandbox::User", "root");  // no change of user: the folder is ours
+  option("Debug::NoLocking", "true");    // the system's locks are not ours to take
   option("Acquire::Languages", "none");
   option("Acquire::Retries", "3");
   option("APT::Install-Recommends", "false");
@@ -163,7 +175,8 @@ std::string Apt::output_of(std::vector<std::string> argv, const std::string& wha
   spec.environment = {"LC_ALL=C", "DEBIAN_FRONTEND=noninteractive"};
   const ProcessEnd end = run_process(spec);
   if (end.status != 0)
-    throw ops::TargetError(fmt::format("{} (suite {}) failed{}{}", what, suite_, end.timed_out ? ": no answer in time" : "",
+    throw ops::TargetError(fmt::format("{} (suite {}) failed{}{}", what, suite_,
+                                       end.timed_out ? ": no answer in time" : "",
                                        apt_report(spec.error_file)));
   return read_file(spec.output_file);
 }
@@ -258,9 +271,10 @@ void Apt::unpack_all(const fs::path& archives, const fs::path& to) const {
     spec.error_file = folder_ / "log";
     spec.interrupted = interrupted_;
     if (run_process(spec).status != 0)
-      throw ops::TargetError(fmt::format("{} cannot be unpacked{}", deb.filename().string(), apt_report(spec.error_file)));
-    output_of({"tar", "-x", "--keep-directory-symlink", "--no-same-owner", "--exclude=./usr/share/doc", "--exclude=./usr/share/man",
-               "--exclude=./usr/share/locale", "-f", tar, "-C", to.string()},
+      throw ops::TargetError(
+          fmt::format("{} cannot be unpacked{}", deb.filename().string(), apt_report(spec.error_file)));
+    output_of({"tar", "-x", "--keep-directory-symlink", "--no-same-owner", "--exclude=./usr/share/doc",
+               "--exclude=./usr/share/man", "--exclude=./usr/share/locale", "-f", tar, "-C", to.string()},
               "unpacking " + deb.filename().string());
   }
   fs::remove(tar);

@@ -1,6 +1,6 @@
-// The package manager, with a configuration of its own: packages of any Debian suite are fetched and unpacked into a
-// folder. Nothing is installed, no root is needed, and signatures and checksums are apt's business. The mirror is the
-// one that this machine is set up with.
+// The package manager, with a configuration of its own: packages of any Debian suite are fetched and unpacked
+// into a folder. Nothing is installed, no root is needed, and signatures and checksums are apt's business.
+// The mirror is the one that this machine is set up with.
 #pragma once
 
 #include <atomic>
@@ -17,8 +17,8 @@ struct Mirror {
   std::string signed_by;  // keyring; may be empty
 };
 
-// The first Debian archive (not the security one) among apt's sources below `folder`, in either format. An empty uri
-// when there is none.
+// The first Debian archive (not the security one) among apt's sources below `folder`, in either format. An
+// empty uri when there is none.
 Mirror find_mirror(const std::filesystem::path& folder = "/etc/apt");
 
 // Told what is going on: "linux-image-…: 34.4 MB".
@@ -31,7 +31,7 @@ class Apt {
 
   // All throw ops::TargetError with the end of apt's own report.
   void update();
-  std::vector<std::string> search(const std::string& name_pattern) const;       // oldest first
+  std::vector<std::string> search(const std::string& name_pattern) const;  // oldest first
   std::vector<std::string> dependencies(const std::string& package) const;
   void unpack(const std::vector<std::string>& packages, const std::filesystem::path& to);
   // With all that they depend on, down to the C library, so that programs run on any Linux.

@@ -14,8 +14,8 @@ namespace fs = std::filesystem;
 constexpr std::uint32_t kMemoryMib = 512;
 constexpr std::uint32_t kInstructionsPerSecond = 50'000'000;  // of the machine's own time, not of ours
 
-// skylake_x is the newest model with VMX, TSC scaling and IA32_TSC_ADJUST that boots every kernel of the table. RDRAND
-// is not repeatable. The Debian build needs some display: this one waits for no viewer.
+// skylake_x is the newest model with VMX, TSC scaling and IA32_TSC_ADJUST that boots every kernel of the
+// table. RDRAND is not repeatable. The Debian build needs some display: this one waits for no viewer.
 std::string configuration(const Boot& boot) {
   const fs::path share = boot.emulator.root / "usr/share/bochs";
   std::string text =
@@ -25,12 +25,15 @@ std::string configuration(const Boot& boot) {
       "boot: disk\n"
       "port_e9_hack: enabled=1\n"
       "panic: action=fatal\nerror: action=ignore\ninfo: action=ignore\ndebug: action=ignore\n";
-  text += fmt::format("cpu: model=corei7_skylake_x, count={}, ips={}, reset_on_triple_fault=0, ignore_bad_msrs=1, "
-                      "exclude_features=\"rdrand, rdseed\"\n", boot.spec.cpus, kInstructionsPerSecond);
+  text += fmt::format(
+      "cpu: model=corei7_skylake_x, count={}, ips={}, reset_on_triple_fault=0, ignore_bad_msrs=1, "
+      "exclude_features=\"rdrand, rdseed\"\n",
+      boot.spec.cpus, kInstructionsPerSecond);
   text += fmt::format("memory: guest={0}, host={0}\n", kMemoryMib);
   text += fmt::format("romimage: file=\"{}\", options=fastboot\n", (share / "BIOS-bochs-latest").string());
   text += fmt::format("vgaromimage: file=\"{}\"\n", (share / "VGABIOS-lgpl-latest").string());
-  text += fmt::format("ata0-master: type=disk, mode=flat, path=\"{}\", cylinders=0\n", (boot.scratch / "disk").string());
+  text += fmt::format("ata0-master: type=disk, mode=flat, path=\"{}\", cylinders=0\n",
+                      (boot.scratch / "disk").string());
   text += fmt::format("clock: sync={}, time0={}\n", boot.spec.mode == Mode::exact ? "none" : "realtime",
                       boot.spec.mode == Mode::exact ? std::to_string(boot.spec.realtime_s) : "utc");
   text += fmt::format("com1: enabled=1, mode=file, dev=\"{}\"\n", boot.console().string());
@@ -41,19 +44,21 @@ std::string configuration(const Boot& boot) {
 }  // namespace
 
 Ended boot_bochs(const Boot& boot) {
-  // A panic must not reboot: only the time limit would end that.
+  // A panic must not reboot, for the disk would boot again; it is seen on the console.
   const std::string command_line = kernel_command_line(boot.spec) + " panic=0 hpet=disable nox2apic edd=off";
-  write_file(boot.scratch / "disk", boot_disk(flatten(read_file(boot.kernel.vmlinux)), read_file(boot.initrd()), command_line));
+  write_file(boot.scratch / "disk",
+             boot_disk(flatten(read_file(boot.kernel.vmlinux)), read_file(boot.initrd()), command_line));
   write_file(boot.scratch / "bochsrc", configuration(boot));
   ProcessSpec process;
   process.argv = boot.emulator.command;
-  for (const fs::path& word : {fs::path("-q"), fs::path("-f"), boot.scratch / "bochsrc"}) process.argv.push_back(word);
+  for (const fs::path& word : {fs::path("-q"), fs::path("-f"), boot.scratch / "bochsrc"})
+    process.argv.push_back(word);
   process.environment = boot.emulator.environment;
   process.output_file = boot.scratch / "results";
   process.error_file = boot.scratch / "stderr";
   process.limit = boot.spec.limit;
   process.interrupted = boot.spec.interrupted;
-  process.watch = boot.spec.watch;
+  process.hopeless = [&] { return tail_of(boot.console(), 40).find("Kernel panic") != std::string::npos; };
   process.without_network = true;
   Ended ended;
   ended.process = run_process(process);

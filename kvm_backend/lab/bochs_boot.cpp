@@ -9,10 +9,11 @@
 
 static_assert(tscsim::kvm_backend::lab::kStartInfoAddress == 0x200000, "start_info below");
 
-// The BIOS enters at 0x7c00 in real mode. Memory ranges (INT 15h, E820) go to 0x6000 as PVH wants them: address and size,
-// 8 bytes each, type and a reserved 0, 4 bytes each. Then protected mode with flat segments, where the pieces of the
-// disk are read by programmed I/O (ATA-6, READ SECTORS, 28-bit addresses), in chunks of 128 sectors from chunk 1 on.
-// The list of pieces follows the code: address, number of chunks; 0, 0 at the end. The kernel wants ebx = start_info.
+// The BIOS enters at 0x7c00 in real mode. Memory ranges (INT 15h, E820) go to 0x6000 as PVH wants them:
+// address and size, 8 bytes each, type and a reserved 0, 4 bytes each. Then protected mode with flat
+// segments, where the pieces of the disk are read by programmed I/O (ATA-6, READ SECTORS, 28-bit addresses),
+// in chunks of 128 sectors from chunk 1 on. The list of pieces follows the code: address, number of chunks;
+// 0, 0 at the end. The kernel wants ebx = start_info.
 asm(R"(
     .pushsection .rodata
     .set    start_info, 0x200000
@@ -153,7 +154,8 @@ class Bytes {
     return value;
   }
   std::string_view part(std::size_t offset, std::size_t size) const {
-    if (offset > bytes_.size() || size > bytes_.size() - offset) throw ops::TargetError("the kernel's ELF file is cut");
+    if (offset > bytes_.size() || size > bytes_.size() - offset)
+      throw ops::TargetError("the kernel's ELF file is cut");
     return bytes_.substr(offset, size);
   }
 
@@ -172,8 +174,8 @@ std::vector<Segment> segments_of(const Bytes& elf) {
   std::vector<Segment> segments;
   for (std::size_t i = 0; i < count; ++i) {
     const std::size_t at = table + i * entry_bytes;
-    segments.push_back({elf.at<std::uint32_t>(at), elf.at<std::uint64_t>(at + 8), elf.at<std::uint64_t>(at + 24),
-                        elf.at<std::uint64_t>(at + 32)});
+    segments.push_back({elf.at<std::uint32_t>(at), elf.at<std::uint64_t>(at + 8),
+                        elf.at<std::uint64_t>(at + 24), elf.at<std::uint64_t>(at + 32)});
   }
   return segments;
 }
@@ -188,7 +190,8 @@ std::uint32_t pvh_entry_in(std::string_view notes) {
   for (std::size_t at = 0; at + 12 <= notes.size();) {
     const auto name_bytes = in.at<std::uint32_t>(at), content_bytes = in.at<std::uint32_t>(at + 4);
     const std::size_t name = at + 12, content = name + padded(name_bytes);
-    if (in.at<std::uint32_t>(at + 8) == kPvhEntryNote && in.part(name, name_bytes) == std::string_view("Xen\0", 4))
+    if (in.at<std::uint32_t>(at + 8) == kPvhEntryNote &&
+        in.part(name, name_bytes) == std::string_view("Xen\0", 4))
       return in.at<std::uint32_t>(content);
     at = content + padded(content_bytes);
   }
@@ -211,32 +214,40 @@ void put_quads(std::string& bytes, std::size_t at, std::initializer_list<std::ui
 
 FlatKernel flatten(std::string_view vmlinux) {
   const Bytes elf(vmlinux);
-  if (elf.part(0, 4) != "\x7f" "ELF") throw ops::TargetError("this is not an ELF kernel");
+  if (elf.part(0, 4) !=
+      "\x7f"
+      "ELF")
+    throw ops::TargetError("this is not an ELF kernel");
   const std::vector<Segment> segments = segments_of(elf);
   FlatKernel kernel;
   std::uint64_t begin = UINT64_MAX, end = 0;
   for (const Segment& segment : segments) {
-    if (segment.type == kNote && kernel.entry == 0) kernel.entry = pvh_entry_in(elf.part(segment.offset, segment.size));
+    if (segment.type == kNote && kernel.entry == 0)
+      kernel.entry = pvh_entry_in(elf.part(segment.offset, segment.size));
     if (segment.type != kLoad) continue;
     begin = std::min(begin, segment.address);
     end = std::max(end, segment.address + segment.size);
   }
   if (kernel.entry == 0) throw ops::TargetError("this kernel has no PVH entry point (CONFIG_PVH)");
-  if (begin >= end || end > kInitrdAddress) throw ops::TargetError("this kernel does not fit its place in memory");
+  if (begin >= end || end > kInitrdAddress)
+    throw ops::TargetError("this kernel does not fit its place in memory");
   kernel.address = static_cast<std::uint32_t>(begin);
   kernel.bytes.resize(end - begin);
   for (const Segment& segment : segments)
-    if (segment.type == kLoad) kernel.bytes.replace(segment.address - begin, segment.size, elf.part(segment.offset, segment.size));
+    if (segment.type == kLoad)
+      kernel.bytes.replace(segment.address - begin, segment.size, elf.part(segment.offset, segment.size));
   return kernel;
 }
 
 std::string start_info(const FlatKernel& kernel, std::size_t initrd_bytes, std::string_view command_line) {
-  if (command_line.size() >= kInfoBytes - kCommandLineAt) throw ops::TargetError("the kernel's command line is too long");
+  if (command_line.size() >= kInfoBytes - kCommandLineAt)
+    throw ops::TargetError("the kernel's command line is too long");
   std::string page(kInfoBytes, '\0');
   put(page, 0, kStartInfoMagic);
   put(page, 4, std::uint32_t{1});   // version
   put(page, 12, std::uint32_t{1});  // modules
-  put_quads(page, 16, {kStartInfoAddress + kModuleListAt, kStartInfoAddress + kCommandLineAt, 0, kMemoryMapAddress});
+  put_quads(page, 16,
+            {kStartInfoAddress + kModuleListAt, kStartInfoAddress + kCommandLineAt, 0, kMemoryMapAddress});
   put_quads(page, kModuleListAt, {kInitrdAddress, initrd_bytes, 0, 0});
   put(page, kEntryAt, kernel.entry);
   page.replace(kCommandLineAt, command_line.size(), command_line);
@@ -249,7 +260,8 @@ std::string boot_disk(const FlatKernel& kernel, std::string_view initrd, std::st
     std::uint32_t address;
     std::string_view bytes;
   } pieces[] = {{kStartInfoAddress, info}, {kernel.address, kernel.bytes}, {kInitrdAddress, initrd}};
-  std::string sector(tscsim_boot_sector_begin, static_cast<std::size_t>(tscsim_boot_sector_end - tscsim_boot_sector_begin));
+  std::string sector(tscsim_boot_sector_begin,
+                     static_cast<std::size_t>(tscsim_boot_sector_end - tscsim_boot_sector_begin));
   std::string disk(kChunkBytes, '\0');
   std::size_t list_at = sector.size();
   sector.resize(kSectorBytes);
@@ -257,7 +269,8 @@ std::string boot_disk(const FlatKernel& kernel, std::string_view initrd, std::st
     disk.append(piece.bytes);
     disk.append((kChunkBytes - disk.size() % kChunkBytes) % kChunkBytes, '\0');
     put(sector, list_at, piece.address);
-    put(sector, list_at + 4, static_cast<std::uint32_t>((piece.bytes.size() + kChunkBytes - 1) / kChunkBytes));
+    put(sector, list_at + 4,
+        static_cast<std::uint32_t>((piece.bytes.size() + kChunkBytes - 1) / kChunkBytes));
     list_at += 8;
   }
   sector[kSectorBytes - 2] = '\x55';  // the BIOS boots what ends in 55 AA

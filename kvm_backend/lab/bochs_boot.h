@@ -1,6 +1,6 @@
-// Boots a kernel in Bochs without a boot loader: a disk whose first sector reads the kernel and its initramfs straight
-// into their places and enters the kernel through the PVH entry point (Xen docs/misc/pvh.pandoc, Linux
-// arch/x86/platform/pvh). Nothing is decompressed under emulation.
+// Boots a kernel in Bochs without a boot loader: a disk whose first sector reads the kernel and its initramfs
+// straight into their places and enters the kernel through the PVH entry point (Xen docs/misc/pvh.pandoc,
+// Linux arch/x86/platform/pvh). Nothing is decompressed under emulation.
 #pragma once
 
 #include <cstdint>

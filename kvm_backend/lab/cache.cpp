@@ -24,8 +24,8 @@ constexpr const char* kVendors[] = {"amd", "intel"};
 
 struct EmulatorSource {
   const char* name;
-  const char* program;   // in the unpacked tree
-  const char* suite;     // tried with the lab; others may differ
+  const char* program;  // in the unpacked tree
+  const char* suite;    // tried with the lab; others may differ
   std::vector<std::string> packages;
   std::vector<std::string> (*environment)(const fs::path& root);  // where the program finds its own parts
 };
@@ -40,17 +40,24 @@ std::vector<std::string> bochs_environment(const fs::path& root) {
 }
 
 const EmulatorSource& source_of(Emulator emulator) {
-  static const EmulatorSource qemu{"qemu", "usr/bin/qemu-system-x86_64", "bookworm", {"qemu-system-x86"}, qemu_environment};
+  static const EmulatorSource qemu{
+      "qemu", "usr/bin/qemu-system-x86_64", "bookworm", {"qemu-system-x86"}, qemu_environment};
   // 3.1 and later die at boot with a divide error.
-  static const EmulatorSource bochs{"bochs", "usr/bin/bochs-bin", "trixie", {"bochs", "bochs-term", "bochsbios", "vgabios"}, bochs_environment};
+  static const EmulatorSource bochs{"bochs",
+                                    "usr/bin/bochs-bin",
+                                    "trixie",
+                                    {"bochs", "bochs-term", "bochsbios", "vgabios"},
+                                    bochs_environment};
   return emulator == Emulator::qemu ? qemu : bochs;
 }
 
 fs::path default_folder() {
   if (const char* chosen = std::getenv("TSCSIM_LAB_CACHE")) return chosen;
-  if (const char* cache = std::getenv("XDG_CACHE_HOME"); cache != nullptr && cache[0] == '/') return fs::path(cache) / "tscsim/lab";
+  if (const char* cache = std::getenv("XDG_CACHE_HOME"); cache != nullptr && cache[0] == '/')
+    return fs::path(cache) / "tscsim/lab";
   const char* home = std::getenv("HOME");
-  if (home == nullptr || home[0] != '/') throw ops::TargetError("there is no HOME for the lab's cache\n  mend: set TSCSIM_LAB_CACHE to a folder");
+  if (home == nullptr || home[0] != '/')
+    throw ops::TargetError("there is no HOME for the lab's cache\n  mend: set TSCSIM_LAB_CACHE to a folder");
   return fs::path(home) / ".cache/tscsim/lab";
 }
 
@@ -93,7 +100,8 @@ std::vector<std::string> parts_of(const Apt& apt, const std::string& image) {
 
 fs::path find_bzimage(const fs::path& tree) {
   for (const auto& entry : fs::recursive_directory_iterator(tree))
-    if (entry.is_regular_file() && entry.path().filename().string().rfind("vmlinuz", 0) == 0) return entry.path();
+    if (entry.is_regular_file() && entry.path().filename().string().rfind("vmlinuz", 0) == 0)
+      return entry.path();
   throw ops::TargetError("the package holds no kernel (vmlinuz)");
 }
 
@@ -107,7 +115,8 @@ class Cache::Lock {
     fs::create_directories(folder, error);
     const std::string path = folder / "lock";
     OpenResult opened = open_file(path.c_str(), O_RDWR | O_CREAT);
-    if (!opened.fd) throw ops::TargetError(fmt::format("the lab's cache {} cannot be written", folder.string()));
+    if (!opened.fd)
+      throw ops::TargetError(fmt::format("the lab's cache {} cannot be written", folder.string()));
     fd_ = std::move(opened.fd);
     while (::flock(fd_.number(), LOCK_EX) != 0) {
     }
@@ -145,11 +154,14 @@ KernelFiles Cache::kernel(const LabTarget& target) {
     if (!has_kernel(target)) fetch_kernel(target);
   }
   const fs::path folder = kernel_folder(target), modules = folder / target.vendor;
-  return {folder / "vmlinux", modules, lines_of(read_file(modules / "order")), lines_of(read_file(folder / "package")).at(0)};
+  return {folder / "vmlinux", modules, lines_of(read_file(modules / "order")),
+          lines_of(read_file(folder / "package")).at(0)};
 }
 
 void Cache::fetch_kernel(const LabTarget& target) {
-  const auto apt_of = [&](const std::string& suite) { return Apt(folder_ / "apt" / suite, suite, notice_, interrupted_); };
+  const auto apt_of = [&](const std::string& suite) {
+    return Apt(folder_ / "apt" / suite, suite, notice_, interrupted_);
+  };
   const Found found = find_image(target, apt_of);
   Apt apt = apt_of(found.suite);
   NewFolder made(kernel_folder(target)), tree(folder_ / "unpacking");
@@ -167,14 +179,16 @@ void Cache::fetch_kernel(const LabTarget& target) {
 
 EmulatorFiles Cache::emulator(Emulator emulator) {
   if (emulator == Emulator::qemu)
-    if (const std::string program = find_program("qemu-system-x86_64"); !program.empty()) return {{program}, {}, {}};
+    if (const std::string program = find_program("qemu-system-x86_64"); !program.empty())
+      return {{program}, {}, {}};
   if (!has_emulator(emulator)) {
     const Lock lock(folder_);
     if (!has_emulator(emulator)) fetch_emulator(emulator);
   }
   const fs::path root = emulator_folder(emulator), libraries = root / kLibraries;
   return {{root / "usr/lib64/ld-linux-x86-64.so.2", "--library-path",
-           fmt::format("{}:{}", libraries.string(), (libraries / "pulseaudio").string()), root / source_of(emulator).program},
+           fmt::format("{}:{}", libraries.string(), (libraries / "pulseaudio").string()),
+           root / source_of(emulator).program},
           source_of(emulator).environment(root),
           root};
 }

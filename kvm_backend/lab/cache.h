@@ -1,4 +1,5 @@
-// The user's cache of kernels and emulators: fetched once, complete or absent, shared by all targets that need them.
+// The user's cache of kernels and emulators: fetched once, complete or absent, shared by all targets that
+// need them.
 #pragma once
 
 #include <atomic>
@@ -18,12 +19,12 @@ struct KernelFiles {
   std::string package;                    // where it came from
 };
 
-// A program that was unpacked, not installed: it runs with its own loader and libraries. `command` is what comes before
-// its own arguments.
+// A program that was unpacked, not installed: it runs with its own loader and libraries. `command` is what
+// comes before its own arguments.
 struct EmulatorFiles {
   std::vector<std::string> command;
   std::vector<std::string> environment;  // "NAME=value"
-  std::filesystem::path root;  // of the unpacked tree; empty: the system's own program
+  std::filesystem::path root;            // of the unpacked tree; empty: the system's own program
 };
 
 class Cache {

@@ -25,11 +25,12 @@ void CpioWriter::add_file(std::string_view path, std::string_view content, bool 
   add(path, kRegular | (executable ? 0755 : 0644), content);
 }
 
-// Header fields, 8 hex digits each: inode, mode, uid, gid, links, mtime, size, device (major, minor), special device
-// (major, minor), length of the name with its final 0, checksum (0 in this variant). Name and content each end on a
-// multiple of 4.
+// Header fields, 8 hex digits each: inode, mode, uid, gid, links, mtime, size, device (major, minor), special
+// device (major, minor), length of the name with its final 0, checksum (0 in this variant). Name and content
+// each end on a multiple of 4.
 void CpioWriter::add(std::string_view path, std::uint32_t mode, std::string_view content) {
-  fmt::format_to(std::back_inserter(bytes_), "070701{:08x}{:08x}{:08x}{:08x}{:08x}{:08x}{:08x}{:08x}{:08x}{:08x}{:08x}{:08x}{:08x}",
+  fmt::format_to(std::back_inserter(bytes_),
+                 "070701{:08x}{:08x}{:08x}{:08x}{:08x}{:08x}{:08x}{:08x}{:08x}{:08x}{:08x}{:08x}{:08x}",
                  next_inode_++, mode, 0, 0, 1, 0, content.size(), 0, 0, 0, 0, path.size() + 1, 0);
   bytes_.append(path).push_back('\0');
   pad(bytes_);

@@ -1,5 +1,6 @@
 // The archive format of an initramfs: cpio, "newc" (Linux Documentation/driver-api/early-userspace/
-// buffer-format.rst). The same content gives the same bytes: no dates, no owners, no inode numbers of this machine.
+// buffer-format.rst). The same content gives the same bytes: no dates, no owners, no inode numbers of this
+// machine.
 #pragma once
 
 #include <cstdint>

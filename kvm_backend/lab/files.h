@@ -14,8 +14,8 @@ void write_file(const std::filesystem::path& path, std::string_view content);
 // The last `lines` lines of a file that may be missing, for a report.
 std::string tail_of(const std::filesystem::path& path, std::size_t lines);
 
-// A new empty folder beside `path`, which becomes `path` at commit(), replacing what was there. Without commit() it
-// goes with all that is in it.
+// A new empty folder beside `path`, which becomes `path` at commit(), replacing what was there. Without
+// commit() it goes with all that is in it.
 class NewFolder {
  public:
   explicit NewFolder(std::filesystem::path path);

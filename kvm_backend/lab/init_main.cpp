@@ -1,5 +1,5 @@
-// tscsim-init: the only program of a lab machine. It runs the jobs on the machine's KVM, hands back the recordings
-// and ends the machine.
+// tscsim-init: the only program of a lab machine. It runs the jobs on the machine's KVM, hands back the
+// recordings and ends the machine.
 #include <nlohmann/json.hpp>
 #include <sstream>
 
@@ -75,7 +75,8 @@ int main() {
   try {
     lab::open_ports();
     lab::mount_file_systems();
-    if (!lab::wait_for_clocksource()) say({{"type", "log"}, {"text", "the clocksource asked for is not in use"}});
+    if (!lab::wait_for_clocksource())
+      say({{"type", "log"}, {"text", "the clocksource asked for is not in use"}});
     lab::load_modules();
     run_jobs();
     say({{"type", "done"}});

@@ -23,8 +23,8 @@
 namespace tscsim::kvm_backend::lab {
 namespace {
 
-// QEMU docs/specs/fw_cfg: a selector port, a data port, and a directory of named files (big-endian count, then
-// records of 64 bytes: size, selector, reserved, name). Selector 0 answers "QEMU".
+// QEMU docs/specs/fw_cfg: a selector port, a data port, and a directory of named files (big-endian count,
+// then records of 64 bytes: size, selector, reserved, name). Selector 0 answers "QEMU".
 constexpr std::uint16_t kFwCfgSelector = 0x510, kFwCfgData = 0x511;
 constexpr std::uint16_t kFwCfgSignature = 0x0, kFwCfgDirectory = 0x19;
 constexpr std::size_t kFwCfgNameBytes = 56;
@@ -88,7 +88,8 @@ void mount_file_systems() {
   mount_at("proc", "/proc");
   mount_at("sysfs", "/sys");
   mount_at("devtmpfs", "/dev");
-  ::mount("tracefs", "/sys/kernel/tracing", "tracefs", 0, nullptr);  // absent from some kernels, and then not used
+  ::mount("tracefs", "/sys/kernel/tracing", "tracefs", 0,
+          nullptr);  // absent from some kernels, and then not used
 }
 
 bool wait_for_clocksource() {

@@ -1,4 +1,5 @@
-// What tscsim-init needs as the first process of a lab machine: file systems, modules, and ports instead of drivers.
+// What tscsim-init needs as the first process of a lab machine: file systems, modules, and ports instead of
+// drivers.
 #pragma once
 
 #include <cstdint>
@@ -10,11 +11,13 @@ namespace tscsim::kvm_backend::lab {
 // /proc, /sys, /dev and, where the kernel has it, /sys/kernel/tracing. Throws std::runtime_error.
 void mount_file_systems();
 
-// Waits until the kernel has calibrated the TSC and uses the clocksource that its command line asks for. Until then
-// the rate that KVM would take over may still change. False when that did not happen within 10 s of the machine's time.
+// Waits until the kernel has calibrated the TSC and uses the clocksource that its command line asks for.
+// Until then the rate that KVM would take over may still change. False when that did not happen within 10 s
+// of the machine's time.
 bool wait_for_clocksource();
 
-// Loads the modules of kModuleOrderFile, in that order. Throws std::runtime_error naming the module and the errno.
+// Loads the modules of kModuleOrderFile, in that order. Throws std::runtime_error naming the module and the
+// errno.
 void load_modules();
 
 // Gives this process (and threads that it starts later) the I/O ports. Throws std::runtime_error.

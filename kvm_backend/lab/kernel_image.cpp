@@ -17,9 +17,10 @@ namespace {
 namespace fs = std::filesystem;
 using namespace std::literals;
 
-// Setup header (boot.rst): sectors of real-mode code, the header's magic, and the compressed kernel's place relative
-// to the protected-mode code.
-constexpr std::size_t kSetupSects = 0x1f1, kHeaderMagic = 0x202, kPayloadOffset = 0x248, kPayloadLength = 0x24c;
+// Setup header (boot.rst): sectors of real-mode code, the header's magic, and the compressed kernel's place
+// relative to the protected-mode code.
+constexpr std::size_t kSetupSects = 0x1f1, kHeaderMagic = 0x202, kPayloadOffset = 0x248,
+                      kPayloadLength = 0x24c;
 constexpr std::size_t kSectorBytes = 512, kHeaderEnd = 0x250;
 // The build appends the unpacked size to the compressed stream (scripts/Makefile.lib, size_append).
 constexpr std::size_t kAppendedSize = 4;
@@ -57,8 +58,9 @@ void decompress(const std::string& program, const fs::path& from, const fs::path
   const ProcessEnd end = run_process(spec);
   fs::remove(spec.error_file);
   if (end.status == 127)
-    throw ops::TargetError(fmt::format("'{}' is missing, which unpacks {}\n  mend: install the package {}", program,
-                                       from.filename().string(), program == "xz" ? "xz-utils" : program));
+    throw ops::TargetError(fmt::format("'{}' is missing, which unpacks {}\n  mend: install the package {}",
+                                       program, from.filename().string(),
+                                       program == "xz" ? "xz-utils" : program));
   if (end.status != 0 && fs::file_size(to) == 0)
     throw ops::TargetError(fmt::format("{} cannot unpack {}", program, from.string()));
 }
@@ -74,7 +76,8 @@ std::string plain_name(const fs::path& file) {
 class Gathering {
  public:
   Gathering(const fs::path& tree, const fs::path& folder) : folder_(folder) {
-    for (const auto& entry : fs::recursive_directory_iterator(tree, fs::directory_options::skip_permission_denied))
+    for (const auto& entry :
+         fs::recursive_directory_iterator(tree, fs::directory_options::skip_permission_denied))
       if (entry.is_regular_file() && entry.path().filename().string().find(".ko") != std::string::npos)
         files_.push_back(entry.path());
     std::sort(files_.begin(), files_.end());
@@ -82,7 +85,8 @@ class Gathering {
 
   bool add(std::string name) {
     std::replace(name.begin(), name.end(), '_', '-');
-    const auto found = std::find_if(files_.begin(), files_.end(), [&](const fs::path& f) { return plain_name(f) == name; });
+    const auto found =
+        std::find_if(files_.begin(), files_.end(), [&](const fs::path& f) { return plain_name(f) == name; });
     if (found == files_.end()) return false;
     if (!seen_.insert(name).second) return true;
     const std::string file = name + ".ko";
@@ -115,7 +119,8 @@ Payload find_payload(std::string_view bzimage) {
   Payload payload;
   payload.offset = (setup_sectors + 1) * kSectorBytes + number_at(bzimage, kPayloadOffset);
   payload.bytes = number_at(bzimage, kPayloadLength);
-  if (payload.bytes <= kAppendedSize || payload.offset > bzimage.size() || payload.bytes > bzimage.size() - payload.offset)
+  if (payload.bytes <= kAppendedSize || payload.offset > bzimage.size() ||
+      payload.bytes > bzimage.size() - payload.offset)
     throw ops::TargetError("this kernel image is cut");
   const char* program = program_for(bzimage.substr(payload.offset));
   if (program == nullptr) throw ops::TargetError("this kernel is compressed in an unknown way");
@@ -131,7 +136,9 @@ void unpack_kernel(const fs::path& bzimage, const fs::path& vmlinux) {
   write_file(packed, std::string_view(image).substr(payload.offset, payload.bytes));
   decompress(payload.program, packed, vmlinux);
   fs::remove(packed);
-  if (read_file(vmlinux).substr(0, 4) != "\x7f" "ELF")
+  if (read_file(vmlinux).substr(0, 4) !=
+      "\x7f"
+      "ELF")
     throw ops::TargetError(fmt::format("{} holds no ELF kernel", bzimage.string()));
 }
 
@@ -150,7 +157,8 @@ std::vector<std::string> dependencies_of(std::string_view module) {
   return names;
 }
 
-std::vector<std::string> gather_modules(const fs::path& tree, const std::string& module, const fs::path& folder) {
+std::vector<std::string> gather_modules(const fs::path& tree, const std::string& module,
+                                        const fs::path& folder) {
   fs::create_directories(folder);
   Gathering gathering(tree, folder);
   if (!gathering.add(module)) throw ops::TargetError(fmt::format("this kernel has no module {}", module));

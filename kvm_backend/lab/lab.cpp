@@ -15,15 +15,17 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::json;
 
-// As the kernel is told, and keeps: a value within 1 % of what it measures against the timers (1 GHz under QEMU, 50 MHz
-// under Bochs) would be "refined". Bochs passes idle time in steps of a few cycles, so that fewer make waiting shorter.
+// As the kernel is told, and keeps: a value within 1 % of what it measures against the timers (1 GHz under
+// QEMU, 50 MHz under Bochs) would be "refined". Bochs passes idle time in steps of a few cycles, so that
+// fewer make waiting shorter.
 constexpr std::uint32_t kQemuTscKhz = 2'000'000, kBochsTscKhz = 1'000'000;
 constexpr std::chrono::milliseconds kQemuLimit{60'000}, kBochsLimit{240'000}, kJobLimit{20'000};
 
 fs::path init_path(const LabOptions& options) {
   const fs::path beside = fs::read_symlink("/proc/self/exe").parent_path() / "tscsim-init";
   const fs::path path = options.init.empty() ? beside : options.init;
-  if (!fs::exists(path)) throw ops::TargetError(fmt::format("{} is missing: the lab's /init, built with tscsim", path.string()));
+  if (!fs::exists(path))
+    throw ops::TargetError(fmt::format("{} is missing: the lab's /init, built with tscsim", path.string()));
   return path;
 }
 
@@ -39,7 +41,8 @@ ops::Diagnostic diagnostic_from(const Json& line) {
   ops::Diagnostic diagnostic;
   diagnostic.message = line.at("message").get<std::string>();
   diagnostic.mend = line.at("mend").get<std::string>();
-  diagnostic.place = {line.at("file").get<std::string>(), line.at("line").get<int>(), line.at("column").get<int>()};
+  diagnostic.place = {line.at("file").get<std::string>(), line.at("line").get<int>(),
+                      line.at("column").get<int>()};
   return diagnostic;
 }
 
@@ -62,7 +65,8 @@ class Listener {
     if (type == "end" && !heard_.results.empty()) take_recording();
     if (type == "failed" && !heard_.results.empty()) take_failure(json);
     if (type == "doctor")
-      for (const Json& f : json.at("findings")) heard_.findings.push_back({f.at("name"), f.at("value"), f.at("note")});
+      for (const Json& f : json.at("findings"))
+        heard_.findings.push_back({f.at("name"), f.at("value"), f.at("note")});
     if (type == "log") heard_.log += "  " + json.at("text").get<std::string>() + "\n";
     if (type == "done") heard_.done = true;
   }
@@ -98,11 +102,14 @@ class Lab {
     MachineSpec spec = options_.machine;
     spec.limit += kJobLimit * static_cast<int>(jobs.programs.size());
     if (options_.notice)
-      options_.notice(fmt::format("lab:{}: booting {} for {} program{}", target_.name, kernel_.package, jobs.programs.size(),
-                                  jobs.programs.size() == 1 ? "" : "s"));
-    const MachineEnd end = boot_machine(target_, kernel_, emulator_, init_, to_text(jobs), spec, scratch.path());
+      options_.notice(fmt::format("lab:{}: booting {} for {} program{}", target_.name, kernel_.package,
+                                  jobs.programs.size(), jobs.programs.size() == 1 ? "" : "s"));
+    const MachineEnd end =
+        boot_machine(target_, kernel_, emulator_, init_, to_text(jobs), spec, scratch.path());
     Heard heard = Listener().hear(end.results);
-    if (options_.notice) options_.notice(fmt::format("lab:{}: ran for {}.{} s", target_.name, end.taken.count() / 1000, end.taken.count() / 100 % 10));
+    if (options_.notice)
+      options_.notice(fmt::format("lab:{}: ran for {}.{} s", target_.name, end.taken.count() / 1000,
+                                  end.taken.count() / 100 % 10));
     std::string trouble = end.trouble;
     if (trouble.empty() && !heard.done) trouble = "the machine ended before its jobs did\n";
     if (!trouble.empty()) trouble = fmt::format("lab:{}: {}{}", target_.name, trouble, heard.log);

@@ -1,5 +1,5 @@
-// Runs programs on a lab target: stock kernels with their own KVM, booted under emulation. Anything that is missing is
-// fetched first. One boot serves many programs.
+// Runs programs on a lab target: stock kernels with their own KVM, booted under emulation. Anything that is
+// missing is fetched first. One boot serves many programs.
 #pragma once
 
 #include <chrono>
@@ -19,10 +19,10 @@
 namespace tscsim::kvm_backend::lab {
 
 struct LabOptions {
-  MachineSpec machine;           // its limit is for the boot; kJobLimit comes on top for each program
-  std::filesystem::path init;    // tscsim-init; empty: beside this program
+  MachineSpec machine;         // its limit is for the boot; kJobLimit comes on top for each program
+  std::filesystem::path init;  // tscsim-init; empty: beside this program
   std::uint64_t seed = 1;
-  Notice notice;                 // progress, a line each; may be empty
+  Notice notice;  // progress, a line each; may be empty
 };
 
 // What became of one program: a recording, or input that turned out to be wrong when it ran, or a failure.
@@ -35,8 +35,8 @@ struct LabResult {
 // The defaults for a target: a TSC frequency that its emulator keeps, and a time limit that fits its speed.
 LabOptions default_lab_options(const LabTarget& target);
 
-// One result for each program, in their order. A machine that dies takes one program with it; the rest run in a new
-// one. Throws ops::TargetError when the target cannot be had at all, ops::Interrupted.
+// One result for each program, in their order. A machine that dies takes one program with it; the rest run in
+// a new one. Throws ops::TargetError when the target cannot be had at all, ops::Interrupted.
 std::vector<LabResult> run_in_lab(const LabTarget& target, const std::vector<ops::Program>& programs,
                                   const LabOptions& options);
 

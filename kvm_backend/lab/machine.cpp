@@ -30,7 +30,8 @@ std::string initramfs(const Boot& boot) {
 
 std::string kernel_command_line(const MachineSpec& spec) {
   std::string line =
-      "quiet nokaslr mitigations=off panic=-1 console=ttyS0 apparmor=0 audit=0 cryptomgr.notests no_timer_check "
+      "quiet nokaslr mitigations=off panic=-1 console=ttyS0 apparmor=0 audit=0 cryptomgr.notests "
+      "no_timer_check "
       "i8042.nokbd i8042.noaux tsc=reliable";
   line += fmt::format(" clocksource={}", spec.clocksource);
   if (spec.tsc_khz != 0) line += fmt::format(" tsc_early_khz={}", spec.tsc_khz);
@@ -45,10 +46,12 @@ MachineEnd boot_machine(const LabTarget& target, const KernelFiles& kernel, cons
   const Ended ended = target.emulator == Emulator::qemu ? boot_qemu(boot) : boot_bochs(boot);
   MachineEnd end{ended.results, "", ended.process.taken};
   if (ended.as_it_should) return end;
-  end.trouble = ended.process.timed_out
-                    ? fmt::format("the machine did not end within {} s and was stopped", spec.limit.count() / 1000)
-                    : fmt::format("the machine ended with status {}", ended.process.status);
-  const std::string said = tail_of(boot.emulator_log(), kTailLines), console = tail_of(boot.console(), kTailLines);
+  end.trouble =
+      ended.process.timed_out
+          ? fmt::format("the machine did not end within {} s and was stopped", spec.limit.count() / 1000)
+          : fmt::format("the machine ended with status {}", ended.process.status);
+  const std::string said = tail_of(boot.emulator_log(), kTailLines),
+                    console = tail_of(boot.console(), kTailLines);
   if (!said.empty()) end.trouble += "\n  the emulator said:\n" + said;
   end.trouble += console.empty() ? "\n  its console is empty\n" : "\n  the end of its console:\n" + console;
   return end;

@@ -4,7 +4,6 @@
 #include <atomic>
 #include <chrono>
 #include <filesystem>
-#include <functional>
 #include <string>
 
 #include "kvm_backend/lab/cache.h"
@@ -19,14 +18,13 @@ enum class Mode {
 
 struct MachineSpec {
   Mode mode = Mode::exact;
-  int cpus = 1;                            // QEMU 7.2 hangs with two of them in exact mode
-  std::uint32_t tsc_khz = 0;               // as the kernel sees it; 0: what it measures
-  std::int64_t realtime_s = 1'704'067'200; // Unix time at power-on, in exact mode
+  int cpus = 1;                             // QEMU 7.2 hangs with two of them in exact mode
+  std::uint32_t tsc_khz = 0;                // as the kernel sees it; 0: what it measures
+  std::int64_t realtime_s = 1'704'067'200;  // Unix time at power-on, in exact mode
   std::string clocksource = "tsc";
   std::uint32_t memory_mib = 256;
   std::chrono::milliseconds limit{120'000};
   const std::atomic<bool>* interrupted = nullptr;
-  std::function<void()> watch;
 };
 
 struct MachineEnd {
@@ -35,8 +33,8 @@ struct MachineEnd {
   std::chrono::milliseconds taken{0};
 };
 
-// `jobs`: protocol.h. `scratch` is a folder of this boot's own. Throws ops::TargetError when the machine cannot even
-// be started, ops::Interrupted.
+// `jobs`: protocol.h. `scratch` is a folder of this boot's own. Throws ops::TargetError when the machine
+// cannot even be started, ops::Interrupted.
 MachineEnd boot_machine(const LabTarget& target, const KernelFiles& kernel, const EmulatorFiles& emulator,
                         const std::filesystem::path& init, const std::string& jobs, const MachineSpec& spec,
                         const std::filesystem::path& scratch);

@@ -47,9 +47,10 @@ void redirect(int to, const char* path, int flags) {
 }
 
 // Between fork() and exec() of a process that has threads: system calls only, nothing that allocates.
-[[noreturn]] void become(const ProcessSpec& spec, const char* program, char* const* argv, char* const* environment) {
-  ::setpgid(0, 0);                      // so that a Ctrl-C reaches us alone, and a kill reaches its children too
-  ::prctl(PR_SET_PDEATHSIG, SIGKILL);   // should we be killed
+[[noreturn]] void become(const ProcessSpec& spec, const char* program, char* const* argv,
+                         char* const* environment) {
+  ::setpgid(0, 0);  // so that a Ctrl-C reaches us alone, and a kill reaches its children too
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // should we be killed
   if (spec.without_network && ::unshare(CLONE_NEWNET) != 0) ::unshare(CLONE_NEWUSER | CLONE_NEWNET);
   const char* null = "/dev/null";
   redirect(0, spec.input_file.empty() ? null : spec.input_file.c_str(), O_RDONLY);
@@ -76,7 +77,9 @@ int status_of(int wait_status) {
 
 ProcessEnd wait_for(pid_t pid, const ProcessSpec& spec) {
   const auto start = Clock::now();
-  const auto taken = [&] { return std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - start); };
+  const auto taken = [&] {
+    return std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - start);
+  };
   for (auto nap = std::chrono::milliseconds(1);; nap = std::min(nap * 2, std::chrono::milliseconds(50))) {
     int wait_status = 0;
     if (::waitpid(pid, &wait_status, WNOHANG) == pid) return {status_of(wait_status), false, taken()};
@@ -88,7 +91,10 @@ ProcessEnd wait_for(pid_t pid, const ProcessSpec& spec) {
       end_group(pid);
       return {128 + SIGKILL, true, taken()};
     }
-    if (spec.watch) spec.watch();
+    if (spec.hopeless && spec.hopeless()) {
+      end_group(pid);
+      return {128 + SIGKILL, false, taken()};
+    }
     std::this_thread::sleep_for(nap);
   }
 }

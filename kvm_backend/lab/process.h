@@ -1,4 +1,5 @@
-// Runs another program and never waits for it in vain: a time limit, an interrupt, and no child that outlives us.
+// Runs another program and never waits for it in vain: a time limit, an interrupt, and no child that outlives
+// us.
 #pragma once
 
 #include <atomic>
@@ -19,7 +20,7 @@ struct ProcessSpec {
   bool without_network = false;          // where the system lets us
   std::chrono::milliseconds limit{600'000};
   const std::atomic<bool>* interrupted = nullptr;  // may be null
-  std::function<void()> watch;                     // called several times a second while it runs; may be empty
+  std::function<bool()> hopeless;  // asked several times a second while it runs; true ends it; may be empty
 };
 
 struct ProcessEnd {

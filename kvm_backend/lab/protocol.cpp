@@ -18,8 +18,10 @@ constexpr const char* kFormat = "tscsim-jobs-1";
 }  // namespace
 
 std::string to_text(const Jobs& jobs) {
-  const nlohmann::ordered_json header = {
-      {"format", kFormat}, {"target", jobs.target}, {"seed", std::to_string(jobs.seed)}, {"doctor", jobs.doctor}};
+  const nlohmann::ordered_json header = {{"format", kFormat},
+                                         {"target", jobs.target},
+                                         {"seed", std::to_string(jobs.seed)},
+                                         {"doctor", jobs.doctor}};
   std::string text = header.dump() + "\n";
   for (const ops::Program& program : jobs.programs) text += ops::to_json(program) + "\n";
   return text;

@@ -19,15 +19,17 @@ std::string in_quotes_free(const std::filesystem::path& path) {
   return text;
 }
 
-std::vector<std::string> command_of(const Boot& boot, const std::filesystem::path& jobs, const std::filesystem::path& results) {
+std::vector<std::string> command_of(const Boot& boot, const std::filesystem::path& jobs,
+                                    const std::filesystem::path& results) {
   const MachineSpec& spec = boot.spec;
   std::vector<std::string> argv = boot.emulator.command;
   const auto add = [&](std::initializer_list<std::string> words) { argv.insert(argv.end(), words); };
   if (!boot.emulator.root.empty())
     for (const char* share : {"usr/share/qemu", "usr/share/seabios"}) add({"-L", boot.emulator.root / share});
   add({"-nodefaults", "-no-user-config", "-display", "none", "-monitor", "none", "-no-reboot", "-M", "pc"});
-  // One thread: QEMU 7.2 loses kernel 7.2 with several. The features are hidden (TCG has no invariant TSC to promise,
-  // only one that is) unless forced; without them KVM would treat the host's TSC as unstable. RDRAND is not repeatable.
+  // One thread: QEMU 7.2 loses kernel 7.2 with several. The features are hidden (TCG has no invariant TSC to
+  // promise, only one that is) unless forced; without them KVM would treat the host's TSC as unstable. RDRAND
+  // is not repeatable.
   add({"-accel", "tcg,thread=single", "-cpu", "max,-rdrand,-rdseed,+invtsc,x-force-features=on"});
   add({"-smp", std::to_string(spec.cpus), "-m", std::to_string(spec.memory_mib)});
   add({"-kernel", boot.kernel.vmlinux, "-initrd", boot.initrd(), "-append", kernel_command_line(spec)});
@@ -38,7 +40,8 @@ std::vector<std::string> command_of(const Boot& boot, const std::filesystem::pat
   add({"-fw_cfg", fmt::format("name={},file={}", kJobsFwCfgName, in_quotes_free(jobs))});
   if (spec.mode == Mode::exact)
     add({"-icount", fmt::format("shift={},sleep=off", kIcountShift), "-seed", "1", "-rtc",
-         fmt::format("base={:%Y-%m-%dT%H:%M:%S},clock=vm", fmt::gmtime(static_cast<std::time_t>(spec.realtime_s)))});
+         fmt::format("base={:%Y-%m-%dT%H:%M:%S},clock=vm",
+                     fmt::gmtime(static_cast<std::time_t>(spec.realtime_s)))});
   return argv;
 }
 
@@ -54,7 +57,6 @@ Ended boot_qemu(const Boot& boot) {
   process.output_file = process.error_file = boot.emulator_log();
   process.limit = boot.spec.limit;
   process.interrupted = boot.spec.interrupted;
-  process.watch = boot.spec.watch;
   Ended ended;
   ended.process = run_process(process);
   ended.results = read_file(results);

@@ -9,8 +9,8 @@
 namespace tscsim::kvm_backend::lab {
 namespace {
 
-// A suite moves on to newer kernels; the version in the pattern keeps a target's name honest, and the later suites
-// are looked into when the first has moved on.
+// A suite moves on to newer kernels; the version in the pattern keeps a target's name honest, and the later
+// suites are looked into when the first has moved on.
 struct KernelLine {
   const char* version;
   std::vector<std::string> suites;
@@ -46,8 +46,13 @@ std::string escaped(std::string_view text) {
 
 LabTarget make(const VendorLine& vendor, const std::string& kernel, std::vector<std::string> suites,
                std::string pattern) {
-  return {fmt::format("{}-{}", vendor.vendor, kernel), vendor.vendor, kernel, vendor.emulator, vendor.module,
-          std::move(suites), std::move(pattern)};
+  return {fmt::format("{}-{}", vendor.vendor, kernel),
+          vendor.vendor,
+          kernel,
+          vendor.emulator,
+          vendor.module,
+          std::move(suites),
+          std::move(pattern)};
 }
 
 std::vector<LabTarget> make_table() {
@@ -61,8 +66,9 @@ std::vector<LabTarget> make_table() {
 
 bool is_suite(std::string_view text) {
   return !text.empty() && std::isalpha(static_cast<unsigned char>(text.front())) != 0 &&
-         std::all_of(text.begin(), text.end(),
-                     [](unsigned char c) { return std::islower(c) != 0 || std::isdigit(c) != 0 || c == '-'; });
+         std::all_of(text.begin(), text.end(), [](unsigned char c) {
+           return std::islower(c) != 0 || std::isdigit(c) != 0 || c == '-';
+         });
 }
 
 bool is_image_package(std::string_view text) {

@@ -85,6 +85,7 @@ constexpr std::array kKernels = {
 
 std::optional<KernelVersion> KernelVersion::parse(std::string_view release) {
   KernelVersion version;
+  version.minor = -1;
   const char* at = release.data();
   const char* const end = at + release.size();
   for (int* part : {&version.major, &version.minor, &version.patch}) {
@@ -98,8 +99,7 @@ std::optional<KernelVersion> KernelVersion::parse(std::string_view release) {
     if (next == end || *next != '.') break;
     at = next + 1;
   }
-  const bool has_minor = release.find('.') != std::string_view::npos && at != release.data();
-  if (!has_minor || version.major == 0) return std::nullopt;
+  if (version.major == 0 || version.minor < 0) return std::nullopt;
   return version;
 }
 

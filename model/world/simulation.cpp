@@ -80,8 +80,11 @@ class Simulation final : public ops::Executor {
     const std::uint64_t tsc = clock_.tsc(entry.pcpu), base = clock_.base_ns(entry.pcpu), real = clock_.realtime_ns();
     entry.bracket = {{tsc, tsc}, {base, base}, {real, real}};
     if (op.kind == OpKind::set_clocksource) change_clocksource(op.value != 0);
-    if (op.kind == OpKind::move_vcpu) move(op, entry);
-    else entry.outcome = machine_.perform(op, entry.pcpu, host_);
+    if (op.kind == OpKind::move_vcpu) {
+      move(op, entry);
+      return entry;
+    }
+    entry.outcome = machine_.perform(op, entry.pcpu, host_);
     entry.note = story_text(machine_.story());
     return entry;
   }

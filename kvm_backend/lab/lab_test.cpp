@@ -1,0 +1,96 @@
+// Real KVM under emulation. Runs where the emulator and the kernel are in the cache already ('tscsim lab
+// fetch'); says what is missing where they are not.
+#include "kvm_backend/lab/lab.h"
+
+#include <gtest/gtest.h>
+
+#include <sstream>
+
+#include "kvm_backend/lab/cache.h"
+
+namespace tscsim::kvm_backend::lab {
+namespace {
+
+ops::Step step(ops::OpKind kind, std::int32_t vcpu = ops::kVm, std::int64_t at_ns = 0) {
+  ops::Step s;
+  s.op.kind = kind;
+  s.op.vcpu = vcpu;
+  s.op.at_ns = at_ns;
+  return s;
+}
+
+ops::Program two_vcpus() {
+  ops::Program program;
+  program.name = "two-vcpus";
+  program.setup = {step(ops::OpKind::create_vm), step(ops::OpKind::create_vcpu, 0),
+                   step(ops::OpKind::create_vcpu, 1)};
+  ops::Step first = step(ops::OpKind::rdtsc, 0);
+  first.capture = "first";
+  ops::Step write = step(ops::OpKind::set_msr, 1, 1'000'000);
+  write.op.msr = ops::msr::kIa32Tsc;
+  write.value = ops::Expression::parse("first + 1 ms", ops::Unit::cycles);
+  program.timeline = {first, write, step(ops::OpKind::rdtsc, 1, 2'000'000)};
+  return program;
+}
+
+ops::Program wrong_operand() {
+  ops::Program program = two_vcpus();
+  program.timeline[1].value = ops::Expression::parse("nothing + 1 ms", ops::Unit::cycles);
+  return program;
+}
+
+std::string text_of(const ops::Recording& recording) {
+  std::ostringstream text;
+  ops::write_json_lines(recording, text);
+  return text.str();
+}
+
+class LabTest : public ::testing::TestWithParam<const char*> {
+ protected:
+  void SetUp() override {
+    target_ = *find_lab_target(GetParam());
+    const Cache cache;
+    if (!cache.has_kernel(target_) || !cache.has_emulator(target_.emulator))
+      GTEST_SKIP() << "lab:" << target_.name << " is not in " << cache.folder() << "; 'tscsim lab fetch "
+                   << target_.name << "' gets it";
+    options_ = default_lab_options(target_);
+    options_.init = TSCSIM_INIT;
+    if (!std::filesystem::exists(options_.init))
+      GTEST_SKIP() << "tscsim-init is not built here (sanitizers cannot be linked statically)";
+  }
+  LabTarget target_;
+  LabOptions options_;
+};
+
+// Exact mode makes real KVM a golden file; the second program's failure must not disturb the others.
+TEST_P(LabTest, TwoBootsGiveTheSameBytes) {
+  const std::vector<ops::Program> programs = {two_vcpus(), wrong_operand(), two_vcpus()};
+  const auto first = run_in_lab(target_, programs, options_),
+             second = run_in_lab(target_, programs, options_);
+  ASSERT_EQ(first.size(), 3u);
+  ASSERT_EQ(second.size(), 3u);
+  for (const std::size_t i : {0u, 2u}) {
+    ASSERT_TRUE(first[i].recording) << first[i].failure;
+    EXPECT_EQ(text_of(*first[i].recording), text_of(*second[i].recording));
+  }
+  EXPECT_EQ(first[0].recording->header.profile.target, "lab:" + target_.name);
+  EXPECT_FALSE(first[1].recording);
+  ASSERT_TRUE(first[1].wrong_input);
+  EXPECT_EQ(first[1].wrong_input->message, "nothing is captured as 'nothing' before this step");
+}
+
+TEST_P(LabTest, AMachineThatDoesNotEndIsStoppedAndReported) {
+  options_.machine.limit = std::chrono::milliseconds(100);
+  try {
+    doctor_in_lab(target_, options_);
+    FAIL() << "it ended in 0.1 s";
+  } catch (const ops::TargetError& error) {
+    EXPECT_NE(std::string(error.what()).find("did not end within 0 s and was stopped"), std::string::npos)
+        << error.what();
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Targets, LabTest, ::testing::Values("amd-6.12", "amd-5.10", "intel-5.10"));
+
+}  // namespace
+}  // namespace tscsim::kvm_backend::lab
