@@ -121,5 +121,18 @@ TEST(Witness, SmallMultiplesKeepTheirStep) {
   EXPECT_EQ(space.interval(t).hi(), 8u);
 }
 
+// More unknowns than an expression holds: what it was made of is forgotten, its bounds are kept.
+TEST(Witness, SumsOfManyUnknownsKeepTheirBounds) {
+  WitnessSpace space;
+  WitnessSpace::Scope scope(space);
+  Witness sum(0);
+  constexpr int kMany = 3 * static_cast<int>(Witness::kMaxTerms);
+  for (int i = 0; i < kMany; ++i) sum += space.unknown(10, 20);
+  EXPECT_EQ(space.interval(sum).lo, 10u * kMany);
+  EXPECT_EQ(space.interval(sum).hi(), 20u * kMany);
+  EXPECT_TRUE(space.observe(sum, 15u * kMany));
+  EXPECT_FALSE(space.observe(sum, 15u * kMany + 1));
+}
+
 }  // namespace
 }  // namespace tscsim::witness
