@@ -11,7 +11,7 @@
 namespace tscsim::crosscheck {
 namespace {
 
-// More histories than this are never followed at once; the recording is then reported as undecided there.
+// More histories than this are never followed at once. Dropping some can turn a pass into a mismatch, never the reverse.
 constexpr std::size_t kMaxHypotheses = 256;
 
 struct Advanced {

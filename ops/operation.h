@@ -87,7 +87,7 @@ struct Operation {
   friend bool operator==(const Operation&, const Operation&) = default;
 };
 
-// Names of what an operation returns. Each operation returns a fixed set of fields (see fields_of), in that order.
+// Names of what an operation returns. Each operation returns a fixed set of fields, in a fixed order.
 enum class Field : std::uint8_t {
   value,          // what the operation read: MSR value, guest TSC, kHz, TSC offset
   aux,            // rdtscp: TSC_AUX

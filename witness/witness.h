@@ -191,8 +191,4 @@ Witness map_monotone(const Witness& x, F&& f, std::uint64_t domain_hi = ~std::ui
 inline std::uint64_t times(std::uint64_t x, std::int64_t factor) { return x * static_cast<std::uint64_t>(factor); }
 inline Witness times(const Witness& x, std::int64_t factor) { return x.times(factor); }
 
-// The number, when it is known; 0 otherwise.
-inline std::uint64_t known_or_zero(std::uint64_t x) { return x; }
-inline std::uint64_t known_or_zero(const Witness& x) { return x.is_constant() ? x.constant() : 0; }
-
 }  // namespace tscsim::witness
