@@ -84,26 +84,42 @@ int hunt_on_target(const Arguments& arguments) {
   options.batch = target.batch();
   const auto run_batch = [&](const std::vector<scenarios::Scenario>& batch) {
     throw_if_interrupted();
-    return run_all(target, batch, arguments);
+    std::vector<std::optional<ops::Recording>> recordings;
+    target.run(batch, arguments, [&](std::size_t, const Ran& ran) {
+      if (!ran.failure.empty()) throw ops::TargetError(ran.failure);
+      recordings.push_back(ran.recording);
+    });
+    return recordings;
   };
-  Json finds = Json::array();
-  const auto found = [&](const hunt::Find& find) {
+  // A find is kept at once, and again, smaller, when it is shrunk: an interrupt in between loses nothing.
+  const auto keep_find = [](const hunt::Find& find) {
     const std::string path = keep(find.draft);
     const std::string recording = fmt::format("{}/{}.jsonl", kFolder, find.name);
     write_recording(recording, find.recording);
+    return std::pair(path, recording);
+  };
+  const auto spotted = [&](const hunt::Find& find) {
+    const auto [path, recording] = keep_find(find);
+    std::cerr << fmt::format("{}: a mismatch, kept in {}; shrinking it\n", find.name, path);
+  };
+  Json finds = Json::array();
+  const auto found = [&](const hunt::Find& find) {
+    const auto [path, recording] = keep_find(find);
     finds.push_back({{"scenario", path}, {"recording", recording}, {"explanation", find.explanation}});
     if (!arguments.json())
-      std::cout << fmt::format("MISMATCH {}\n{}\n  kept      {}, {}\n  again     tscsim crosscheck {} --on {}\n", find.name,
-                               find.explanation, path, recording, path, arguments.text("on"))
+      std::cout << fmt::format(
+                       "MISMATCH {}\n{}\n  kept      {}, {}\n  again     tscsim crosscheck {} --on {}\n  recorded  tscsim "
+                       "verify {}\n",
+                       find.name, find.explanation, path, recording, path, arguments.text("on"), recording)
                 << std::flush;
   };
   const hunt::Outcome outcome = hunt::hunt(
       options, hunt::ground_of(profile), run_batch,
-      [&](const hunt::Tally& tally) {
-        show_progress(fmt::format("{} of {} runs, {} operations", tally.runs, options.runs, tally.operations), tally.runs,
-                      options.runs);
-      },
-      found);
+      {[&](const hunt::Tally& tally) {
+         show_progress(fmt::format("{} of {} runs, {} operations", tally.runs, options.runs, tally.operations), tally.runs,
+                       options.runs);
+       },
+       spotted, found});
   if (arguments.json())
     print({{"command", "hunt"}, {"summary", summary_json(outcome.tally)}, {"target", profile.target}, {"finds", finds}});
   else

@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 
+#include "hunt/shrink.h"
 #include "ops/error.h"
 
 namespace tscsim::hunt {
@@ -17,33 +19,55 @@ void count(const ops::Recording& recording, const crosscheck::Result& result, Ta
     tally.observations[v] += result.count(static_cast<crosscheck::Verdict>(v));
 }
 
-// Runs one draft; the find, when the model disagrees.
-std::optional<Find> disagreement(const Draft& draft, const RunAll& run_all) {
-  const std::vector<ops::Recording> recordings = run_all({to_scenario(draft)});
-  const crosscheck::Result result = crosscheck::check(recordings.front());
+std::optional<Find> disagreement(const Draft& draft, const ops::Recording& recording, const crosscheck::Result& result) {
   if (result.mismatches.empty()) return std::nullopt;
-  return Find{draft.name, draft, recordings.front(), result.mismatches.front().explanation};
+  return Find{draft.name, draft, recording, result.mismatches.front().explanation};
 }
 
-// A draft from which too much was cut is no scenario any more: it does not show the mismatch.
-std::optional<Find> try_draft(const Draft& draft, const RunAll& run_all) {
+// A draft from which too much was cut (a capture that is used later) is no scenario any more.
+std::optional<scenarios::Scenario> scenario_of(const Draft& draft) {
   try {
-    return disagreement(draft, run_all);
+    return to_scenario(draft);
   } catch (const ops::InputError&) {
     return std::nullopt;
   }
 }
 
-Find shrunk(const Find& find, int attempts, const RunAll& run_all) {
-  Find best = find;
-  shrink(find.draft, attempts, [&](const Draft& candidate) {
-    auto smaller = try_draft(candidate, run_all);
-    if (!smaller) return false;
-    best = std::move(*smaller);
-    return true;
-  });
-  return best;
-}
+class FindShrinker {
+ public:
+  explicit FindShrinker(const RunAll& run_all) : run_all_(run_all) {}
+
+  Find run(const Find& find, int attempts) {
+    const Draft small = shrink(find.draft, attempts, [&](const std::vector<Draft>& drafts) { return still_fail(drafts); });
+    const auto seen = failing_.find(to_yaml(small));
+    return seen == failing_.end() ? find : seen->second;
+  }
+
+ private:
+  std::vector<bool> still_fail(const std::vector<Draft>& drafts) {
+    std::vector<bool> answers(drafts.size(), false);
+    std::vector<scenarios::Scenario> batch;
+    std::vector<std::size_t> position;
+    for (std::size_t i = 0; i < drafts.size(); ++i) {
+      if (auto scenario = scenario_of(drafts[i])) {
+        batch.push_back(std::move(*scenario));
+        position.push_back(i);
+      }
+    }
+    const std::vector<std::optional<ops::Recording>> recordings = run_all_(batch);
+    for (std::size_t i = 0; i < recordings.size(); ++i) {
+      if (!recordings[i]) continue;
+      const Draft& draft = drafts[position[i]];
+      auto find = disagreement(draft, *recordings[i], crosscheck::check(*recordings[i]));
+      answers[position[i]] = find.has_value();
+      if (find) failing_.insert_or_assign(to_yaml(draft), std::move(*find));
+    }
+    return answers;
+  }
+
+  const RunAll& run_all_;
+  std::map<std::string, Find> failing_;  // by scenario text
+};
 
 }  // namespace
 
@@ -52,43 +76,7 @@ Draft draft_of_run(const Options& options, const Ground& ground, std::uint64_t n
   return random_draft(fmt::format("hunt-{}-{}", options.seed, number), ground, random);
 }
 
-Draft shrink(Draft draft, int attempts, const std::function<bool(const Draft&)>& still_fails) {
-  const auto accept = [&](const Draft& candidate) {
-    if (attempts-- <= 0 || !still_fails(candidate)) return false;
-    draft = candidate;
-    return true;
-  };
-  // Blocks of steps, large ones first; then single ones again until nothing more can go.
-  for (std::size_t block = std::max<std::size_t>(draft.steps.size() / 2, 1); attempts > 0;) {
-    bool removed = false;
-    for (std::size_t start = 0; start < draft.steps.size() && attempts > 0;) {
-      Draft candidate = draft;
-      const auto first = candidate.steps.begin() + static_cast<std::ptrdiff_t>(start);
-      const auto last = candidate.steps.begin() +
-                        static_cast<std::ptrdiff_t>(std::min(start + block, candidate.steps.size()));
-      candidate.steps.erase(first, last);
-      if (!candidate.steps.empty() && accept(candidate)) removed = true;
-      else start += block;
-    }
-    if (block == 1 && !removed) break;
-    if (block > 1) block /= 2;
-  }
-  while (draft.vcpus > 1) {
-    Draft candidate = draft;
-    --candidate.vcpus;
-    if (!accept(candidate)) break;
-  }
-  for (std::size_t i = 0; i < draft.steps.size(); ++i) {
-    if (draft.steps[i].gap_ns == 0) continue;
-    Draft candidate = draft;
-    candidate.steps[i].gap_ns = 0;
-    accept(candidate);
-  }
-  return draft;
-}
-
-Outcome hunt(const Options& options, const Ground& ground, const RunAll& run_all,
-             const std::function<void(const Tally&)>& progress, const std::function<void(const Find&)>& found) {
+Outcome hunt(const Options& options, const Ground& ground, const RunAll& run_all, const Observer& observer) {
   Outcome outcome;
   for (std::uint64_t done = 0; done < options.runs && outcome.finds.size() < options.most_finds;) {
     std::vector<Draft> drafts;
@@ -97,16 +85,23 @@ Outcome hunt(const Options& options, const Ground& ground, const RunAll& run_all
       drafts.push_back(draft_of_run(options, ground, options.first + done));
       batch.push_back(to_scenario(drafts.back()));
     }
-    const std::vector<ops::Recording> recordings = run_all(batch);
+    const std::vector<std::optional<ops::Recording>> recordings = run_all(batch);
+    std::vector<Find> spotted;
     for (std::size_t i = 0; i < recordings.size(); ++i) {
-      const crosscheck::Result result = crosscheck::check(recordings[i]);
-      count(recordings[i], result, outcome.tally);
-      if (result.mismatches.empty() || outcome.finds.size() >= options.most_finds) continue;
-      const Find find{drafts[i].name, drafts[i], recordings[i], result.mismatches.front().explanation};
-      outcome.finds.push_back(shrunk(find, options.shrink_attempts, run_all));
-      found(outcome.finds.back());
+      if (!recordings[i]) throw ops::TargetError(fmt::format("{} cannot be run; the grammar wrote it wrongly", drafts[i].name));
+      const crosscheck::Result result = crosscheck::check(*recordings[i]);
+      count(*recordings[i], result, outcome.tally);
+      if (auto find = disagreement(drafts[i], *recordings[i], result)) {
+        observer.spotted(*find);
+        spotted.push_back(std::move(*find));
+      }
     }
-    progress(outcome.tally);
+    observer.progress(outcome.tally);
+    for (const Find& find : spotted) {
+      if (outcome.finds.size() >= options.most_finds) break;
+      outcome.finds.push_back(FindShrinker(run_all).run(find, options.shrink_attempts));
+      observer.found(outcome.finds.back());
+    }
   }
   return outcome;
 }

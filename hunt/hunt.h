@@ -14,13 +14,14 @@
 
 namespace tscsim::hunt {
 
-// Runs scenarios on the target, in order; several may share one boot.
-using RunAll = std::function<std::vector<ops::Recording>(const std::vector<scenarios::Scenario>&)>;
+// Runs scenarios on the target, in order; several may share one boot. None for one whose input turned out to be wrong
+// when it ran.
+using RunAll = std::function<std::vector<std::optional<ops::Recording>>(const std::vector<scenarios::Scenario>&)>;
 
 struct Find {
   std::string name;
-  Draft draft;               // shrunk
-  ops::Recording recording;  // of the shrunk draft
+  Draft draft;
+  ops::Recording recording;  // of this draft
   std::string explanation;
 };
 
@@ -44,15 +45,17 @@ struct Outcome {
   std::vector<Find> finds;
 };
 
-// `progress` is called after each batch; `found` as soon as a find is shrunk, so that nothing is lost when the hunt is
-// interrupted. Exceptions of run_all pass through.
-Outcome hunt(const Options& options, const Ground& ground, const RunAll& run_all,
-             const std::function<void(const Tally&)>& progress, const std::function<void(const Find&)>& found);
+// What the hunt reports while it goes on. Exceptions of these pass through it.
+struct Observer {
+  std::function<void(const Tally&)> progress;     // after each batch
+  std::function<void(const Find&)> spotted;       // before it is shrunk, which takes time
+  std::function<void(const Find&)> found;         // shrunk
+};
+
+// Exceptions of run_all pass through.
+Outcome hunt(const Options& options, const Ground& ground, const RunAll& run_all, const Observer& observer);
 
 // The draft of run `number`: what `--first number --runs 1` executes.
 Draft draft_of_run(const Options& options, const Ground& ground, std::uint64_t number);
-
-// Removes steps and vCPUs as long as `still_fails`, which is called at most `attempts` times.
-Draft shrink(Draft draft, int attempts, const std::function<bool(const Draft&)>& still_fails);
 
 }  // namespace tscsim::hunt

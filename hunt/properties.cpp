@@ -5,6 +5,7 @@
 #include <array>
 #include <map>
 
+#include "hunt/shrink.h"
 #include "model/world/simulation.h"
 #include "ops/error.h"
 
@@ -117,6 +118,15 @@ std::optional<std::string> violation_of(const Property& property, const Draft& d
   return property.violation(ops::run_program(scenario.program, *executor, 1));
 }
 
+// A draft from which too much was cut is no scenario any more.
+bool still_violates(const Property& property, const Draft& draft, const std::string& kernel) {
+  try {
+    return violation_of(property, draft, kernel).has_value();
+  } catch (const ops::InputError&) {
+    return false;
+  }
+}
+
 }  // namespace
 
 std::span<const Property> properties() { return kProperties; }
@@ -135,14 +145,10 @@ std::optional<PropertyFind> hunt_property(const Property& property, const std::s
   for (std::uint64_t i = 0; i < options.runs; ++i) {
     const Draft draft = draft_of_run(options, ground, options.first + i);
     if (violation_of(property, draft, kernel)) {
-      std::string violation;
-      const Draft small = shrink(draft, options.shrink_attempts, [&](const Draft& candidate) {
-        try {
-          const auto still = violation_of(property, candidate, kernel);
-          return still.has_value();
-        } catch (const ops::InputError&) {
-          return false;
-        }
+      const Draft small = shrink(draft, options.shrink_attempts, [&](const std::vector<Draft>& candidates) {
+        std::vector<bool> answers;
+        for (const Draft& candidate : candidates) answers.push_back(still_violates(property, candidate, kernel));
+        return answers;
       });
       return PropertyFind{small, *violation_of(property, small, kernel)};
     }
