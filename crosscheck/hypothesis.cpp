@@ -36,6 +36,18 @@ class BracketedHost final : public model::Host<Witness> {
   bool tsc_clocksource() const override { return hypothesis_.tsc_clocksource; }
   bool tsc_unstable() const override { return false; }
   bool interrupts_guest() override { return !space().choose("delayed: no interrupt takes the guest out after its WRMSR"); }
+  std::optional<model::DelayedWork> work_during_guest() override {
+    auto& pending = hypothesis_.pending;
+    for (auto item = pending.begin(); item != pending.end(); ++item) {
+      if (item->earliest_base_ns > bracket_.base_ns.hi) continue;
+      if (space().choose("delayed: a kvmclock update of all vCPUs runs beside the guest")) {
+        const model::DelayedWork work = item->work;
+        pending.erase(item);
+        return work;
+      }
+    }
+    return std::nullopt;
+  }
   void schedule(model::DelayedWork work, std::int64_t delay_ns) override {
     const std::uint64_t delay = static_cast<std::uint64_t>(delay_ns);
     hypothesis_.pending.push_back({work, bracket_.base_ns.lo + delay - kTick_ns});
@@ -60,7 +72,8 @@ bool any_page_active(const model::Machine<Witness>& machine) {
                      [](const auto& vcpu) { return vcpu.page_active(); });
 }
 
-// Work that KVM put off may have run by now; from its due time on, that is open until a page tells.
+// Work that KVM put off may have run before this entry; from its due time on, that is open until a page tells. It may
+// also run beside the guest (work_during_guest).
 void run_due_work(Hypothesis& h, const ops::Entry& entry, BracketedHost& host) {
   const std::vector<Pending> pending = h.pending;
   h.pending.clear();

@@ -35,6 +35,8 @@ class Host {
   // Whether an interrupt takes the running guest out of its code now, so that pending requests are served on the way
   // back in. Asked only where the guest would otherwise go on without a full entry.
   virtual bool interrupts_guest() { return false; }
+  // Work put off earlier that runs now, while the guest runs on this CPU; asked around each thing the guest does.
+  virtual std::optional<DelayedWork> work_during_guest() { return std::nullopt; }
   virtual void schedule(DelayedWork work, std::int64_t delay_ns) = 0;
 };
 

@@ -182,6 +182,7 @@ class Machine {
   void unload(Vcpu<Num>& vcpu, Host<Num>& host);
   void enter(int vcpu, Host<Num>& host);
   void leave(Vcpu<Num>& vcpu, Host<Num>& host);
+  void let_work_run(int vcpu, Host<Num>& host);
   bool reenters_after_wrmsr(std::uint32_t msr) const;
   Outcome guest_operation(const ops::Operation& op, Host<Num>& host);
   Outcome guest_read_pvclock(Vcpu<Num>& vcpu, const Num& host_tsc);

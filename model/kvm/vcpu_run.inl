@@ -102,9 +102,21 @@ void Machine<Num>::leave(Vcpu<Num>& vcpu, Host<Num>& host) {
   if (vcpu.tsc_always_catchup) vcpu.requests |= kClockUpdate;
 }
 
+// What the work requests takes the guest out, and is served on the way back in.
+template <class Num>
+void Machine<Num>::let_work_run(int vcpu, Host<Num>& host) {
+  while (const std::optional<DelayedWork> work = host.work_during_guest()) {
+    run_delayed(*work, host);
+    if (at(vcpu).requests == 0) continue;
+    leave(at(vcpu), host);
+    enter(vcpu, host);
+  }
+}
+
 template <class Num>
 typename Machine<Num>::Outcome Machine<Num>::guest_operation(const ops::Operation& op, Host<Num>& host) {
   enter(op.vcpu, host);
+  let_work_run(op.vcpu, host);
   Vcpu<Num>& v = at(op.vcpu);
   Outcome out;
   switch (op.kind) {
@@ -130,6 +142,7 @@ typename Machine<Num>::Outcome Machine<Num>::guest_operation(const ops::Operatio
     default:  // run: nothing
       break;
   }
+  let_work_run(op.vcpu, host);
   leave(v, host);
   return out;
 }
