@@ -4,12 +4,12 @@
 #include <iostream>
 
 #include "cli/commands.h"
-#include "cli/files.h"
 #include "cli/interrupt.h"
 #include "cli/junit.h"
 #include "cli/session.h"
 #include "cli/text.h"
 #include "ops/error.h"
+#include "storage/files.h"
 
 namespace tscsim::cli {
 namespace {
@@ -67,13 +67,13 @@ int run(const Arguments& arguments) {
   const std::vector<std::string> paths =
       arguments.positional.empty() ? std::vector<std::string>{library_folder()} : arguments.positional;
   check_model_options(arguments);
-  if (arguments.has("junit")) require_folder_of(arguments.text("junit"));
+  if (arguments.has("junit")) storage::require_folder_of(arguments.text("junit"));
   Report report;
   for (const std::string& file : scenario_files(paths)) {
     throw_if_interrupted();
     check_one(file, arguments, report);
   }
-  if (arguments.has("junit")) write_file(arguments.text("junit"), junit_xml("tscsim check", report.junit));
+  if (arguments.has("junit")) storage::write_file(arguments.text("junit"), junit_xml("tscsim check", report.junit));
   if (arguments.json()) {
     print({{"command", "check"},
            {"summary",

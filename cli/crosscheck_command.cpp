@@ -1,139 +1,20 @@
 // tscsim crosscheck, record and verify: scenarios on real KVM, compared with the model.
 #include <fmt/format.h>
 
-#include <array>
-#include <filesystem>
+#include <future>
 #include <iostream>
 
 #include "cli/commands.h"
-#include "cli/files.h"
+#include "cli/crosscheck_report.h"
 #include "cli/interrupt.h"
-#include "cli/junit.h"
 #include "cli/session.h"
 #include "cli/text.h"
-#include "crosscheck/checker.h"
 #include "ops/error.h"
+#include "storage/files.h"
+#include "storage/recordings.h"
 
 namespace tscsim::cli {
 namespace {
-
-using crosscheck::Verdict;
-
-constexpr std::array kVerdicts = {Verdict::exact, Verdict::bracketed, Verdict::undecided, Verdict::mismatch,
-                                  Verdict::unsupported};
-
-struct Counts {
-  std::array<std::size_t, crosscheck::kVerdicts> of{};
-  void add(const crosscheck::Result& result) {
-    for (const Verdict v : kVerdicts) of[static_cast<std::size_t>(v)] += result.count(v);
-  }
-  std::size_t operator[](Verdict v) const { return of[static_cast<std::size_t>(v)]; }
-  Json json() const {
-    Json object = Json::object();
-    for (const Verdict v : kVerdicts) object[std::string(crosscheck::name_of(v))] = (*this)[v];
-    return object;
-  }
-  std::string text() const {
-    std::string text;
-    for (const Verdict v : kVerdicts) text += fmt::format("{}{} {}", text.empty() ? "" : ", ", (*this)[v], crosscheck::name_of(v));
-    return text;
-  }
-};
-
-struct Report {
-  Counts counts;
-  Tally expectations;
-  std::size_t errors = 0;
-  std::size_t not_run = 0;
-  Json unavailable = Json::array();  // targets, with the reason
-  Json items = Json::array();
-  std::vector<JunitCase> junit;
-
-  int status() const {
-    if (errors != 0) return kBadUsage;
-    return counts[Verdict::mismatch] == 0 && expectations.failed == 0 ? kAllHeld : kFailed;
-  }
-  Json summary() const {
-    Json object = counts.json();
-    object["expectations"] = {{"held", expectations.held},
-                              {"failed", expectations.failed},
-                              {"unsure", expectations.unsure},
-                              {"not_run", expectations.not_run}};
-    object["errors"] = errors;
-    object["not_run"] = not_run;
-    object["unavailable"] = unavailable;
-    return object;
-  }
-};
-
-// Where the evidence went. That it cannot be kept is no reason to be silent about the disagreement.
-std::string keep(const ops::Recording& recording, const std::string& path) {
-  std::error_code unable;  // write_recording() says why
-  std::filesystem::create_directories(std::filesystem::path(path).parent_path(), unable);
-  try {
-    write_recording(path, recording);
-  } catch (const ops::InputError& error) {
-    return fmt::format("  not kept  {}\n", error.what());
-  }
-  return fmt::format("  kept      {}\n  again     tscsim verify {}\n", path, path);
-}
-
-// Compares one recording, prints it, adds it to the report.
-void compare(const std::string& name, const ops::Recording& recording, const std::vector<scenarios::Verdict>& verdicts,
-             const std::string& kept, bool text, Report& report) {
-  const crosscheck::Result result = crosscheck::check(recording);
-  Counts counts;
-  counts.add(result);
-  report.counts.add(result);
-  const Tally t = tally(verdicts);
-  report.expectations.held += t.held;
-  report.expectations.failed += t.failed;
-  report.expectations.unsure += t.unsure;
-  report.expectations.not_run += t.not_run;
-
-  std::string trouble;
-  for (const crosscheck::Mismatch& mismatch : result.mismatches) trouble += mismatch.explanation + "\n";
-  if (result.unchecked_entries != 0)
-    trouble += fmt::format("  {} later operations were not compared: the state is not known after a mismatch\n",
-                           result.unchecked_entries);
-  std::string failed_expectations;
-  for (const scenarios::Verdict& v : verdicts)
-    if (v.state == scenarios::State::failed) failed_expectations += verdict_lines({v}, true);
-  if ((!trouble.empty() || !failed_expectations.empty()) && !kept.empty()) trouble += keep(recording, kept);
-  report.junit.push_back({"crosscheck " + recording.header.profile.target, name, trouble + failed_expectations, ""});
-  Json observations = Json::array();
-  for (const crosscheck::Observation& o : result.observations) {
-    if (o.verdict == Verdict::exact || o.verdict == Verdict::bracketed) continue;
-    observations.push_back({{"entry", o.entry}, {"what", o.what}, {"verdict", crosscheck::name_of(o.verdict)}});
-  }
-  report.items.push_back({{"name", name},
-                          {"target", recording.header.profile.target},
-                          {"summary", counts.json()},
-                          {"explanation", trouble},
-                          {"not_exact_nor_bracketed", observations},
-                          {"expectations", verdicts_json(verdicts)}});
-  if (!text) return;
-  const bool good = trouble.empty() && failed_expectations.empty();
-  std::cout << fmt::format("{:<9} {:<42} {}; expectations: {} held, {} unsure, {} not run\n", good ? "agree" : "DISAGREE",
-                           name, counts.text(), t.held, t.unsure, t.not_run);
-  std::cout << trouble << failed_expectations << std::flush;
-}
-
-int finish(const std::string& command, const Arguments& arguments, const ops::TargetProfile* profile, const Report& report) {
-  if (arguments.has("junit")) write_file(arguments.text("junit"), junit_xml("tscsim " + command, report.junit));
-  if (arguments.json()) {
-    Json document = {{"command", command}, {"summary", report.summary()}};
-    if (profile != nullptr) document["target"] = {{"name", profile->target}, {"kernel", profile->kernel}};
-    document["recordings"] = report.items;
-    print(document);
-  } else {
-    std::cout << report.counts.text();
-    if (report.not_run != 0) std::cout << fmt::format("; {} scenarios not run", report.not_run);
-    if (!report.unavailable.empty()) std::cout << fmt::format("; {} targets not available", report.unavailable.size());
-    std::cout << "\n";
-  }
-  return report.status();
-}
 
 std::string kept_path(const std::string& name, const std::string& target) {
   return fmt::format("out/{}-{}.jsonl", name, target);
@@ -146,58 +27,85 @@ void announce(const ops::TargetProfile& profile) {
 }
 
 // Scenarios that cannot be read are reported and counted once, whatever the targets.
-std::vector<scenarios::Scenario> load_all(const Arguments& arguments, Report& report) {
+std::vector<scenarios::Scenario> load_all(const Arguments& arguments, CrosscheckReport& report) {
   std::vector<scenarios::Scenario> loaded;
   for (const std::string& file : scenario_files(arguments.positional)) {
     try {
       loaded.push_back(load(file, arguments));
     } catch (const ops::InputError& error) {
-      ++report.errors;
+      report.unreadable();
       std::cerr << error.what() << "\n";
     }
   }
   return loaded;
 }
 
-// An operand that cannot be evaluated because the target refused what it rests on says something about the target.
-void not_run(const std::string& name, const std::string& target, const std::string& why, bool text, Report& report) {
-  ++report.not_run;
-  report.items.push_back({{"name", name}, {"target", target}, {"not_run", why}});
-  report.junit.push_back({"crosscheck " + target, name, "", why});
-  if (text) std::cout << fmt::format("not run   {:<42} {}\n", name, why) << std::flush;
-}
+class Crosscheck {
+ public:
+  Crosscheck(const Arguments& arguments, CrosscheckReport& report)
+      : arguments_(arguments), report_(report), loaded_(load_all(arguments, report)) {}
 
-void crosscheck_on(Target& target, const std::vector<scenarios::Scenario>& loaded, const Arguments& arguments, Report& report) {
-  const bool text = !arguments.json();
-  bool announced = false;
-  target.run(loaded, arguments, [&](std::size_t i, const Ran& ran) {
-    const scenarios::Scenario& scenario = loaded[i];
-    const std::string& name = scenario.meta.name;
-    if (!ran.wrong_input.empty()) return not_run(name, target.name(), ran.wrong_input.front().message, text, report);
-    if (!ran.recording) return not_run(name, target.name(), ran.failure, text, report);
-    if (!announced) announce(ran.recording->header.profile);
-    announced = true;
-    compare(name, *ran.recording, scenarios::evaluate(scenario, *ran.recording), kept_path(name, target.name()), text, report);
-  });
-}
-
-int run_crosscheck(const Arguments& arguments) {
-  if (arguments.has("junit")) require_folder_of(arguments.text("junit"));
-  const auto targets = targets_of(arguments.text("on"));
-  Report report;
-  const std::vector<scenarios::Scenario> loaded = load_all(arguments, report);
-  for (const auto& target : targets) {
-    throw_if_interrupted();
-    try {
-      crosscheck_on(*target, loaded, arguments, report);
-    } catch (const ops::TargetError& error) {
-      if (targets.size() == 1) throw;
-      report.unavailable.push_back({{"target", target->name()}, {"reason", error.what()}});
-      std::cerr << fmt::format("target {}: not available: {}\n", target->name(), error.what());
+  // Targets of the lab run beside each other, as far as there are CPUs, and are compared in the order in which they
+  // were named. The native one runs alone: company would widen its brackets.
+  void run(std::vector<std::unique_ptr<Target>>& targets) {
+    std::vector<std::future<std::vector<Ran>>> under_way(targets.size());
+    for (std::size_t i = 0; i < targets.size(); ++i)
+      if (targets[i]->runs_beside_others())
+        under_way[i] = std::async(std::launch::async, [this, &target = *targets[i]] { return run_to_end(target); });
+    for (std::size_t i = 0; i < targets.size(); ++i) {
+      throw_if_interrupted();
+      try {
+        if (under_way[i].valid())
+          compare_all(*targets[i], under_way[i].get());
+        else
+          targets[i]->run(loaded_, arguments_, [&](std::size_t k, const Ran& ran) { compare(*targets[i], k, ran); });
+      } catch (const ops::TargetError& error) {
+        if (targets.size() == 1) throw;
+        report_.unavailable(targets[i]->name(), error.what());
+      }
     }
   }
-  const int status = finish("crosscheck", arguments, nullptr, report);
-  return report.unavailable.size() == targets.size() ? static_cast<int>(kNotAvailable) : status;
+
+  const std::vector<ops::Recording>& recordings() const { return recordings_; }
+
+ private:
+  std::vector<Ran> run_to_end(Target& target) const {
+    std::vector<Ran> all;
+    target.run(loaded_, arguments_, [&](std::size_t, const Ran& ran) { all.push_back(ran); });
+    return all;
+  }
+
+  void compare_all(const Target& target, const std::vector<Ran>& all) {
+    for (std::size_t i = 0; i < all.size(); ++i) compare(target, i, all[i]);
+  }
+
+  void compare(const Target& target, std::size_t i, const Ran& ran) {
+    const scenarios::Scenario& scenario = loaded_[i];
+    const std::string& name = scenario.meta.name;
+    if (!ran.wrong_input.empty()) return report_.not_run(name, target.name(), ran.wrong_input.front().message);
+    if (!ran.recording) return report_.not_run(name, target.name(), ran.failure);
+    if (announced_ != target.name()) announce(ran.recording->header.profile);
+    announced_ = target.name();
+    if (arguments_.has("keep")) recordings_.push_back(*ran.recording);
+    report_.compare(name, *ran.recording, scenarios::evaluate(scenario, *ran.recording), kept_path(name, target.name()));
+  }
+
+  const Arguments& arguments_;
+  CrosscheckReport& report_;
+  std::vector<scenarios::Scenario> loaded_;
+  std::vector<ops::Recording> recordings_;
+  std::string announced_;
+};
+
+int run_crosscheck(const Arguments& arguments) {
+  for (const char* option : {"junit", "keep"})
+    if (arguments.has(option)) storage::require_folder_of(arguments.text(option));
+  auto targets = targets_of(arguments.text("on"));
+  CrosscheckReport report(!arguments.json());
+  Crosscheck crosscheck(arguments, report);
+  crosscheck.run(targets);
+  if (arguments.has("keep")) storage::write_recordings(arguments.text("keep"), crosscheck.recordings());
+  return report.finish("crosscheck", arguments);
 }
 
 ops::Recording record_on(const std::string& on, const scenarios::Scenario& scenario, const Arguments& arguments) {
@@ -211,11 +119,11 @@ ops::Recording record_on(const std::string& on, const scenarios::Scenario& scena
 
 int run_record(const Arguments& arguments) {
   if (!arguments.has("output")) throw UsageError("'record' needs -o FILE for the recording");
-  require_folder_of(arguments.text("output"));
+  storage::require_folder_of(arguments.text("output"));
   check_model_options(arguments);
   const scenarios::Scenario scenario = load(arguments.positional.front(), arguments);
   const ops::Recording recording = record_on(arguments.text("on"), scenario, arguments);
-  write_recording(arguments.text("output"), recording);
+  storage::write_recordings(arguments.text("output"), {&recording, 1});
   if (arguments.json())
     print({{"command", "record"},
            {"summary", {{"entries", recording.entries.size()}, {"fingerprint", ops::fingerprint(recording)}}},
@@ -236,20 +144,23 @@ void require_same_scenario(const scenarios::Scenario& scenario, const ops::Recor
 }
 
 int run_verify(const Arguments& arguments) {
-  if (arguments.has("junit")) require_folder_of(arguments.text("junit"));
-  Report report;
+  if (arguments.has("junit")) storage::require_folder_of(arguments.text("junit"));
+  CrosscheckReport report(!arguments.json());
   for (const std::string& path : arguments.positional) {
-    throw_if_interrupted();
-    const ops::Recording recording = read_recording(path);
-    std::vector<scenarios::Verdict> verdicts;
-    if (arguments.has("scenario")) {
-      const scenarios::Scenario scenario = scenarios::load_scenario(arguments.text("scenario"));
-      require_same_scenario(scenario, recording, path);
-      verdicts = scenarios::evaluate(scenario, recording);
+    const std::vector<ops::Recording> recordings = storage::read_recordings(path);
+    for (const ops::Recording& recording : recordings) {
+      throw_if_interrupted();
+      std::vector<scenarios::Verdict> verdicts;
+      if (arguments.has("scenario")) {
+        const scenarios::Scenario scenario = scenarios::load_scenario(arguments.text("scenario"));
+        require_same_scenario(scenario, recording, path);
+        verdicts = scenarios::evaluate(scenario, recording);
+      }
+      const bool one = recordings.size() == 1;
+      report.compare(one ? path : fmt::format("{}:{}", path, recording.header.scenario), recording, verdicts, "");
     }
-    compare(path, recording, verdicts, "", !arguments.json(), report);
   }
-  return finish("verify", arguments, nullptr, report);
+  return report.finish("verify", arguments);
 }
 
 void add_target_option(po::options_description& options, const char* names) {
@@ -264,7 +175,9 @@ Command crosscheck_command() {
           [](po::options_description& options) {
             add_target_option(options, "native: this machine's /dev/kvm; lab:6.12, lab:intel-6.1, ... (tscsim lab list); several with commas; all");
             options.add_options()("seed", po::value<std::uint64_t>()->default_value(1)->value_name("N"),
-                                  "seed, kept in the recording")("junit", po::value<std::string>()->value_name("FILE"),
+                                  "seed, kept in the recording")(
+                "keep", po::value<std::string>()->value_name("FILE"),
+                "keep all recordings in one file; .xz compresses")("junit", po::value<std::string>()->value_name("FILE"),
                                                                  "also write a JUnit report");
           },
           run_crosscheck};

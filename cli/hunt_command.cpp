@@ -6,13 +6,14 @@
 #include <iostream>
 
 #include "cli/commands.h"
-#include "cli/files.h"
 #include "cli/interrupt.h"
 #include "cli/session.h"
 #include "cli/text.h"
 #include "hunt/hunt.h"
 #include "hunt/properties.h"
 #include "ops/error.h"
+#include "storage/files.h"
+#include "storage/recordings.h"
 
 namespace tscsim::cli {
 namespace {
@@ -29,7 +30,7 @@ void show_progress(const std::string& text, std::uint64_t runs, std::uint64_t to
 std::string keep(const hunt::Draft& draft) {
   std::filesystem::create_directories(kFolder);
   const std::string path = fmt::format("{}/{}.yaml", kFolder, draft.name);
-  write_file(path, hunt::to_yaml(draft));
+  storage::write_file(path, hunt::to_yaml(draft));
   return path;
 }
 
@@ -95,7 +96,7 @@ int hunt_on_target(const Arguments& arguments) {
   const auto keep_find = [](const hunt::Find& find) {
     const std::string path = keep(find.draft);
     const std::string recording = fmt::format("{}/{}.jsonl", kFolder, find.name);
-    write_recording(recording, find.recording);
+    storage::write_recordings(recording, {&find.recording, 1});
     return std::pair(path, recording);
   };
   const auto spotted = [&](const hunt::Find& find) {

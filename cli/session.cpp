@@ -23,7 +23,7 @@ namespace lab = kvm_backend::lab;
 namespace {
 
 constexpr std::string_view kLabPrefix = "lab:";
-constexpr std::size_t kProgramsOfOneBoot = 100;
+constexpr std::size_t kBatch = 100;  // of the lab: two boots, side by side
 
 kvm_backend::NativeOptions native_options() {
   kvm_backend::NativeOptions options;
@@ -45,6 +45,7 @@ class NativeTarget final : public Target {
     if (!profile_) profile_ = kvm_backend::probe_target(native_options());
     return *profile_;
   }
+  bool runs_beside_others() const override { return false; }
   std::size_t batch() const override { return 1; }
 
   void run(const std::vector<scenarios::Scenario>& scenarios, const Arguments& arguments,
@@ -72,7 +73,8 @@ class LabRunner final : public Target {
  public:
   explicit LabRunner(lab::LabTarget target) : target_(std::move(target)) {}
   std::string name() const override { return std::string(kLabPrefix) + target_.name; }
-  std::size_t batch() const override { return kProgramsOfOneBoot; }
+  bool runs_beside_others() const override { return true; }
+  std::size_t batch() const override { return kBatch; }
 
   ops::TargetProfile profile(const Arguments& arguments) override {
     return run_all(*this, {scenarios::Scenario{}}, arguments).front().header.profile;
@@ -113,7 +115,7 @@ std::string unknown_target(const std::string& name) {
 lab::LabOptions lab_options(const lab::LabTarget& target) {
   lab::LabOptions options = lab::default_lab_options(target);
   options.machine.interrupted = &interrupt_flag();
-  options.notice = [](const std::string& text) { std::cerr << text << std::endl; };
+  options.notice = [](const std::string& text) { std::cerr << text + "\n" << std::flush; };
   return options;
 }
 

@@ -50,6 +50,7 @@ class Target {
                    const std::function<void(std::size_t, const Ran&)>& done) = 0;
   // What this KVM is and honours; in the lab, a boot finds it out.
   virtual ops::TargetProfile profile(const Arguments& arguments) = 0;
+  virtual bool runs_beside_others() const = 0;  // without harm to what it measures
   virtual std::size_t batch() const = 0;  // how many scenarios to hand over at once, as far as there is a choice
 };
 

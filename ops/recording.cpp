@@ -179,21 +179,45 @@ constexpr const char* kCutMend = "take the whole file again from where it was re
 
 // Reads line by line and knows what may come next: the header, then entries, then the end, then nothing.
 class Reader {
- public:
-  Reader(std::istream& in, std::string name) : in_(in), name_(std::move(name)) {}
-
-  Recording read() {
+  template <class Work>
+  auto located(const Work& work) {
     try {
-      while (next_line()) take_line();
-      if (!header_seen_) fail("the recording is empty", kCutMend);
-      if (!ended_) fail("the recording is cut: there is no end line", kCutMend);
+      return work();
     } catch (const LineError& error) {
       throw InputError({{name_, line_number_, 0}, error.message, error.mend, {}, 1});
     }
-    return std::move(recording_);
+  }
+
+ public:
+  Reader(std::istream& in, std::string name) : in_(in), name_(std::move(name)) {}
+
+  Recording read_one() {
+    return located([&] {
+      if (!take_recording()) fail("the recording is empty", kCutMend);
+      if (next_line()) fail("there is more after the end line");
+      return std::move(recording_);
+    });
+  }
+
+  std::vector<Recording> read_all() {
+    return located([&] {
+      std::vector<Recording> all;
+      while (take_recording()) all.push_back(std::move(recording_));
+      if (all.empty()) fail("the recording is empty", kCutMend);
+      return all;
+    });
   }
 
  private:
+  // False when there is none.
+  bool take_recording() {
+    recording_ = {};
+    header_seen_ = ended_ = false;
+    while (!ended_ && next_line()) take_line();
+    if (header_seen_ && !ended_) fail("the recording is cut: there is no end line", kCutMend);
+    return ended_;
+  }
+
   // False at the end of the file. The limit keeps a file without line ends from filling memory.
   bool next_line() {
     line_.clear();
@@ -215,7 +239,6 @@ class Reader {
   }
 
   void take_line() {
-    if (ended_) fail("there is more after the end line");
     const Json json = json_text::parse_strictly(line_, kNestingLimit);
     std::string type;
     Members(json, "line").read("type", type);
@@ -271,7 +294,11 @@ void write_json_lines(const Recording& recording, std::ostream& out) {
 }
 
 Recording read_json_lines(std::istream& in, const std::string& name) {
-  return Reader(in, name).read();
+  return Reader(in, name).read_one();
+}
+
+std::vector<Recording> read_all_json_lines(std::istream& in, const std::string& name) {
+  return Reader(in, name).read_all();
 }
 
 std::string fingerprint(const Recording& recording) {

@@ -88,6 +88,9 @@ void write_json_lines(const Recording& recording, std::ostream& out);
 // Throws InputError naming `name` and the line: not JSON, missing member, wrong version, cut.
 Recording read_json_lines(std::istream& in, const std::string& name);
 
+// The same for a file with one or more recordings, one after the other.
+std::vector<Recording> read_all_json_lines(std::istream& in, const std::string& name);
+
 // 64-bit fingerprint of all that the recording says, as 16 hex digits. Equal recordings, equal fingerprints.
 std::string fingerprint(const Recording& recording);
 

@@ -2,8 +2,13 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <future>
 #include <nlohmann/json.hpp>
+#include <semaphore>
+#include <span>
 #include <sstream>
+#include <thread>
 
 #include "kvm_backend/lab/cache.h"
 #include "kvm_backend/lab/files.h"
@@ -19,6 +24,8 @@ using Json = nlohmann::json;
 // QEMU, 50 MHz under Bochs) would be "refined". Bochs passes idle time in steps of a few cycles, so that
 // fewer make waiting shorter.
 constexpr std::uint32_t kQemuTscKhz = 2'000'000, kBochsTscKhz = 1'000'000;
+// What an exact machine returns depends on what it ran before, so parts must not depend on how many CPUs there are.
+constexpr std::size_t kProgramsOfOneBoot = 50;
 constexpr std::chrono::milliseconds kQemuLimit{60'000}, kBochsLimit{240'000}, kJobLimit{20'000};
 
 fs::path init_path(const LabOptions& options) {
@@ -87,6 +94,21 @@ class Listener {
   std::string recording_;
 };
 
+// No more machines at once than there are CPUs for them.
+class MachineSlot {
+ public:
+  MachineSlot() { slots().acquire(); }
+  ~MachineSlot() { slots().release(); }
+  MachineSlot(const MachineSlot&) = delete;
+  MachineSlot& operator=(const MachineSlot&) = delete;
+
+ private:
+  static std::counting_semaphore<>& slots() {
+    static std::counting_semaphore<> slots(std::max(1u, std::thread::hardware_concurrency()));
+    return slots;
+  }
+};
+
 class Lab {
  public:
   Lab(const LabTarget& target, const LabOptions& options)
@@ -97,7 +119,8 @@ class Lab {
   }
 
   // The second is the report when the machine did not end as it should.
-  std::pair<Heard, std::string> boot(const Jobs& jobs) {
+  std::pair<Heard, std::string> boot(const Jobs& jobs) const {
+    const MachineSlot slot;
     const ScratchFolder scratch;
     MachineSpec spec = options_.machine;
     spec.limit += kJobLimit * static_cast<int>(jobs.programs.size());
@@ -132,6 +155,23 @@ class Lab {
   KernelFiles kernel_;
 };
 
+// A machine that dies takes one program with it; the rest run in a new one.
+std::vector<LabResult> run_part(const Lab& lab, std::span<const ops::Program> programs) {
+  std::vector<LabResult> results;
+  while (results.size() < programs.size()) {
+    Jobs jobs = lab.jobs();
+    const auto rest = programs.subspan(results.size());
+    jobs.programs.assign(rest.begin(), rest.end());
+    auto [heard, trouble] = lab.boot(jobs);
+    if (!trouble.empty() && heard.results.empty()) throw ops::TargetError(trouble);
+    for (LabResult& result : heard.results) {
+      if (!result.recording && !result.wrong_input && result.failure.empty()) result.failure = trouble;
+      results.push_back(std::move(result));
+    }
+  }
+  return results;
+}
+
 }  // namespace
 
 LabOptions default_lab_options(const LabTarget& target) {
@@ -145,17 +185,15 @@ LabOptions default_lab_options(const LabTarget& target) {
 std::vector<LabResult> run_in_lab(const LabTarget& target, const std::vector<ops::Program>& programs,
                                   const LabOptions& options) {
   Lab lab(target, options);
-  std::vector<LabResult> results;
-  while (results.size() < programs.size()) {
-    Jobs jobs = lab.jobs();
-    jobs.programs.assign(programs.begin() + static_cast<std::ptrdiff_t>(results.size()), programs.end());
-    auto [heard, trouble] = lab.boot(jobs);
-    if (!trouble.empty() && heard.results.empty()) throw ops::TargetError(trouble);
-    for (LabResult& result : heard.results) {
-      if (!result.recording && !result.wrong_input && result.failure.empty()) result.failure = trouble;
-      results.push_back(std::move(result));
-    }
+  std::vector<std::future<std::vector<LabResult>>> under_way;
+  for (std::size_t from = 0; from < programs.size(); from += kProgramsOfOneBoot) {
+    const std::span part(programs.begin() + static_cast<std::ptrdiff_t>(from),
+                         std::min(kProgramsOfOneBoot, programs.size() - from));
+    under_way.push_back(std::async(std::launch::async, [&lab, part] { return run_part(lab, part); }));
   }
+  std::vector<LabResult> results;
+  for (auto& part : under_way)
+    for (LabResult& result : part.get()) results.push_back(std::move(result));
   return results;
 }
 

@@ -35,8 +35,7 @@ struct LabResult {
 // The defaults for a target: a TSC frequency that its emulator keeps, and a time limit that fits its speed.
 LabOptions default_lab_options(const LabTarget& target);
 
-// One result for each program, in their order. A machine that dies takes one program with it; the rest run in
-// a new one. Throws ops::TargetError when the target cannot be had at all, ops::Interrupted.
+// One result for each program, in their order; many programs run in several machines, side by side. Throws ops::TargetError when the target cannot be had at all, ops::Interrupted.
 std::vector<LabResult> run_in_lab(const LabTarget& target, const std::vector<ops::Program>& programs,
                                   const LabOptions& options);
 

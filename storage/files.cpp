@@ -1,4 +1,4 @@
-#include "cli/files.h"
+#include "storage/files.h"
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -8,11 +8,10 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
-#include <sstream>
 
 #include "ops/error.h"
 
-namespace tscsim::cli {
+namespace tscsim::storage {
 namespace {
 
 [[noreturn]] void refuse(const std::string& path, const std::string& what) {
@@ -59,18 +58,4 @@ void write_file(const std::string& path, const std::string& content) {
   }
 }
 
-void write_recording(const std::string& path, const ops::Recording& recording) {
-  std::ostringstream text;
-  ops::write_json_lines(recording, text);
-  write_file(path, text.str());
-}
-
-ops::Recording read_recording(const std::string& path) {
-  std::error_code ignored;
-  if (std::filesystem::is_directory(path, ignored)) refuse(path, "is a folder; a recording is a file");
-  std::ifstream in(path, std::ios::binary);
-  if (!in) refuse(path, fmt::format("cannot be read: {}", std::strerror(errno)));
-  return ops::read_json_lines(in, path);
-}
-
-}  // namespace tscsim::cli
+}  // namespace tscsim::storage

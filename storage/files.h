@@ -3,9 +3,7 @@
 
 #include <string>
 
-#include "ops/recording.h"
-
-namespace tscsim::cli {
+namespace tscsim::storage {
 
 // Throws InputError when there is no folder to hold `path`: asked before a long run rather than after it.
 void require_folder_of(const std::string& path);
@@ -14,7 +12,4 @@ void require_folder_of(const std::string& path);
 // done.
 void write_file(const std::string& path, const std::string& content);
 
-void write_recording(const std::string& path, const ops::Recording& recording);
-ops::Recording read_recording(const std::string& path);
-
-}  // namespace tscsim::cli
+}  // namespace tscsim::storage

@@ -1,0 +1,188 @@
+#include "cli/crosscheck_report.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <iostream>
+#include <map>
+
+#include "ops/error.h"
+#include "storage/files.h"
+#include "storage/recordings.h"
+
+namespace tscsim::cli {
+namespace {
+
+using crosscheck::Verdict;
+
+constexpr std::array kVerdicts = {Verdict::exact, Verdict::bracketed, Verdict::undecided, Verdict::mismatch,
+                                  Verdict::unsupported};
+
+// Where the evidence went. That it cannot be kept is no reason to be silent about the disagreement.
+std::string keep(const ops::Recording& recording, const std::string& path) {
+  std::error_code unable;  // write_recordings() says why
+  std::filesystem::create_directories(std::filesystem::path(path).parent_path(), unable);
+  try {
+    storage::write_recordings(path, {&recording, 1});
+  } catch (const ops::InputError& error) {
+    return fmt::format("  not kept  {}\n", error.what());
+  }
+  return fmt::format("  kept      {}\n  again     tscsim verify {}\n", path, path);
+}
+
+std::string trouble_text(const crosscheck::Result& result) {
+  std::string text;
+  for (const crosscheck::Mismatch& mismatch : result.mismatches) text += mismatch.explanation + "\n";
+  if (result.unchecked_entries != 0)
+    text += fmt::format("  {} later operations were not compared: the state is not known after a mismatch\n",
+                        result.unchecked_entries);
+  return text;
+}
+
+std::string failed_lines(const std::vector<scenarios::Verdict>& verdicts) {
+  std::string text;
+  for (const scenarios::Verdict& v : verdicts)
+    if (v.state == scenarios::State::failed) text += verdict_lines({v}, true);
+  return text;
+}
+
+Json loose_observations(const crosscheck::Result& result) {
+  Json observations = Json::array();
+  for (const crosscheck::Observation& o : result.observations) {
+    if (o.verdict == Verdict::exact || o.verdict == Verdict::bracketed) continue;
+    observations.push_back({{"entry", o.entry}, {"what", o.what}, {"verdict", crosscheck::name_of(o.verdict)}});
+  }
+  return observations;
+}
+
+std::string cell_text(const Compared& cell) {
+  if (!cell.not_run.empty()) return "not run";
+  if (cell.disagrees) return cell.counts[Verdict::mismatch] != 0 ? "MISMATCH" : "FAILED";
+  const std::size_t undecided = cell.counts[Verdict::undecided];
+  return fmt::format("ok {}{}", cell.counts[Verdict::exact], undecided == 0 ? "" : fmt::format(" ?{}", undecided));
+}
+
+// In the order of their first appearance.
+std::vector<std::string> distinct(const std::vector<Compared>& cells, std::string Compared::*member) {
+  std::vector<std::string> names;
+  for (const Compared& cell : cells)
+    if (std::find(names.begin(), names.end(), cell.*member) == names.end()) names.push_back(cell.*member);
+  return names;
+}
+
+std::string without_lab(const std::string& target) { return target.rfind("lab:", 0) == 0 ? target.substr(4) : target; }
+
+}  // namespace
+
+void Counts::add(const crosscheck::Result& result) {
+  for (const Verdict v : kVerdicts) of[static_cast<std::size_t>(v)] += result.count(v);
+}
+
+Json Counts::json() const {
+  Json object = Json::object();
+  for (const Verdict v : kVerdicts) object[std::string(crosscheck::name_of(v))] = (*this)[v];
+  return object;
+}
+
+std::string Counts::text() const {
+  std::string text;
+  for (const Verdict v : kVerdicts) text += fmt::format("{}{} {}", text.empty() ? "" : ", ", (*this)[v], crosscheck::name_of(v));
+  return text;
+}
+
+std::string matrix_text(const std::vector<Compared>& cells) {
+  const std::vector<std::string> scenarios = distinct(cells, &Compared::scenario), targets = distinct(cells, &Compared::target);
+  std::map<std::pair<std::string, std::string>, std::string> table;
+  for (const Compared& cell : cells) table[{cell.scenario, cell.target}] = cell_text(cell);
+  std::size_t width = 8;
+  for (const std::string& scenario : scenarios) width = std::max(width, scenario.size());
+  std::string text = fmt::format("{:<{}}", "scenario", width);
+  for (const std::string& target : targets) text += fmt::format("  {:>10}", without_lab(target));
+  for (const std::string& scenario : scenarios) {
+    text += fmt::format("\n{:<{}}", scenario, width);
+    for (const std::string& target : targets) text += fmt::format("  {:>10}", table[{scenario, target}]);
+  }
+  return text + "\n";
+}
+
+void CrosscheckReport::compare(const std::string& name, const ops::Recording& recording,
+                               const std::vector<scenarios::Verdict>& verdicts, const std::string& kept) {
+  const crosscheck::Result result = crosscheck::check(recording);
+  const std::string& target = recording.header.profile.target;
+  Compared cell{name, target, {}, false, ""};
+  cell.counts.add(result);
+  counts_.add(result);
+  const Tally t = tally(verdicts);
+  expectations_.held += t.held;
+  expectations_.failed += t.failed;
+  expectations_.unsure += t.unsure;
+  expectations_.not_run += t.not_run;
+
+  std::string trouble = trouble_text(result);
+  const std::string failed = failed_lines(verdicts);
+  cell.disagrees = !trouble.empty() || !failed.empty();
+  if (cell.disagrees && !kept.empty()) trouble += keep(recording, kept);
+  junit_.push_back({"crosscheck " + target, name, trouble + failed, ""});
+  items_.push_back({{"name", name},
+                    {"target", target},
+                    {"verdict", cell.disagrees ? "disagree" : "agree"},
+                    {"summary", cell.counts.json()},
+                    {"explanation", trouble},
+                    {"not_exact_nor_bracketed", loose_observations(result)},
+                    {"expectations", verdicts_json(verdicts)}});
+  if (text_)
+    std::cout << fmt::format("{:<9} {:<42} {}; expectations: {} held, {} unsure, {} not run\n",
+                             cell.disagrees ? "DISAGREE" : "agree", name, cell.counts.text(), t.held, t.unsure, t.not_run)
+              << trouble << failed << std::flush;
+  cells_.push_back(std::move(cell));
+}
+
+void CrosscheckReport::not_run(const std::string& name, const std::string& target, const std::string& why) {
+  items_.push_back({{"name", name}, {"target", target}, {"verdict", "not_run"}, {"not_run", why}});
+  junit_.push_back({"crosscheck " + target, name, "", why});
+  if (text_) std::cout << fmt::format("not run   {:<42} {}\n", name, why) << std::flush;
+  cells_.push_back({name, target, {}, false, why});
+}
+
+void CrosscheckReport::unavailable(const std::string& target, const std::string& why) {
+  unavailable_.push_back({{"target", target}, {"reason", why}});
+  junit_.push_back({"crosscheck " + target, target, "", why});
+  std::cerr << fmt::format("target {}: not available: {}\n", target, why);
+}
+
+Json CrosscheckReport::summary() const {
+  Json object = counts_.json();
+  object["expectations"] = {{"held", expectations_.held},
+                            {"failed", expectations_.failed},
+                            {"unsure", expectations_.unsure},
+                            {"not_run", expectations_.not_run}};
+  object["errors"] = errors_;
+  object["not_run"] = std::count_if(cells_.begin(), cells_.end(), [](const Compared& c) { return !c.not_run.empty(); });
+  object["unavailable"] = unavailable_;
+  return object;
+}
+
+int CrosscheckReport::status() const {
+  if (errors_ != 0) return kBadUsage;
+  if (cells_.empty() && !unavailable_.empty()) return kNotAvailable;
+  return counts_[Verdict::mismatch] == 0 && expectations_.failed == 0 ? kAllHeld : kFailed;
+}
+
+int CrosscheckReport::finish(const std::string& command, const Arguments& arguments) const {
+  if (arguments.has("junit")) storage::write_file(arguments.text("junit"), junit_xml("tscsim " + command, junit_));
+  const Json sums = summary();
+  if (arguments.json()) {
+    print({{"command", command}, {"summary", sums}, {"recordings", items_}});
+    return status();
+  }
+  if (distinct(cells_, &Compared::target).size() > 1 && distinct(cells_, &Compared::scenario).size() > 1)
+    std::cout << "\n" << matrix_text(cells_) << "\n";
+  std::cout << counts_.text();
+  if (sums["not_run"] != 0) std::cout << fmt::format("; {} scenarios not run", sums["not_run"].get<std::size_t>());
+  if (!unavailable_.empty()) std::cout << fmt::format("; {} targets not available", unavailable_.size());
+  std::cout << "\n";
+  return status();
+}
+
+}  // namespace tscsim::cli

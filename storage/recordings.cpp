@@ -1,0 +1,69 @@
+#include "storage/recordings.h"
+
+#include <boost/iostreams/copy.hpp>
+#include <boost/iostreams/filter/lzma.hpp>
+#include <boost/iostreams/filtering_stream.hpp>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "ops/error.h"
+#include "storage/files.h"
+
+namespace tscsim::storage {
+namespace {
+
+namespace io = boost::iostreams;
+
+[[noreturn]] void refuse(const std::string& path, const std::string& what, const std::string& mend = "") {
+  throw ops::InputError(ops::Diagnostic{{path, 0, 0}, what, mend, "", 1});
+}
+
+bool is_compressed(const std::string& path) { return std::filesystem::path(path).extension() == ".xz"; }
+
+std::string unpacked(std::istream& in, const std::string& path) {
+  try {
+    io::filtering_istream filter;
+    filter.push(io::lzma_decompressor());
+    filter.push(in);
+    std::ostringstream text;
+    io::copy(filter, text);
+    return std::move(text).str();
+  } catch (const io::lzma_error&) {
+    refuse(path, "the file is not in the .xz format, or is cut", "take the whole file again from where it was recorded");
+  }
+}
+
+std::string packed(const std::string& text) {
+  std::ostringstream bytes;
+  io::filtering_ostream filter;
+  filter.push(io::lzma_compressor(io::lzma_params(io::lzma::best_compression)));
+  filter.push(bytes);
+  filter << text;
+  io::close(filter);
+  return std::move(bytes).str();
+}
+
+}  // namespace
+
+std::vector<ops::Recording> read_recordings(const std::string& path) {
+  std::error_code ignored;
+  if (std::filesystem::is_directory(path, ignored)) refuse(path, "is a folder; a recording is a file");
+  errno = 0;
+  std::ifstream in(path, std::ios::binary);
+  if (!in) refuse(path, std::string("cannot be read: ") + std::strerror(errno));
+  if (!is_compressed(path)) return ops::read_all_json_lines(in, path);
+  std::istringstream text(unpacked(in, path));
+  return ops::read_all_json_lines(text, path);
+}
+
+void write_recordings(const std::string& path, std::span<const ops::Recording> recordings) {
+  std::ostringstream text;
+  for (const ops::Recording& recording : recordings) ops::write_json_lines(recording, text);
+  write_file(path, is_compressed(path) ? packed(text.str()) : text.str());
+}
+
+}  // namespace tscsim::storage
