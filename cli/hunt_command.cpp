@@ -76,6 +76,18 @@ Json summary_json(const hunt::Tally& tally) {
   return object;
 }
 
+struct Kept {
+  std::string scenario, recording;  // paths; no recording when the target died
+};
+
+std::string find_text(const hunt::Find& find, const Kept& kept, const std::string& on) {
+  std::string text = fmt::format("{} {}\n{}\n  kept      {} {}\n  again     tscsim crosscheck {} --on {}\n",
+                                 find.recording ? "MISMATCH" : "DIED", find.name, find.explanation, kept.scenario,
+                                 kept.recording, kept.scenario, on);
+  if (find.recording) text += fmt::format("  recorded  tscsim verify {}\n", kept.recording);
+  return text;
+}
+
 int hunt_on_target(const Arguments& arguments) {
   const auto targets = targets_of(arguments.text("on"));
   if (targets.size() != 1) throw UsageError("'hunt' runs on one target");
@@ -85,34 +97,28 @@ int hunt_on_target(const Arguments& arguments) {
   options.batch = target.batch();
   const auto run_batch = [&](const std::vector<scenarios::Scenario>& batch) {
     throw_if_interrupted();
-    std::vector<std::optional<ops::Recording>> recordings;
-    target.run(batch, arguments, [&](std::size_t, const Ran& ran) {
-      if (!ran.failure.empty()) throw ops::TargetError(ran.failure);
-      recordings.push_back(ran.recording);
-    });
-    return recordings;
-  };
-  // A find is kept at once, and again, smaller, when it is shrunk: an interrupt in between loses nothing.
-  const auto keep_find = [](const hunt::Find& find) {
-    const std::string path = keep(find.draft);
-    const std::string recording = fmt::format("{}/{}.jsonl", kFolder, find.name);
-    storage::write_recordings(recording, {&find.recording, 1});
-    return std::pair(path, recording);
-  };
-  const auto spotted = [&](const hunt::Find& find) {
-    const auto [path, recording] = keep_find(find);
-    std::cerr << fmt::format("{}: a mismatch, kept in {}; shrinking it\n", find.name, path);
+    std::vector<hunt::Execution> runs;
+    target.run(batch, arguments, [&](std::size_t, const Ran& ran) { runs.push_back({ran.recording, ran.failure}); });
+    return runs;
   };
   Json finds = Json::array();
+  // A find is kept at once, and again, smaller, when it is shrunk: an interrupt in between loses nothing.
+  const auto keep_find = [](const hunt::Find& find) {
+    Kept kept{keep(find.draft), ""};
+    if (!find.recording) return kept;
+    kept.recording = fmt::format("{}/{}.jsonl", kFolder, find.name);
+    storage::write_recordings(kept.recording, {&*find.recording, 1});
+    return kept;
+  };
+  const auto spotted = [&](const hunt::Find& find) {
+    std::cerr << fmt::format("{}: {}, kept in {}\n", find.name,
+                             find.recording ? "a mismatch, which is now made smaller" : "the target died of it",
+                             keep_find(find).scenario);
+  };
   const auto found = [&](const hunt::Find& find) {
-    const auto [path, recording] = keep_find(find);
-    finds.push_back({{"scenario", path}, {"recording", recording}, {"explanation", find.explanation}});
-    if (!arguments.json())
-      std::cout << fmt::format(
-                       "MISMATCH {}\n{}\n  kept      {}, {}\n  again     tscsim crosscheck {} --on {}\n  recorded  tscsim "
-                       "verify {}\n",
-                       find.name, find.explanation, path, recording, path, arguments.text("on"), recording)
-                << std::flush;
+    const Kept kept = keep_find(find);
+    finds.push_back({{"scenario", kept.scenario}, {"recording", kept.recording}, {"explanation", find.explanation}});
+    if (!arguments.json()) std::cout << find_text(find, kept, arguments.text("on")) << std::flush;
   };
   const hunt::Outcome outcome = hunt::hunt(
       options, hunt::ground_of(profile), run_batch,

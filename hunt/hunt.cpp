@@ -33,6 +33,17 @@ std::optional<scenarios::Scenario> scenario_of(const Draft& draft) {
   }
 }
 
+std::optional<Find> examine(const Draft& draft, const Execution& run, Tally& tally) {
+  if (!run.failure.empty()) {
+    ++tally.runs;
+    return Find{draft.name, draft, std::nullopt, run.failure};
+  }
+  if (!run.recording) throw ops::TargetError(fmt::format("{} cannot be run; the grammar wrote it wrongly", draft.name));
+  const crosscheck::Result result = crosscheck::check(*run.recording);
+  count(*run.recording, result, tally);
+  return disagreement(draft, *run.recording, result);
+}
+
 class FindShrinker {
  public:
   explicit FindShrinker(const RunAll& run_all) : run_all_(run_all) {}
@@ -54,11 +65,11 @@ class FindShrinker {
         position.push_back(i);
       }
     }
-    const std::vector<std::optional<ops::Recording>> recordings = run_all_(batch);
-    for (std::size_t i = 0; i < recordings.size(); ++i) {
-      if (!recordings[i]) continue;
+    const std::vector<Execution> runs = run_all_(batch);
+    for (std::size_t i = 0; i < runs.size(); ++i) {
+      if (!runs[i].recording) continue;
       const Draft& draft = drafts[position[i]];
-      auto find = disagreement(draft, *recordings[i], crosscheck::check(*recordings[i]));
+      auto find = disagreement(draft, *runs[i].recording, crosscheck::check(*runs[i].recording));
       answers[position[i]] = find.has_value();
       if (find) failing_.insert_or_assign(to_yaml(draft), std::move(*find));
     }
@@ -85,13 +96,10 @@ Outcome hunt(const Options& options, const Ground& ground, const RunAll& run_all
       drafts.push_back(draft_of_run(options, ground, options.first + done));
       batch.push_back(to_scenario(drafts.back()));
     }
-    const std::vector<std::optional<ops::Recording>> recordings = run_all(batch);
+    const std::vector<Execution> runs = run_all(batch);
     std::vector<Find> spotted;
-    for (std::size_t i = 0; i < recordings.size(); ++i) {
-      if (!recordings[i]) throw ops::TargetError(fmt::format("{} cannot be run; the grammar wrote it wrongly", drafts[i].name));
-      const crosscheck::Result result = crosscheck::check(*recordings[i]);
-      count(*recordings[i], result, outcome.tally);
-      if (auto find = disagreement(drafts[i], *recordings[i], result)) {
+    for (std::size_t i = 0; i < runs.size(); ++i) {
+      if (auto find = examine(drafts[i], runs[i], outcome.tally)) {
         observer.spotted(*find);
         spotted.push_back(std::move(*find));
       }
@@ -99,7 +107,8 @@ Outcome hunt(const Options& options, const Ground& ground, const RunAll& run_all
     observer.progress(outcome.tally);
     for (const Find& find : spotted) {
       if (outcome.finds.size() >= options.most_finds) break;
-      outcome.finds.push_back(FindShrinker(run_all).run(find, options.shrink_attempts));
+      // To shrink what a target dies of takes one death an attempt: that is left to a person.
+      outcome.finds.push_back(find.recording ? FindShrinker(run_all).run(find, options.shrink_attempts) : find);
       observer.found(outcome.finds.back());
     }
   }

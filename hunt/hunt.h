@@ -14,14 +14,20 @@
 
 namespace tscsim::hunt {
 
-// Runs scenarios on the target, in order; several may share one boot. None for one whose input turned out to be wrong
-// when it ran.
-using RunAll = std::function<std::vector<std::optional<ops::Recording>>(const std::vector<scenarios::Scenario>&)>;
+// What became of one scenario on the target: a recording, or the target died of it. Neither when the scenario's input
+// turned out to be wrong as it ran.
+struct Execution {
+  std::optional<ops::Recording> recording;
+  std::string failure;
+};
+
+// Runs scenarios on the target, in order; several may share one boot.
+using RunAll = std::function<std::vector<Execution>(const std::vector<scenarios::Scenario>&)>;
 
 struct Find {
   std::string name;
   Draft draft;
-  ops::Recording recording;  // of this draft
+  std::optional<ops::Recording> recording;  // of this draft; none when the target died of it
   std::string explanation;
 };
 

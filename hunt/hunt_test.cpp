@@ -9,16 +9,16 @@
 namespace tscsim::hunt {
 namespace {
 
-std::vector<std::optional<ops::Recording>> on_model(const std::vector<scenarios::Scenario>& batch, bool wrong) {
-  std::vector<std::optional<ops::Recording>> recordings;
+std::vector<Execution> on_model(const std::vector<scenarios::Scenario>& batch, bool wrong) {
+  std::vector<Execution> runs;
   for (const scenarios::Scenario& s : batch) {
     const auto executor = model::simulate(s.program.host, "");
-    recordings.push_back(ops::run_program(s.program, *executor, 1));
+    runs.push_back({ops::run_program(s.program, *executor, 1), ""});
     if (!wrong) continue;
-    for (ops::Entry& e : recordings.back()->entries)  // a KVM whose guests always read an odd TSC
+    for (ops::Entry& e : runs.back().recording->entries)  // a KVM whose guests always read an odd TSC
       if (e.op.kind == ops::OpKind::rdtsc) e.outcome.fields[0].value |= 1;
   }
-  return recordings;
+  return runs;
 }
 
 const Observer kSilent = {[](const Tally&) {}, [](const Find&) {}, [](const Find&) {}};
@@ -55,6 +55,21 @@ TEST(Hunt, AWrongKvmIsFoundAndShrunk) {
   ASSERT_EQ(outcome.finds.size(), 1u);
   EXPECT_LE(outcome.finds.front().draft.steps.size(), 2u);
   EXPECT_NE(to_yaml(outcome.finds.front().draft).find("rdtsc"), std::string::npos);
+}
+
+TEST(Hunt, WhatTheTargetDiesOfIsAFind) {
+  Options options;
+  options.runs = 3;
+  const auto dies_once = [](const std::vector<scenarios::Scenario>& batch) {
+    std::vector<Execution> runs = on_model(batch, false);
+    if (batch.front().meta.name == "hunt-1-1") runs.front() = {std::nullopt, "soft lockup"};
+    return runs;
+  };
+  const Outcome outcome = hunt(options, {}, dies_once, kSilent);
+  EXPECT_EQ(outcome.tally.runs, 3u);
+  ASSERT_EQ(outcome.finds.size(), 1u);
+  EXPECT_EQ(outcome.finds.front().name, "hunt-1-1");
+  EXPECT_EQ(outcome.finds.front().explanation, "soft lockup");
 }
 
 TEST(Hunt, ShrinkingKeepsWhatMatters) {

@@ -58,7 +58,7 @@ Ended boot_bochs(const Boot& boot) {
   process.error_file = boot.scratch / "stderr";
   process.limit = boot.spec.limit;
   process.interrupted = boot.spec.interrupted;
-  process.hopeless = [&] { return tail_of(boot.console(), 40).find("Kernel panic") != std::string::npos; };
+  process.hopeless = [&] { return is_hopeless(boot); };
   process.without_network = true;
   Ended ended;
   ended.process = run_process(process);

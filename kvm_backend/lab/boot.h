@@ -31,4 +31,7 @@ struct Ended {
 
 std::string kernel_command_line(const MachineSpec& spec);
 
+// The console says that the kernel will not get any further.
+bool is_hopeless(const Boot& boot);
+
 }  // namespace tscsim::kvm_backend::lab

@@ -65,6 +65,7 @@ void run_jobs() {
   if (!jobs.programs.empty()) options.profile = probe_target(options);
   for (std::size_t i = 0; i < jobs.programs.size(); ++i) {
     say({{"type", "job"}, {"index", i}});
+    lab::flush_results();
     run_job(jobs.programs[i], jobs.seed, options);
   }
 }

@@ -132,6 +132,11 @@ void write_result(std::string_view bytes) {
   asm volatile("rep outsb" : "+S"(from), "+c"(left) : "d"(kResultPort) : "memory");
 }
 
+void flush_results() {
+  constexpr std::size_t kStdioBuffer = 4096;
+  if (!FwCfg::present()) write_result(std::string(kStdioBuffer, '\n'));
+}
+
 void power_off(std::uint8_t status) {
   ::outb(status, kExitPort);
   for (const char c : std::string_view("Shutdown")) ::outb(static_cast<unsigned char>(c), kShutdownPort);

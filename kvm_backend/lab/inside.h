@@ -29,6 +29,10 @@ std::string read_jobs();
 // Complete when it returns: the emulator takes each byte in turn.
 void write_result(std::string_view bytes);
 
+// Bochs keeps the last bytes to itself until it ends or has more; this pushes them out, so that a machine that
+// dies has said what it was about to do.
+void flush_results();
+
 // Ends the machine.
 [[noreturn]] void power_off(std::uint8_t status);
 

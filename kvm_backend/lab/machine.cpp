@@ -38,6 +38,12 @@ std::string kernel_command_line(const MachineSpec& spec) {
   return line;
 }
 
+bool is_hopeless(const Boot& boot) {
+  const std::string console = tail_of(boot.console(), 40);
+  const auto says = [&](const char* words) { return console.find(words) != std::string::npos; };
+  return says("Kernel panic") || says("BUG: soft lockup") || says("rcu_preempt detected stalls");
+}
+
 MachineEnd boot_machine(const LabTarget& target, const KernelFiles& kernel, const EmulatorFiles& emulator,
                         const std::filesystem::path& init, const std::string& jobs, const MachineSpec& spec,
                         const std::filesystem::path& scratch) {
@@ -46,10 +52,12 @@ MachineEnd boot_machine(const LabTarget& target, const KernelFiles& kernel, cons
   const Ended ended = target.emulator == Emulator::qemu ? boot_qemu(boot) : boot_bochs(boot);
   MachineEnd end{ended.results, "", ended.process.taken};
   if (ended.as_it_should) return end;
-  end.trouble =
-      ended.process.timed_out
-          ? fmt::format("the machine did not end within {} s and was stopped", spec.limit.count() / 1000)
-          : fmt::format("the machine ended with status {}", ended.process.status);
+  if (ended.process.timed_out)
+    end.trouble = fmt::format("the machine did not end within {} s and was stopped", spec.limit.count() / 1000);
+  else if (is_hopeless(boot))
+    end.trouble = "the machine's kernel died or hung";
+  else
+    end.trouble = fmt::format("the machine ended with status {}", ended.process.status);
   const std::string said = tail_of(boot.emulator_log(), kTailLines),
                     console = tail_of(boot.console(), kTailLines);
   if (!said.empty()) end.trouble += "\n  the emulator said:\n" + said;

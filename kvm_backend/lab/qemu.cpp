@@ -57,6 +57,7 @@ Ended boot_qemu(const Boot& boot) {
   process.output_file = process.error_file = boot.emulator_log();
   process.limit = boot.spec.limit;
   process.interrupted = boot.spec.interrupted;
+  process.hopeless = [&] { return is_hopeless(boot); };
   Ended ended;
   ended.process = run_process(process);
   ended.results = read_file(results);
