@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The same answers from another compiler at another optimisation level: builds tscsim with the presets gcc-O0 and
 # clang-O3 (in build/) and compares `check --format json` and every scenario's recording byte for byte.
-# Takes minutes; ctest runs it where the build was configured with -DTSCSIM_SLOW_TESTS=ON.
+# Takes minutes.
 # Usage: determinism_test.sh [SOURCE_DIR]. Exit 77: there is no clang++.
 set -euo pipefail
 source_dir=$(cd "${1:-$(dirname "${BASH_SOURCE[0]}")/..}" && pwd)

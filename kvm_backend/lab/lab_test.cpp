@@ -90,7 +90,7 @@ TEST_P(LabTest, AMachineThatDoesNotEndIsStoppedAndReported) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Targets, LabTest, ::testing::Values("amd-6.12", "amd-5.10", "intel-5.10"));
+INSTANTIATE_TEST_SUITE_P(Targets, LabTest, ::testing::Values("amd-6.12", "amd-5.10", "intel-6.1"));
 
 }  // namespace
 }  // namespace tscsim::kvm_backend::lab
