@@ -97,7 +97,7 @@ class Author {
   std::string khz_value() {
     const std::int64_t host = ground_.host_khz;
     const std::int64_t lo = host * 999'750 / 1'000'000, hi = host * 1'000'250 / 1'000'000;
-    const std::array<std::int64_t, 12> values = {host,     lo,       lo - 1,       hi,        hi + 1,        1,
+    const std::array<std::int64_t, 12> values = {host,     lo,       lo - 1,       hi,        hi + 1,        ground_.slowest_khz,
                                                  host / 2, host * 2, host * 3 / 2, 2'147'483'646, host + 1, host - 1};
     return fmt::format("{}", values[static_cast<std::size_t>(random_.uniform(0, 11))]);
   }
@@ -188,6 +188,8 @@ Ground ground_of(const ops::TargetProfile& profile) {
   ground.offset_attribute = profile.offset_attribute;
   ground.clock_flags = profile.clock_has_realtime;
   ground.rdtscp = profile.guest_rdtscp;
+  // 1 kHz scales to 0 there, which hangs kernels before 6.16 (4578a747f3c7).
+  if (profile.tsc_scaling) ground.slowest_khz = 2;
   return ground;
 }
 

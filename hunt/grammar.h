@@ -14,6 +14,7 @@ namespace tscsim::hunt {
 struct Ground {
   std::uint32_t host_khz = 2'600'000;
   int pcpus = 1;
+  std::uint32_t slowest_khz = 1;  // that a guest may be given
   bool offset_attribute = true;
   bool clock_flags = true;
   bool rdtscp = true;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <vector>
 
 #include "kvm_backend/guest_code/guest_vcpu.h"
@@ -56,6 +57,14 @@ void refuse(Entry& entry, const char* call, std::string arguments, int error, st
             std::string next = "") {
   entry.outcome.error = error;
   entry.note = to_text(KvmFailure{call, std::move(arguments), error, std::move(why), std::move(next)});
+}
+
+// With TSC scaling the ratio for 1 kHz, multiplied back, gives 0 kHz, and kvm_get_time_scale() never ends on it: the
+// whole CPU hangs (hunt found it on Linux 6.12 under Bochs, too).
+bool hangs_at_one_khz(const ops::TargetProfile& profile) {
+  int major = 0, minor = 0;
+  std::sscanf(profile.kernel.c_str(), "%d.%d", &major, &minor);
+  return profile.tsc_scaling && (major < 6 || (major == 6 && minor < 16));
 }
 
 void not_supported(Entry& entry, std::string why) {
@@ -160,6 +169,8 @@ class NativeExecutor final : public ops::Executor {
     // supported must not.
     if (op.kind == OpKind::rdtscp)
       return profile_.guest_rdtscp ? "" : "the guest cannot execute RDTSCP on this KVM (found by probing)";
+    if (op.kind == OpKind::set_tsc_khz && op.value == 1 && hangs_at_one_khz(profile_))
+      return "this kernel would hang: 1 kHz scales to 0 (mended in 6.16, 4578a747f3c7)";
     if (op.kind == OpKind::move_vcpu && op.value >= cpus_.size())
       return fmt::format("there is no pCPU {}: this process may use {}", op.value, cpus_.size());
     return "";
