@@ -67,6 +67,7 @@ struct Vcpu {
   Num this_tsc_write{};
   Num last_guest_tsc{};
   std::optional<Num> last_host_tsc;  // when last unloaded; empty: never was
+  std::optional<Num> tsc_offset_adjustment;  // host cycles, applied by the next load
   bool tsc_catchup = false;
   bool tsc_always_catchup = false;
   Num ia32_tsc_adjust{};
@@ -112,12 +113,18 @@ class Machine {
  public:
   explicit Machine(const MachineConfig& config);
 
-  // Executes one operation of the KVM API or of the guest, on pCPU `cpu`. Host operations (move_vcpu,
-  // set_clocksource) are the host's business: see notice_clocksource_change().
+  // Executes one operation of the KVM API or of the guest, on pCPU `cpu`. What happens to the host (move_vcpu,
+  // set_clocksource, ...) is the host's business: see notice_clocksource_change() and the following.
   ops::BasicOutcome<Num> perform(const ops::Operation& op, int cpu, Host<Num>& host);
 
   // The host's clocksource became TSC based, or ceased to be.
   void notice_clocksource_change(bool tsc_clocksource);
+
+  // The host is about to sleep: the PM notifier.
+  void prepare_suspend();
+
+  // Virtualisation is switched on again on `cpu`, which came up: after a suspend, or online.
+  void enable_hardware(int cpu, Host<Num>& host);
 
   // A delayed work that was scheduled through Host::schedule runs.
   void run_delayed(DelayedWork work, Host<Num>& host);
@@ -135,6 +142,9 @@ class Machine {
   int set_tsc_khz(int vcpu, std::uint32_t khz);  // khz > 0; errno
   void update_master_clock(Host<Num>& host);
   void guest_time_update(int vcpu, Host<Num>& host);
+
+  // No operation is going on: the story starts again.
+  void begin_story() { story_length_ = 0; }
 
   const MachineConfig& config() const { return config_; }
   const VmClock<Num>& vm() const { return vm_; }
@@ -178,6 +188,7 @@ class Machine {
 
   // vcpu_run.inl: load, unload, entry, guest instructions.
   void load(Vcpu<Num>& vcpu, int cpu, Host<Num>& host);
+  void apply_offset_adjustment(Vcpu<Num>& vcpu);
   bool load_update_allowed(Host<Num>& host);
   void unload(Vcpu<Num>& vcpu, Host<Num>& host);
   void enter(int vcpu, Host<Num>& host);

@@ -23,6 +23,9 @@ Num scale(const Num& tsc, TscRatio ratio) {
 
 template <class Num>
 Num scale(const Num& delta, TimeScale time_scale) {
+  // A difference that is negative, and counted as unsigned: the shift drops high bits, as multiplying does.
+  if (witness::surely_above(delta, scale_delta_domain(time_scale)))
+    return scale(witness::times(delta, std::int64_t{1} << time_scale.shift), TimeScale{time_scale.mul, 0});
   return map_monotone(
       delta,
       [time_scale](std::uint64_t d) { return scale_delta(d, time_scale) + TSCSIM_MUTATE(delta_rounds_up, 0u, 1u); },
