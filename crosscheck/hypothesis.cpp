@@ -98,11 +98,18 @@ void run_due_work(Hypothesis& h, const ops::Entry& entry, BracketedHost& host) {
   }
 }
 
-// A TSC that restarted or was set back reads anything from there on; the bracket's ends are on either side of it.
+// Whether a VM before this one had the master clock, the recording does not say.
+void leave_tsc_clocksource(Hypothesis& h) {
+  const bool another = !h.clocksource_left && !h.machine.had_master_clock() &&
+                       h.space.choose("delayed: another VM has had the master clock");
+  h.clocksource_left = true;
+  h.machine.notice_clocksource_change(false, another);
+}
+
+// The bracket's beginning is from before the sleep.
 ops::Bracket resume_bracket(const ops::Entry& entry) {
   ops::Bracket bracket = entry.bracket;
-  const bool restarts = (entry.op.flags & ops::suspend_flag::kTscRestarts) != 0;
-  if (restarts || bracket.tsc.lo > bracket.tsc.hi) bracket.tsc.lo = 0;
+  if ((entry.op.flags & ops::suspend_flag::kTscRestarts) != 0) bracket.tsc.lo = 0;
   return bracket;
 }
 
@@ -123,8 +130,8 @@ void happen(Hypothesis& h, const ops::Entry& entry, BracketedHost& host) {
   switch (op.kind) {
     case OpKind::set_clocksource:
       if (op.value != 0 && h.tsc_unstable) break;  // stays away
+      if (op.value == 0 && h.tsc_clocksource) leave_tsc_clocksource(h);
       h.tsc_clocksource = op.value != 0;
-      h.machine.notice_clocksource_change(h.tsc_clocksource);
       break;
     case OpKind::mark_tsc_unstable:
       host.mark_tsc_unstable();
@@ -235,7 +242,7 @@ bool advance(Hypothesis& h, const ops::Entry& entry, std::size_t index) {
 std::string digest(const Hypothesis& h) {
   const auto& vm = h.machine.vm();
   const auto spell = [&](const Witness& x) { return h.space.spelled(x) + ","; };
-  std::string text = fmt::format("{}{}{}{}{}{}{}{}{}|", h.tsc_clocksource, h.tsc_unstable, vm.backwards_tsc_observed, vm.use_master_clock, vm.cur_tsc_generation,
+  std::string text = fmt::format("{}{}{}{}{}{}{}{}{}{}{}|", h.tsc_clocksource, h.tsc_unstable, h.clocksource_left, h.machine.had_master_clock(), vm.backwards_tsc_observed, vm.use_master_clock, vm.cur_tsc_generation,
                                  vm.nr_vcpus_matched_tsc, vm.user_set_tsc, vm.last_tsc_khz, h.machine.delayed_update_pending());
   for (const Witness* x : {&vm.last_tsc_nsec, &vm.last_tsc_write, &vm.last_tsc_offset, &vm.cur_tsc_nsec,
                            &vm.cur_tsc_write, &vm.cur_tsc_offset, &vm.master_kernel_ns, &vm.master_cycle_now,

@@ -306,6 +306,8 @@ class NativeExecutor final : public ops::Executor {
     if (entry.op.kind == OpKind::offline_pcpu) leave_pcpu(static_cast<int>(entry.op.value));
     on_vm_thread(entry);
     if (entry.op.kind == OpKind::suspend_host && zero_ns_) *zero_ns_ -= entry.op.value;
+    for (ops::Range* range : {&entry.bracket.tsc, &entry.bracket.realtime_ns})
+      if (range->lo > range->hi) range->lo = 0;  // it went back: nothing is known from below
   }
 
   void leave_pcpu(int pcpu) {

@@ -65,6 +65,7 @@
   MUTANT(backwards_resume_keeps_write, "a TSC that went backwards leaves the last write to compare with")    \
   MUTANT(offset_adjustment_lost, "the correction after a suspend is not applied to the offset")              \
   MUTANT(suspend_untold, "a host suspend does not set GUEST_STOPPED (5.14)")                                 \
+  MUTANT(clocksource_change_needs_master_clock, "leaving the TSC requests nothing of a VM that lost the master clock") \
   /* kvmclock pages */                                                                                       \
   MUTANT(page_holds_host_tsc, "tsc_timestamp is the host's TSC, not the guest's")                            \
   MUTANT(page_without_offset, "system_time leaves the kvmclock offset out")                                  \

@@ -117,8 +117,10 @@ class Machine {
   // set_clocksource, ...) is the host's business: see notice_clocksource_change() and the following.
   ops::BasicOutcome<Num> perform(const ops::Operation& op, int cpu, Host<Num>& host);
 
-  // The host's clocksource became TSC based, or ceased to be.
-  void notice_clocksource_change(bool tsc_clocksource);
+  // The host's clocksource became TSC based, or ceased to be. `another_vm`: a VM before this one had the master clock.
+  void notice_clocksource_change(bool tsc_clocksource, bool another_vm = false);
+  // This VM has had the master clock since the clocksource was last left.
+  bool had_master_clock() const { return had_master_clock_; }
 
   // The host is about to sleep: the PM notifier.
   void prepare_suspend();
@@ -179,7 +181,8 @@ class Machine {
   void track(Vcpu<Num>& vcpu, bool new_generation, Host<Num>& host);
   void set_l1_offset(Vcpu<Num>& vcpu, Num offset);
   bool all_vcpus_matched() const;
-  Num guest_tsc(const Vcpu<Num>& vcpu, const Num& host_tsc) const;
+  Num guest_tsc(const Vcpu<Num>& vcpu, const Num& host_tsc) const;    // as KVM computes it
+  Num hardware_tsc(const Vcpu<Num>& vcpu, const Num& host_tsc) const;  // as the guest's RDTSC reads it
 
   // master_clock.inl
   void renew_master_pair(Host<Num>& host);
@@ -226,6 +229,7 @@ class Machine {
   std::vector<std::pair<std::uint64_t, PvclockPage<Num>>> pages_;
   std::vector<std::pair<std::uint64_t, WallClockPage<Num>>> wall_clocks_;
   bool delayed_update_pending_ = false;
+  bool had_master_clock_ = false;  // kvm_guest_has_master_clock, one for the host
   std::optional<Num> rate_limit_begin_;
   int rate_limit_used_ = 0;
   std::array<Rule, 12> story_{};

@@ -19,6 +19,7 @@ void Machine<Num>::renew_master_pair(Host<Num>& host) {
   const bool veto = vm_.backwards_tsc_observed || vm_.boot_vcpu_runs_old_kvmclock;
   vm_.use_master_clock = config_.era.has_generation_count &&
                          TSCSIM_MUTATE(master_clock_ignores_clocksource, pair.has_value(), true) && matched && !veto;
+  had_master_clock_ = had_master_clock_ || vm_.use_master_clock;
   if (vm_.use_master_clock) follow(Rule::master_clock_on);
   else if (!pair) follow(Rule::master_clock_off_clocksource);
   else follow(matched ? Rule::master_clock_off_veto : Rule::master_clock_off_unmatched);
@@ -36,10 +37,13 @@ void Machine<Num>::update_master_clock(Host<Num>& host) {
 }
 
 template <class Num>
-void Machine<Num>::notice_clocksource_change(bool tsc_clocksource) {
+void Machine<Num>::notice_clocksource_change(bool tsc_clocksource, bool another_vm) {
   // Coming back to the TSC requests nothing: the master clock stays off until something else renews it.
-  if (TSCSIM_MUTATE(clocksource_change_unnoticed, !tsc_clocksource, false) && vm_.use_master_clock)
+  if (!TSCSIM_MUTATE(clocksource_change_unnoticed, !tsc_clocksource, false)) return;
+  // The kernel's flag says that some VM got the master clock since, also if none has it any more.
+  if (TSCSIM_MUTATE(clocksource_change_needs_master_clock, had_master_clock_ || another_vm, vm_.use_master_clock))
     request_everywhere(kMasterClockUpdate);
+  had_master_clock_ = false;
 }
 
 // Kernel: Linux v7.2 x86.c kvm_arch_suspend_notifier().

@@ -17,7 +17,7 @@ void Machine<Num>::create_vm(Host<Num>& host) {
 template <class Num>
 int Machine<Num>::publish_vcpu() {
   Vcpu<Num> fresh;
-  fresh.l1_tsc_scaling_ratio = default_ratio(config_.vendor);
+  fresh.l1_tsc_scaling_ratio = {0, default_ratio(config_.vendor).fraction_bits};  // until a rate has been set
   vcpus_.push_back(fresh);
   const auto index = static_cast<int>(vcpus_.size()) - 1;
   set_tsc_khz(index, vm_.default_tsc_khz);  // a rate that cannot be had is recorded all the same
@@ -139,7 +139,7 @@ typename Machine<Num>::Outcome Machine<Num>::guest_operation(const ops::Operatio
   switch (op.kind) {
     case ops::OpKind::rdtsc:
     case ops::OpKind::rdtscp:
-      out.add(ops::Field::value, guest_tsc(v, host.tsc()));
+      out.add(ops::Field::value, hardware_tsc(v, host.tsc()));
       if (op.kind == ops::OpKind::rdtscp) out.add(ops::Field::aux, Num(0));
       break;
     case ops::OpKind::read_pvclock:
@@ -168,7 +168,7 @@ typename Machine<Num>::Outcome Machine<Num>::guest_operation(const ops::Operatio
 template <class Num>
 typename Machine<Num>::Outcome Machine<Num>::guest_read_pvclock(Vcpu<Num>& vcpu, const Num& host_tsc) {
   const PvclockPage<Num>& page = page_at(vcpu.page_address());
-  const Num tsc = guest_tsc(vcpu, host_tsc);
+  const Num tsc = hardware_tsc(vcpu, host_tsc);
   Outcome out;
   out.add(ops::Field::ns, page.system_time + scale(tsc - page.tsc_timestamp, page.scale));
   out.add(ops::Field::tsc, tsc);

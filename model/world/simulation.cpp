@@ -156,6 +156,8 @@ class Simulation final : public ops::Executor {
     entry.bracket.tsc.hi = clock_.tsc(0);
     entry.bracket.base_ns.hi = clock_.base_ns(0);
     entry.bracket.realtime_ns.hi = clock_.realtime_ns();
+    for (ops::Range* range : {&entry.bracket.tsc, &entry.bracket.realtime_ns})
+      if (range->lo > range->hi) range->lo = 0;  // it went back: nothing is known from below
     entry.note += story_text(machine_.story());
   }
 
@@ -166,8 +168,8 @@ class Simulation final : public ops::Executor {
       entry.note = "the TSC is unstable and stays away";
       return;
     }
+    if (clock_.tsc_clocksource() != tsc) machine_.notice_clocksource_change(tsc);
     clock_.set_tsc_clocksource(tsc);
-    machine_.notice_clocksource_change(tsc);
   }
 
   void suspend(const ops::Operation& op) {
