@@ -38,6 +38,7 @@ class SteadyHost final : public model::Host<std::uint64_t> {
   }
   bool tsc_clocksource() const override { return true; }
   bool tsc_unstable() const override { return false; }
+  void mark_tsc_unstable() override {}
   void schedule(model::DelayedWork, std::int64_t) override {}
 
  private:

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <set>
 
 #include "crosscheck/report.h"
 
@@ -34,7 +35,13 @@ class BracketedHost final : public model::Host<Witness> {
   std::optional<model::ClockPair<Witness>> base_pair() override { return pair(&BracketedHost::base_ns); }
   std::optional<model::ClockPair<Witness>> realtime_pair() override { return pair(&BracketedHost::realtime_ns); }
   bool tsc_clocksource() const override { return hypothesis_.tsc_clocksource; }
-  bool tsc_unstable() const override { return false; }
+  bool tsc_unstable() const override { return hypothesis_.tsc_unstable; }
+  void mark_tsc_unstable() override {
+    if (hypothesis_.tsc_unstable) return;
+    hypothesis_.tsc_unstable = true;
+    if (hypothesis_.tsc_clocksource)
+      hypothesis_.pending.push_back({model::DelayedWork::clocksource_falls_away, bracket_.base_ns.lo});
+  }
   bool interrupts_guest() override { return !space().choose("delayed: no interrupt takes the guest out after its WRMSR"); }
   std::optional<model::DelayedWork> work_during_guest() override {
     auto& pending = hypothesis_.pending;
@@ -43,6 +50,7 @@ class BracketedHost final : public model::Host<Witness> {
       if (space().choose("delayed: a kvmclock update of all vCPUs runs beside the guest")) {
         const model::DelayedWork work = item->work;
         pending.erase(item);
+        if (work == model::DelayedWork::clocksource_falls_away) hypothesis_.tsc_clocksource = false;
         return work;
       }
     }
@@ -79,11 +87,63 @@ void run_due_work(Hypothesis& h, const ops::Entry& entry, BracketedHost& host) {
   h.pending.clear();
   for (const Pending& item : pending) {
     const bool may_have_run = item.earliest_base_ns <= entry.bracket.base_ns.hi;
-    const bool visible = any_page_active(h.machine);
-    if (may_have_run && (!visible || h.space.choose("delayed: a kvmclock update of all vCPUs has run")))
+    const bool clocksource = item.work == model::DelayedWork::clocksource_falls_away;
+    const bool visible = clocksource || any_page_active(h.machine);
+    if (may_have_run && (!visible || h.space.choose("delayed: a kvmclock update of all vCPUs has run"))) {
+      if (clocksource) h.tsc_clocksource = false;
       h.machine.run_delayed(item.work, host);
-    else
+    } else {
       h.pending.push_back(item);
+    }
+  }
+}
+
+// Whether a VM before this one had the master clock, the recording does not say.
+void leave_tsc_clocksource(Hypothesis& h) {
+  const bool another = !h.clocksource_left && !h.machine.had_master_clock() &&
+                       h.space.choose("delayed: another VM has had the master clock");
+  h.clocksource_left = true;
+  h.machine.notice_clocksource_change(false, another);
+}
+
+// The bracket's beginning is from before the sleep.
+ops::Bracket resume_bracket(const ops::Entry& entry) {
+  ops::Bracket bracket = entry.bracket;
+  if ((entry.op.flags & ops::suspend_flag::kTscRestarts) != 0) bracket.tsc.lo = 0;
+  return bracket;
+}
+
+void resume(Hypothesis& h, const ops::Entry& entry) {
+  h.machine.prepare_suspend();
+  const ops::Bracket bracket = resume_bracket(entry);
+  std::set<int> cpus = {0};
+  for (const auto& vcpu : h.machine.vcpus()) cpus.insert(std::max(vcpu.cpu, 0));
+  for (const int cpu : cpus) {
+    BracketedHost host(h, bracket);
+    h.machine.enable_hardware(cpu, host);
+  }
+}
+
+void happen(Hypothesis& h, const ops::Entry& entry, BracketedHost& host) {
+  const ops::Operation& op = entry.op;
+  h.machine.begin_story();
+  switch (op.kind) {
+    case OpKind::set_clocksource:
+      if (op.value != 0 && h.tsc_unstable) break;  // stays away
+      if (op.value == 0 && h.tsc_clocksource) leave_tsc_clocksource(h);
+      h.tsc_clocksource = op.value != 0;
+      break;
+    case OpKind::mark_tsc_unstable:
+      host.mark_tsc_unstable();
+      break;
+    case OpKind::suspend_host:
+      resume(h, entry);
+      break;
+    case OpKind::online_pcpu:
+      h.machine.enable_hardware(static_cast<int>(op.value), host);
+      break;
+    default:  // a jump shows in the brackets of what follows
+      break;
   }
 }
 
@@ -165,10 +225,10 @@ bool advance(Hypothesis& h, const ops::Entry& entry, std::size_t index) {
     if (!executed || !ops::is_guest(entry.op.kind)) return true;
   }
   const ops::Operation op = effective_operation(entry);
-  if (op.kind == OpKind::set_clocksource) {
-    h.tsc_clocksource = op.value != 0;
-    h.machine.notice_clocksource_change(h.tsc_clocksource);
-    return true;
+  if (ops::is_host_event(op.kind)) {
+    if (!compare_error(h, entry, index, 0)) return false;
+    happen(h, entry, host);
+    return h.space.consistent();
   }
   const auto derived = h.machine.perform(op, entry.pcpu, host);
   if (!entry.supported) return true;
@@ -182,7 +242,7 @@ bool advance(Hypothesis& h, const ops::Entry& entry, std::size_t index) {
 std::string digest(const Hypothesis& h) {
   const auto& vm = h.machine.vm();
   const auto spell = [&](const Witness& x) { return h.space.spelled(x) + ","; };
-  std::string text = fmt::format("{}{}{}{}{}{}{}|", h.tsc_clocksource, vm.use_master_clock, vm.cur_tsc_generation,
+  std::string text = fmt::format("{}{}{}{}{}{}{}{}{}{}{}|", h.tsc_clocksource, h.tsc_unstable, h.clocksource_left, h.machine.had_master_clock(), vm.backwards_tsc_observed, vm.use_master_clock, vm.cur_tsc_generation,
                                  vm.nr_vcpus_matched_tsc, vm.user_set_tsc, vm.last_tsc_khz, h.machine.delayed_update_pending());
   for (const Witness* x : {&vm.last_tsc_nsec, &vm.last_tsc_write, &vm.last_tsc_offset, &vm.cur_tsc_nsec,
                            &vm.cur_tsc_write, &vm.cur_tsc_offset, &vm.master_kernel_ns, &vm.master_cycle_now,
@@ -190,6 +250,8 @@ std::string digest(const Hypothesis& h) {
     text += spell(*x);
   for (const auto& v : h.machine.vcpus()) {
     text += fmt::format("|{},{},{},{},{},", v.requests, v.cpu, v.this_tsc_generation, v.guest_stopped_request, v.hw_tsc_khz);
+    if (v.tsc_offset_adjustment) text += spell(*v.tsc_offset_adjustment);
+    if (h.tsc_unstable) text += spell(v.last_guest_tsc);
     text += spell(v.l1_tsc_offset) + spell(v.ia32_tsc_adjust) + spell(v.this_tsc_nsec) + spell(v.this_tsc_write);
   }
   for (const auto& [address, page] : h.machine.pages()) {

@@ -31,6 +31,8 @@ struct Hypothesis {
   WitnessSpace space;
   std::vector<Pending> pending;
   bool tsc_clocksource = true;
+  bool tsc_unstable = false;
+  bool clocksource_left = false;  // since; what other VMs had before does not matter any more
   std::vector<Answer> answers;
   std::vector<Observation> observations;
   std::string failure;  // when an observation contradicted it

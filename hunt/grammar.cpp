@@ -156,7 +156,24 @@ class Author {
     if (ground_.rdtscp) all.push_back({1, [&] { return on(vcpu()) + "rdtscp: " + capture(); }});
     if (ground_.clocksource_changes)
       all.push_back({2, [&] { return std::string(chance(1, 2) ? "set_clocksource: hpet" : "set_clocksource: tsc"); }});
+    if (ground_.marks_unstable) all.push_back({1, [] { return std::string("mark_tsc_unstable: "); }});
+    if (ground_.tsc_jumps) all.push_back({2, [&] { return jump(); }});
+    if (ground_.suspends)
+      all.push_back({2, [&] { return std::string("suspend_host: {for: 1 s, tsc: restarts}"); }});
+    if (ground_.pcpu_hotplug && ground_.pcpus > 1) {
+      all.push_back({2, [&] { return fmt::format("offline_pcpu: {}", random_.uniform(1, ground_.pcpus - 1)); }});
+      all.push_back({2, [&] { return fmt::format("online_pcpu: {}", random_.uniform(1, ground_.pcpus - 1)); }});
+    }
     return all;
+  }
+
+  // Backwards only by little: a clock that counts the TSC stands still until it has caught up.
+  std::string jump() {
+    const std::array<std::string, 6> values = {"1", "1000", "-1000", "3 s", "1 ms",
+                                               fmt::format("{}", random_.uniform(-100'000, 100'000'000))};
+    const std::string by = one_of(values);
+    if (ground_.pcpus == 1 || chance(1, 2)) return "jump_host_tsc: " + by;
+    return fmt::format("jump_host_tsc: {{by: {}, pcpu: {}}}", by, random_.uniform(0, ground_.pcpus - 1));
   }
 
   std::string body() {
@@ -190,6 +207,10 @@ Ground ground_of(const ops::TargetProfile& profile) {
   ground.rdtscp = profile.guest_rdtscp;
   // 1 kHz scales to 0 there, which hangs kernels before 6.16 (4578a747f3c7).
   if (profile.tsc_scaling) ground.slowest_khz = 2;
+  ground.clocksource_changes = profile.clocksource_changes;
+  ground.tsc_jumps = profile.tsc_jumps;
+  ground.suspends = profile.suspends;
+  ground.pcpu_hotplug = profile.pcpu_hotplug;
   return ground;
 }
 

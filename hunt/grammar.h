@@ -18,7 +18,12 @@ struct Ground {
   bool offset_attribute = true;
   bool clock_flags = true;
   bool rdtscp = true;
-  bool clocksource_changes = false;  // the target lets us change the host's clocksource
+  // What the target lets us do to the host.
+  bool clocksource_changes = false;
+  bool tsc_jumps = false;
+  bool suspends = false;
+  bool pcpu_hotplug = false;
+  bool marks_unstable = false;  // the model only
 };
 Ground ground_of(const ops::TargetProfile& profile);
 

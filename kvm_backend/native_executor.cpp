@@ -8,6 +8,7 @@
 
 #include "kvm_backend/guest_code/guest_vcpu.h"
 #include "kvm_backend/host_clocks.h"
+#include "kvm_backend/host_events.h"
 #include "kvm_backend/host_files.h"
 #include "kvm_backend/ioctl/kvm_error.h"
 #include "kvm_backend/ioctl/vm.h"
@@ -133,6 +134,8 @@ class NativeExecutor final : public ops::Executor {
       not_supported(entry, obstacle);
     else if (op.kind == OpKind::create_vcpu)
       create_vcpu(entry);
+    else if (ops::is_host_event(op.kind))
+      on_host(entry);
     else if (op.vcpu == ops::kVm)
       on_vm_thread(entry);
     else
@@ -144,15 +147,37 @@ class NativeExecutor final : public ops::Executor {
   // Why an operation cannot even be tried here; empty when it can.
   std::string obstacle_to(const Operation& op) const {
     if (op.kind == OpKind::create_vm) return vm_ ? "there is one VM for each executor" : "";
-    if (op.kind == OpKind::set_clocksource)
-      return options_.may_change_host
-                 ? ""
-                 : "changing the clocksource of this host is not allowed (only in a lab)";
+    if (ops::is_host_event(op.kind)) return obstacle_to_host_event(op);
     if (!vm_) return "the VM has not been created";
     if (op.kind == OpKind::create_vcpu) return obstacle_to_new_vcpu(op.vcpu);
     if (op.vcpu != ops::kVm && (op.vcpu < 0 || static_cast<std::size_t>(op.vcpu) >= vcpus_.size()))
       return fmt::format("vcpu {} has not been created", op.vcpu);
     return obstacle_on_this_target(op);
+  }
+
+  std::string obstacle_to_host_event(const Operation& op) const {
+    if (!options_.may_change_host)
+      return op.kind == OpKind::set_clocksource
+                 ? "changing the clocksource of this host is not allowed (only in a lab)"
+                 : fmt::format("{} changes this host, which is not allowed (only in a lab)", ops::name_of(op.kind));
+    switch (op.kind) {
+      case OpKind::set_clocksource:
+        return "";
+      case OpKind::jump_host_tsc:
+        if (op.pcpu >= static_cast<std::int32_t>(cpus_.size()))
+          return fmt::format("there is no pCPU {}: this process may use {}", op.pcpu, cpus_.size());
+        return profile_.tsc_jumps ? "" : "needs: a host whose IA32_TSC can be written (msr.ko; QEMU ignores the write)";
+      case OpKind::suspend_host:
+        if ((op.flags & ops::suspend_flag::kTscRestarts) == 0) return "needs: a host whose TSC counts on through S3";
+        return profile_.suspends ? "" : "needs: a host that wakes from S3 by itself (the Intel lab does)";
+      case OpKind::offline_pcpu:
+      case OpKind::online_pcpu:
+        if (op.value == 0 || op.value >= cpus_.size())
+          return fmt::format("needs: a pCPU {} besides pCPU 0 (this process may use {})", op.value, cpus_.size());
+        return "";
+      default:
+        return "needs: a simulated host (no kernel lets its TSC be marked unstable at will)";
+    }
   }
 
   std::string obstacle_to_new_vcpu(int vcpu) const {
@@ -214,6 +239,14 @@ class NativeExecutor final : public ops::Executor {
         return set_clock(entry);
       case OpKind::set_clocksource:
         return set_clocksource(entry);
+      case OpKind::jump_host_tsc:
+        return jump_host_tsc(entry);
+      case OpKind::suspend_host:
+        return suspend_host(entry);
+      case OpKind::offline_pcpu:
+        return offline_pcpu(entry);
+      case OpKind::online_pcpu:
+        return online_pcpu(entry);
       default:
         return not_supported(entry, "this operation needs a vCPU");
     }
@@ -277,6 +310,62 @@ class NativeExecutor final : public ops::Executor {
     const bool tsc = entry.op.value != 0;
     const CallResult set = bracketed(entry, [&] { return CallResult{0, clocksource_.select_tsc(tsc)}; });
     if (!set.ok()) refuse(entry, "write current_clocksource", tsc ? "tsc" : "another than tsc", set.error);
+  }
+
+  // Those that move the clocks move scenario time 0 along: what the step takes of CLOCK_MONOTONIC is no waiting.
+  void on_host(Entry& entry) {
+    if (entry.op.kind == OpKind::offline_pcpu) leave_pcpu(static_cast<int>(entry.op.value));
+    on_vm_thread(entry);
+    if (entry.op.kind == OpKind::suspend_host && zero_ns_) *zero_ns_ -= entry.op.value;
+    for (ops::Range* range : {&entry.bracket.tsc, &entry.bracket.realtime_ns})
+      if (range->lo > range->hi) range->lo = 0;  // it went back: nothing is known from below
+  }
+
+  void leave_pcpu(int pcpu) {
+    for (const auto& slot : vcpus_) {
+      if (slot->pcpu != pcpu) continue;
+      slot->thread.run([&] { pin_this_thread(cpus_.front()); });
+      slot->pcpu = 0;
+    }
+  }
+
+  void jump_host_tsc(Entry& entry) {
+    const std::uint64_t before_ns = monotonic_ns();
+    const auto cycles = static_cast<std::int64_t>(entry.op.value);
+    const CallResult jumped = bracketed(entry, [&] {
+      for (std::size_t pcpu = 0; pcpu < cpus_.size(); ++pcpu) {
+        if (entry.op.pcpu != ops::kAllPcpus && static_cast<std::size_t>(entry.op.pcpu) != pcpu) continue;
+        if (const int error = jump_tsc(cpus_[pcpu], cycles); error != 0) return CallResult{0, error};
+      }
+      return CallResult{};
+    });
+    if (zero_ns_) *zero_ns_ += monotonic_ns() - before_ns;
+    if (!jumped.ok()) refuse(entry, "write /dev/cpu/*/msr", fmt::format("IA32_TSC {:+}", cycles), jumped.error);
+  }
+
+  void suspend_host(Entry& entry) {
+    clocks_.open(entry.bracket);
+    const int error = suspend_to_ram();
+    clocks_ = HostClocks();  // which knows how long the host has slept
+    clocks_.close(entry.bracket);
+    if (error != 0) refuse(entry, "write /sys/power/state", "mem", error);
+  }
+
+  void offline_pcpu(Entry& entry) {
+    const int cpu = cpus_[entry.op.value];
+    const CallResult set = bracketed(entry, [&] { return CallResult{0, set_cpu_online(cpu, false)}; });
+    if (!set.ok()) refuse(entry, "write online", fmt::format("CPU {}, 0", cpu), set.error);
+  }
+
+  // The bracket is of the TSC of the pCPU that comes up: read there afterwards, and as much earlier as the whole took.
+  void online_pcpu(Entry& entry) {
+    const int cpu = cpus_[entry.op.value];
+    const CallResult set = bracketed(entry, [&] { return CallResult{0, set_cpu_online(cpu, true)}; });
+    if (!set.ok()) return refuse(entry, "write online", fmt::format("CPU {}, 1", cpu), set.error);
+    PinnedThread there(cpu);
+    std::uint64_t tsc = 0;
+    there.run([&] { tsc = read_tsc(); });
+    entry.bracket.tsc = {tsc - (read_tsc() - entry.bracket.tsc.lo), tsc};
   }
 
   // --- operations on a vCPU

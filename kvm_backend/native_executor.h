@@ -17,6 +17,8 @@ struct NativeOptions {
   // Whether operations may change the host itself (its clocksource): in a lab machine of our own, never on a
   // user's. What was changed is put back when the executor goes.
   bool may_change_host = false;
+  // Whether the machine wakes from S3 by itself, as Bochs does.
+  bool may_suspend_host = false;
   // How long one operation may take before the vCPU is taken out of KVM_RUN and the target declared broken.
   std::chrono::milliseconds timeout{5000};
   // Set by the program's SIGINT handler; execute() then throws ops::Interrupted. May be null; must outlive

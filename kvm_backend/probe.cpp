@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "kvm_backend/host_clocks.h"
+#include "kvm_backend/host_events.h"
 #include "kvm_backend/host_files.h"
 #include "kvm_backend/ioctl/kvm_error.h"
 #include "kvm_backend/pinned_thread.h"
@@ -238,6 +239,12 @@ ops::TargetProfile profile_from(const NativeOptions& options, const Probed& prob
   profile.reenters_after_tsc_wrmsr = behaviour.reenters_after_tsc_wrmsr;
   profile.enabling_clears_stable = behaviour.enabling_clears_stable;
   profile.pcpus = static_cast<int>(allowed_cpus().size());
+  if (options.may_change_host) {
+    profile.clocksource_changes = Clocksource().available().size() > 1;
+    profile.tsc_jumps = tsc_can_jump(allowed_cpus().front());
+    profile.suspends = options.may_suspend_host && can_suspend_to_ram();
+    profile.pcpu_hotplug = profile.pcpus > 1;
+  }
   return profile;
 }
 

@@ -56,6 +56,16 @@
   MUTANT(master_clock_updates_no_page, "a master clock update renews no kvmclock page")                      \
   MUTANT(old_msr_no_veto, "the old kvmclock MSR does not veto the master clock")                             \
   MUTANT(clocksource_change_unnoticed, "the host leaves the TSC clocksource and KVM does not notice")        \
+  /* host events */                                                                                          \
+  MUTANT(backwards_load_unnoticed, "a vCPU that moves to a pCPU with a TSC behind marks nothing unstable")   \
+  MUTANT(unstable_load_keeps_offset, "on an unstable TSC a load keeps the offset")                           \
+  MUTANT(unstable_load_no_catchup, "on an unstable TSC a load does not switch catch-up on")                  \
+  MUTANT(backwards_resume_unnoticed, "a TSC that restarted while the host slept goes unnoticed")             \
+  MUTANT(backwards_resume_no_veto, "a TSC that went backwards does not veto the master clock")               \
+  MUTANT(backwards_resume_keeps_write, "a TSC that went backwards leaves the last write to compare with")    \
+  MUTANT(offset_adjustment_lost, "the correction after a suspend is not applied to the offset")              \
+  MUTANT(suspend_untold, "a host suspend does not set GUEST_STOPPED (5.14)")                                 \
+  MUTANT(clocksource_change_needs_master_clock, "leaving the TSC requests nothing of a VM that lost the master clock") \
   /* kvmclock pages */                                                                                       \
   MUTANT(page_holds_host_tsc, "tsc_timestamp is the host's TSC, not the guest's")                            \
   MUTANT(page_without_offset, "system_time leaves the kvmclock offset out")                                  \

@@ -65,6 +65,7 @@ Json operation_json(const Operation& op) {
   json["flags"] = op.flags;
   json["value"] = decimal(op.value);
   json["realtime"] = decimal(op.realtime);
+  if (op.pcpu != kAllPcpus) json["pcpu"] = op.pcpu;
   json["at_ns"] = decimal(op.at_ns);
   json["probe"] = op.probe;
   return json;
@@ -72,7 +73,7 @@ Json operation_json(const Operation& op) {
 
 Operation read_operation(const Json& json) {
   const Members in(json, "op");
-  in.only({"kind", "vcpu", "msr", "flags", "value", "realtime", "at_ns", "probe"});
+  in.only({"kind", "vcpu", "msr", "flags", "value", "realtime", "pcpu", "at_ns", "probe"});
   Operation op;
   std::string kind;
   in.read("kind", kind);
@@ -86,6 +87,7 @@ Operation read_operation(const Json& json) {
   in.read_small("flags", op.flags);
   in.read_decimal("value", op.value);
   in.read_decimal("realtime", op.realtime);
+  if (json.contains("pcpu")) in.read_small("pcpu", op.pcpu);
   in.read_decimal("at_ns", op.at_ns);
   in.read("probe", op.probe);
   return op;

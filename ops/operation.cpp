@@ -54,6 +54,14 @@ constexpr std::array<KindInfo, kOpKinds> kKinds{{
      "set_clocksource",
      {},
      "The host's clocksource becomes the TSC (1) or something else (0)."},
+    {OpKind::mark_tsc_unstable, "mark_tsc_unstable", {}, "The host's kernel finds its TSC unstable."},
+    {OpKind::jump_host_tsc, "jump_host_tsc", {}, "The host's TSC, of one pCPU or of all, is moved by a number of cycles."},
+    {OpKind::suspend_host,
+     "suspend_host",
+     {},
+     "The host sleeps (S3) and resumes; its TSC counted on or starts again from 0."},
+    {OpKind::offline_pcpu, "offline_pcpu", {}, "CPU hot-unplug of a pCPU; vCPUs pinned to it go to pCPU 0."},
+    {OpKind::online_pcpu, "online_pcpu", {}, "The pCPU comes back."},
 }};
 
 constexpr std::array<std::string_view, kFields> kFieldNames{
@@ -122,6 +130,10 @@ std::optional<std::uint32_t> msr_from(std::string_view name) {
   for (const MsrInfo& entry : kMsrs)
     if (entry.name == name) return entry.index;
   return std::nullopt;
+}
+
+bool is_host_event(OpKind kind) {
+  return kind >= OpKind::set_clocksource;
 }
 
 bool is_guest(OpKind kind) {

@@ -37,10 +37,21 @@ enum class OpKind : std::uint8_t {
   // Host.
   move_vcpu,        // the vCPU's thread is pinned to pCPU `value`
   set_clocksource,  // the host's clocksource becomes TSC (value 1) or something else (value 0)
+  mark_tsc_unstable,  // the kernel's mark_tsc_unstable()
+  jump_host_tsc,    // value (signed) is added to the host's TSC, of pCPU `pcpu` or of all
+  suspend_host,     // S3 for `value` ns; `flags` 1: the TSC restarts from 0, 0: it counts on
+  offline_pcpu,     // CPU hot-unplug of pCPU `value`; vCPUs pinned there go to pCPU 0
+  online_pcpu,      // and back
 };
-inline constexpr std::size_t kOpKinds = static_cast<std::size_t>(OpKind::set_clocksource) + 1;
+inline constexpr std::size_t kOpKinds = static_cast<std::size_t>(OpKind::online_pcpu) + 1;
 
 inline constexpr int kVm = -1;  // an operation on the VM rather than on one vCPU
+inline constexpr int kAllPcpus = -1;
+
+// Operation::flags of suspend_host.
+namespace suspend_flag {
+inline constexpr std::uint32_t kTscRestarts = 1;
+}
 
 // MSR indices (Linux arch/x86/include/asm/msr-index.h, arch/x86/include/uapi/asm/kvm_para.h).
 namespace msr {
@@ -79,9 +90,10 @@ struct Operation {
   OpKind kind{};
   std::int32_t vcpu = kVm;
   std::uint32_t msr = 0;
-  std::uint32_t flags = 0;     // set_clock
+  std::uint32_t flags = 0;     // set_clock, suspend_host
   std::uint64_t value = 0;     // what `kind` says; operations without a value leave it 0
   std::uint64_t realtime = 0;  // set_clock: ns
+  std::int32_t pcpu = kAllPcpus;  // jump_host_tsc
   std::int64_t at_ns = 0;      // scenario time at which it is due
   bool probe = false;          // inserted by the runner to read back state, not written by the author
   friend bool operator==(const Operation&, const Operation&) = default;
@@ -151,5 +163,8 @@ std::optional<std::uint32_t> msr_from(std::string_view name);
 
 // True for operations that the guest executes, inside KVM_RUN.
 bool is_guest(OpKind kind);
+
+// True for what happens to the host's clocks or CPUs, rather than to the VM.
+bool is_host_event(OpKind kind);
 
 }  // namespace tscsim::ops

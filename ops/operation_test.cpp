@@ -75,11 +75,11 @@ TEST(Operation, GuestOperationsAreThoseInsideKvmRun) {
 }
 
 TEST(Operation, EqualityLooksAtEveryMember) {
-  const Operation op{OpKind::set_clock, 1, 2, 3, 4, 5, 6, false};
+  const Operation op{OpKind::set_clock, 1, 2, 3, 4, 5, kAllPcpus, 6, false};
   EXPECT_EQ(op, op);
-  EXPECT_NE(op, (Operation{OpKind::set_clock, 1, 2, 3, 4, 5, 6, true}));
-  EXPECT_NE(op, (Operation{OpKind::set_clock, 1, 2, 3, 4, 9, 6, false}));
-  EXPECT_NE(op, (Operation{OpKind::get_clock, 1, 2, 3, 4, 5, 6, false}));
+  EXPECT_NE(op, (Operation{OpKind::set_clock, 1, 2, 3, 4, 5, kAllPcpus, 6, true}));
+  EXPECT_NE(op, (Operation{OpKind::set_clock, 1, 2, 3, 4, 9, kAllPcpus, 6, false}));
+  EXPECT_NE(op, (Operation{OpKind::get_clock, 1, 2, 3, 4, 5, kAllPcpus, 6, false}));
 }
 
 }  // namespace

@@ -17,6 +17,9 @@ bool has_value(OpKind kind) {
     case OpKind::set_tsc_offset:
     case OpKind::set_clock:
     case OpKind::move_vcpu:
+    case OpKind::jump_host_tsc:
+    case OpKind::offline_pcpu:
+    case OpKind::online_pcpu:
       return true;
     default:
       return false;
@@ -24,7 +27,7 @@ bool has_value(OpKind kind) {
 }
 
 std::string value_text(const Operation& op) {
-  if (op.kind == OpKind::set_tsc_offset) return fmt::format(" {}", static_cast<std::int64_t>(op.value));
+  if (op.kind == OpKind::set_tsc_offset || op.kind == OpKind::jump_host_tsc) return fmt::format(" {}", static_cast<std::int64_t>(op.value));
   const bool address = op.msr != msr::kIa32Tsc && op.msr != msr::kIa32TscAdjust && op.msr != 0;
   return address ? fmt::format(" {:#x}", op.value) : fmt::format(" {}", op.value);
 }
@@ -39,6 +42,11 @@ std::string action_text(const Operation& op) {
   if (has_value(op.kind)) text += value_text(op);
   if (op.kind == OpKind::set_clock && op.flags != 0) text += fmt::format(" flags {:#x}", op.flags);
   if (op.kind == OpKind::set_clock && (op.flags & clock_flag::kRealtime) != 0) text += fmt::format(" realtime {}", op.realtime);
+  if (op.kind == OpKind::jump_host_tsc && op.pcpu != kAllPcpus) text += fmt::format(" on pCPU {}", op.pcpu);
+  if (op.kind == OpKind::suspend_host) {
+    const bool restarts = (op.flags & suspend_flag::kTscRestarts) != 0;
+    text += fmt::format(" for {} ns, the TSC {}", op.value, restarts ? "restarts" : "continues");
+  }
   if (op.kind == OpKind::set_clocksource) text += op.value != 0 ? " tsc" : " other than tsc";
   return text;
 }

@@ -31,6 +31,11 @@ ProbeScope probe_scope(OpKind kind) {
     case OpKind::wrmsr:
     case OpKind::move_vcpu:
     case OpKind::set_clocksource:
+    case OpKind::mark_tsc_unstable:
+    case OpKind::jump_host_tsc:
+    case OpKind::suspend_host:
+    case OpKind::offline_pcpu:
+    case OpKind::online_pcpu:
       return ProbeScope::whole_vm;
     case OpKind::rdtsc:
     case OpKind::rdtscp:
@@ -150,7 +155,7 @@ class Runner {
     try {
       value = expression.evaluate(
           [&](std::string_view name, std::string_view field) { return captured(step, name, field); },
-          khz_of(step.op.vcpu));
+          step.op.kind == OpKind::jump_host_tsc ? executor_.profile().host_khz : khz_of(step.op.vcpu));
     } catch (const ExpressionError& error) {
       refuse(step, in_quotes(expression.text()) + ": " + error.what(), error.mend);
     }

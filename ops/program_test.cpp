@@ -140,7 +140,7 @@ TEST(RunProgram, ProbesTheTscAdjustMsr) {
   program.setup = {step(OpKind::create_vm), step(OpKind::create_vcpu, 0)};
   FakeExecutor executor;
   const Recording recording = run_program(program, executor, 1);
-  EXPECT_EQ(recording.entries[3].op, (Operation{OpKind::get_msr, 0, msr::kIa32TscAdjust, 0, 0, 0, 0, true}));
+  EXPECT_EQ(recording.entries[3].op, (Operation{OpKind::get_msr, 0, msr::kIa32TscAdjust, 0, 0, 0, kAllPcpus, 0, true}));
 }
 
 TEST(RunProgram, EveryKindThatMayChangeStateIsProbed) {
@@ -151,6 +151,7 @@ TEST(RunProgram, EveryKindThatMayChangeStateIsProbed) {
       {OpKind::set_tsc_khz, true},   {OpKind::set_msr, true},         {OpKind::set_tsc_offset, true},
       {OpKind::set_clock, true},     {OpKind::kvmclock_ctrl, true},   {OpKind::run, true},
       {OpKind::wrmsr, true},         {OpKind::move_vcpu, true},       {OpKind::set_clocksource, true},
+      {OpKind::jump_host_tsc, true}, {OpKind::suspend_host, true},    {OpKind::online_pcpu, true},
       {OpKind::rdtscp, false},       {OpKind::rdmsr, false},          {OpKind::read_pvclock, false},
       {OpKind::get_tsc_khz, false},  {OpKind::get_msr, false},        {OpKind::get_tsc_offset, false},
       {OpKind::peek_pvclock, false}, {OpKind::peek_wall_clock, false}};

@@ -46,6 +46,10 @@ Json profile_json(const TargetProfile& profile) {
   json["guest_rdtscp"] = profile.guest_rdtscp;
   json["reenters_after_tsc_wrmsr"] = profile.reenters_after_tsc_wrmsr;
   json["enabling_clears_stable"] = profile.enabling_clears_stable;
+  if (profile.clocksource_changes) json["clocksource_changes"] = true;
+  if (profile.tsc_jumps) json["tsc_jumps"] = true;
+  if (profile.suspends) json["suspends"] = true;
+  if (profile.pcpu_hotplug) json["pcpu_hotplug"] = true;
   json["pcpus"] = profile.pcpus;
   json["heuristic"] = profile.heuristic;
   return json;
@@ -100,7 +104,8 @@ void write_line(const Json& json, std::ostream& out) {
 TargetProfile read_profile(const Json& json) {
   const Members in(json, "profile");
   in.only({"target", "kernel", "vendor", "host_khz", "tsc_scaling", "tsc_clocksource", "offset_attribute",
-           "honours_tsc_offset", "clock_has_realtime", "guest_rdtscp", "reenters_after_tsc_wrmsr", "enabling_clears_stable", "pcpus", "heuristic"});
+           "honours_tsc_offset", "clock_has_realtime", "guest_rdtscp", "reenters_after_tsc_wrmsr", "enabling_clears_stable",
+           "clocksource_changes", "tsc_jumps", "suspends", "pcpu_hotplug", "pcpus", "heuristic"});
   TargetProfile profile;
   in.read("target", profile.target);
   in.read("kernel", profile.kernel);
@@ -114,6 +119,13 @@ TargetProfile read_profile(const Json& json) {
   in.read("guest_rdtscp", profile.guest_rdtscp);
   in.read("reenters_after_tsc_wrmsr", profile.reenters_after_tsc_wrmsr);
   in.read("enabling_clears_stable", profile.enabling_clears_stable);
+  const auto read_if_there = [&](const char* key, bool& value) {
+    if (json.contains(key)) in.read(key, value);
+  };
+  read_if_there("clocksource_changes", profile.clocksource_changes);
+  read_if_there("tsc_jumps", profile.tsc_jumps);
+  read_if_there("suspends", profile.suspends);
+  read_if_there("pcpu_hotplug", profile.pcpu_hotplug);
   in.read_small("pcpus", profile.pcpus);
   in.read("heuristic", profile.heuristic);
   return profile;

@@ -58,6 +58,11 @@ struct TargetProfile {
   bool reenters_after_tsc_wrmsr = true;
   // A host write that enables vCPU 0's kvmclock page clears TSC_STABLE in what lies there, until the next update.
   bool enabling_clears_stable = false;
+  // What may be done to this host; never to one that is not ours. Written only where true.
+  bool clocksource_changes = false;   // set_clocksource
+  bool tsc_jumps = false;             // jump_host_tsc
+  bool suspends = false;              // suspend_host, with a TSC that restarts
+  bool pcpu_hotplug = false;          // offline_pcpu, online_pcpu
   int pcpus = 1;
   std::string heuristic;              // synchronisation policy, when it is not the kernel's own
   friend bool operator==(const TargetProfile&, const TargetProfile&) = default;

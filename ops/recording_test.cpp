@@ -26,11 +26,11 @@ Recording sample() {
   recording.header.profile.host_khz = 2'600'000;
   recording.header.zero_tsc = 9;
   Entry read;
-  read.op = {OpKind::get_msr, 0, msr::kIa32Tsc, 0, 0, 0, -5, false};
+  read.op = {OpKind::get_msr, 0, msr::kIa32Tsc, 0, 0, 0, kAllPcpus, -5, false};
   read.bracket = {{1, 2}, {3, 4}, {5, 6}};
   read.outcome.add(Field::value, 1ull << 63);
   Entry refused;
-  refused.op = {OpKind::set_tsc_khz, kVm, 0, 0, 3'000'000, 0, 7, true};
+  refused.op = {OpKind::set_tsc_khz, kVm, 0, 0, 3'000'000, 0, 2, 7, true};
   refused.supported = false;
   refused.note = "no \"scaling\"\n";
   recording.entries = {read, refused};
@@ -78,7 +78,7 @@ TEST(RecordingText, IsExactly) {
       R"("realtime_ns":["5","6"]},"outcome":{"error":0,"fields":{"value":"9223372036854775808"}},"note":""})"
       "\n"
       R"({"type":"entry","op":{"kind":"set_tsc_khz","vcpu":-1,"msr":0,"flags":0,"value":"3000000","realtime":"0",)"
-      R"("at_ns":"7","probe":true},"pcpu":0,"supported":false,"bracket":{"tsc":["0","0"],"base_ns":["0","0"],)"
+      R"("pcpu":2,"at_ns":"7","probe":true},"pcpu":0,"supported":false,"bracket":{"tsc":["0","0"],"base_ns":["0","0"],)"
       R"("realtime_ns":["0","0"]},"outcome":{"error":0,"fields":{}},"note":"no \"scaling\"\n"})"
       "\n"
       R"({"type":"end","entries":2})"
@@ -87,6 +87,12 @@ TEST(RecordingText, IsExactly) {
 
 TEST(RecordingText, ReadsBackWhatWasWritten) {
   EXPECT_EQ(recording_from(text_of(sample())), sample());
+}
+
+TEST(RecordingText, WhatMayBeDoneToTheHostReadsBack) {
+  Recording recording = sample();
+  recording.header.profile.clocksource_changes = recording.header.profile.suspends = true;
+  EXPECT_EQ(recording_from(text_of(recording)), recording);
 }
 
 TEST(RecordingText, RefusesWhatItDoesNotKnow) {

@@ -30,6 +30,9 @@ enum class Operand : std::uint8_t {
   state,
   pcpu,
   clocksource,
+  hotplug,
+  tsc_jump,
+  suspend,
   sample,
 };
 
@@ -63,6 +66,11 @@ constexpr Word kWords[] = {
     {"peek_wall_clock", OpKind::peek_wall_clock, Target::vcpu, Operand::capture},
     {"move_vcpu", OpKind::move_vcpu, Target::vcpu, Operand::pcpu},
     {"set_clocksource", OpKind::set_clocksource, Target::vm, Operand::clocksource},
+    {"mark_tsc_unstable", OpKind::mark_tsc_unstable, Target::vm, Operand::nothing},
+    {"jump_host_tsc", OpKind::jump_host_tsc, Target::vm, Operand::tsc_jump},
+    {"suspend_host", OpKind::suspend_host, Target::vm, Operand::suspend},
+    {"offline_pcpu", OpKind::offline_pcpu, Target::vm, Operand::hotplug},
+    {"online_pcpu", OpKind::online_pcpu, Target::vm, Operand::hotplug},
     {"sample", OpKind::rdtsc, Target::either, Operand::sample},
 };
 
@@ -407,6 +415,15 @@ class TimelineParser {
       case Operand::clocksource:
         set_clocksource(line);
         break;
+      case Operand::hotplug:
+        hotplug(line);
+        break;
+      case Operand::tsc_jump:
+        jump_host_tsc(line);
+        break;
+      case Operand::suspend:
+        suspend_host(line);
+        break;
       case Operand::sample:
         sample(line);
         break;
@@ -591,16 +608,60 @@ class TimelineParser {
     });
   }
 
-  void move_vcpu(const Line& line) {
-    const auto pcpu = reader_.integer(*line.operand, 0, ops::layout::kMaxVcpus - 1);
-    if (!pcpu) return;
+  std::optional<std::int64_t> pcpu_of_host(const YamlNode& node) {
+    const auto pcpu = reader_.integer(node, 0, ops::layout::kMaxVcpus - 1);
     const auto pcpus = static_cast<std::int64_t>(host_.pcpus.size());
-    if (*pcpu >= pcpus) {
-      diagnostics_.add(*line.operand, "the host has no pCPU " + std::to_string(*pcpu),
-                       "it has " + std::to_string(pcpus) + "; write more with 'host: {pcpus: ...}'");
+    if (!pcpu || *pcpu < pcpus) return pcpu;
+    diagnostics_.add(node, "the host has no pCPU " + std::to_string(*pcpu),
+                     "it has " + std::to_string(pcpus) + "; write more with 'host: {pcpus: ...}'");
+    return std::nullopt;
+  }
+
+  void move_vcpu(const Line& line) {
+    const auto pcpu = pcpu_of_host(*line.operand);
+    if (pcpu) plan_each(line, [&](ops::Step& step) { step.op.value = static_cast<std::uint64_t>(*pcpu); });
+  }
+
+  // Linux does not take the boot CPU offline (since 6.5 never).
+  void hotplug(const Line& line) {
+    const auto pcpu = pcpu_of_host(*line.operand);
+    if (!pcpu) return;
+    if (*pcpu == 0) {
+      diagnostics_.add(*line.operand, "pCPU 0 stays online", "name another pCPU");
       return;
     }
     plan_each(line, [&](ops::Step& step) { step.op.value = static_cast<std::uint64_t>(*pcpu); });
+  }
+
+  void jump_host_tsc(const Line& line) {
+    const YamlNode& node = *line.operand;
+    if (!node.is(Kind::mapping)) return value_step(line, ops::Unit::cycles, false);
+    const Fields fields(diagnostics_, node, "jump_host_tsc", {"by", "pcpu"});
+    const YamlNode* by_node = fields.find("by");
+    if (!by_node) diagnostics_.add(node, "jump_host_tsc has no 'by'", "add 'by: -1 s'");
+    const auto by = by_node ? reader_.expression(*by_node, ops::Unit::cycles, false, out_.captures) : std::nullopt;
+    const YamlNode* pcpu_node = fields.find("pcpu");
+    const auto pcpu = pcpu_node ? pcpu_of_host(*pcpu_node) : std::optional<std::int64_t>(ops::kAllPcpus);
+    if (!by || !pcpu) return;
+    plan_each(line, [&](ops::Step& step) {
+      set_value(step.op.value, step.value, *by);
+      step.op.pcpu = static_cast<std::int32_t>(*pcpu);
+    });
+  }
+
+  void suspend_host(const Line& line) {
+    const Fields fields(diagnostics_, *line.operand, "suspend_host", {"for", "tsc"});
+    if (!fields.valid()) return;
+    std::int64_t for_ns = 0;
+    if (!positive_duration("suspend_host", *line.operand, fields, "for", "10 s", for_ns)) return;
+    const YamlNode* tsc_node = fields.find("tsc");
+    const auto tsc = tsc_node ? reader_.word(*tsc_node, "TSC", {"continues", "restarts"})
+                              : std::optional<std::string>("continues");
+    if (!tsc) return;
+    plan_each(line, [&](ops::Step& step) {
+      step.op.value = static_cast<std::uint64_t>(for_ns);
+      step.op.flags = *tsc == "restarts" ? ops::suspend_flag::kTscRestarts : 0;
+    });
   }
 
   void set_clocksource(const Line& line) {
@@ -644,17 +705,17 @@ class TimelineParser {
     const Fields fields(diagnostics_, *line.operand, "sample", {"every", "for", "read"});
     if (!fields.valid()) return std::nullopt;
     SampleSpec spec;
-    const bool every = sample_duration(*line.operand, fields, "every", "1 ms", spec.every_ns);
-    const bool length = sample_duration(*line.operand, fields, "for", "10 ms", spec.for_ns);
+    const bool every = positive_duration("sample", *line.operand, fields, "every", "1 ms", spec.every_ns);
+    const bool length = positive_duration("sample", *line.operand, fields, "for", "10 ms", spec.for_ns);
     const bool kinds = !fields.find("read") || sample_kinds(line, *fields.find("read"), spec);
     return every && length && kinds ? std::optional(spec) : std::nullopt;
   }
 
-  bool sample_duration(const YamlNode& node, const Fields& fields, const std::string& key,
-                       const std::string& example, std::int64_t& out) {
+  bool positive_duration(const std::string& owner, const YamlNode& node, const Fields& fields,
+                         const std::string& key, const std::string& example, std::int64_t& out) {
     const YamlNode* value = fields.find(key);
     if (!value) {
-      diagnostics_.add(node, "sample has no '" + key + "'", "add '" + key + ": " + example + "'");
+      diagnostics_.add(node, owner + " has no '" + key + "'", "add '" + key + ": " + example + "'");
       return false;
     }
     const auto ns = reader_.duration_ns(*value);

@@ -188,6 +188,12 @@ template <class F>
 Witness map_monotone(const Witness& x, F&& f, std::uint64_t domain_hi = ~std::uint64_t{0}) {
   return WitnessSpace::current().map(x, Monotone{std::forward<F>(f), domain_hi});
 }
+// Whether a number that is not known lies above `limit` whatever it is; functions of plain numbers need no such care.
+inline bool surely_above(std::uint64_t, std::uint64_t) { return false; }
+inline bool surely_above(const Witness& x, std::uint64_t limit) {
+  const Interval interval = WitnessSpace::current().interval(x);
+  return !interval.wraps() && interval.lo > limit;
+}
 inline std::uint64_t times(std::uint64_t x, std::int64_t factor) { return x * static_cast<std::uint64_t>(factor); }
 inline Witness times(const Witness& x, std::int64_t factor) { return x.times(factor); }
 

@@ -20,6 +20,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kLibraries = "usr/lib/x86_64-linux-gnu";
+constexpr const char* kKernels = "kernels.2";  // counted up when what is taken out of a package changes
 constexpr const char* kVendors[] = {"amd", "intel"};
 
 struct EmulatorSource {
@@ -98,6 +99,17 @@ std::vector<std::string> parts_of(const Apt& apt, const std::string& image) {
   return parts;
 }
 
+// KVM, and for host events the way to the host's own MSRs, where the kernel has it as a module.
+std::vector<std::string> modules_for(const char* vendor, const fs::path& tree, const fs::path& folder) {
+  std::vector<std::string> order = gather_modules(tree, fmt::format("kvm-{}", vendor), folder);
+  try {
+    for (const std::string& module : gather_modules(tree, "msr", folder)) order.push_back(module);
+  } catch (const ops::TargetError&) {
+    // Then jump_host_tsc is reported as not supported.
+  }
+  return order;
+}
+
 fs::path find_bzimage(const fs::path& tree) {
   for (const auto& entry : fs::recursive_directory_iterator(tree))
     if (entry.is_regular_file() && entry.path().filename().string().rfind("vmlinuz", 0) == 0)
@@ -132,7 +144,7 @@ Cache::Cache(Notice notice, const std::atomic<bool>* interrupted)
 fs::path Cache::kernel_folder(const LabTarget& target) const {
   std::string name = target.kernel;
   std::replace(name.begin(), name.end(), '/', '_');
-  return folder_ / "kernels" / name;
+  return folder_ / kKernels / name;
 }
 
 fs::path Cache::emulator_folder(Emulator emulator) const {
@@ -171,7 +183,7 @@ void Cache::fetch_kernel(const LabTarget& target) {
   for (const char* vendor : kVendors) {
     const fs::path modules = made.path() / vendor;
     write_file(fs::create_directories(modules) ? modules / "order" : modules / "order",
-               joined(gather_modules(tree.path(), fmt::format("kvm-{}", vendor), modules)));
+               joined(modules_for(vendor, tree.path(), modules)));
   }
   write_file(made.path() / "package", found.package + "\n");
   made.commit();

@@ -33,6 +33,7 @@ NativeOptions native_options(const lab::Jobs& jobs) {
   NativeOptions options;
   options.target = jobs.target;
   options.may_change_host = true;
+  options.may_suspend_host = lab::wakes_from_s3();
   // Emulated time passes faster or slower than ours; the boot's own time limit stands behind this one.
   options.timeout = std::chrono::milliseconds(60'000);
   return options;

@@ -126,6 +126,10 @@ std::string read_jobs() {
   return FwCfg::present() ? FwCfg::file(kJobsFwCfgName) : file_text(std::string(kJobsFile));
 }
 
+bool wakes_from_s3() {
+  return !FwCfg::present();
+}
+
 void write_result(std::string_view bytes) {
   const char* from = bytes.data();
   std::size_t left = bytes.size();

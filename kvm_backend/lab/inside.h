@@ -26,6 +26,10 @@ void open_ports();
 // The jobs' text: from QEMU's fw_cfg when there is one, else from kJobsFile.
 std::string read_jobs();
 
+// Bochs answers S3 with a reset at once, from which its firmware resumes the kernel; the TSC starts again from 0. QEMU
+// resets a kernel that was entered through PVH for good.
+bool wakes_from_s3();
+
 // Complete when it returns: the emulator takes each byte in turn.
 void write_result(std::string_view bytes);
 

@@ -39,14 +39,16 @@ std::uint64_t HostClock::cycles_since_boot(std::int64_t scenario_ns) const {
 }
 
 std::uint64_t HostClock::tsc(int pcpu) const {
-  const std::int64_t offset = spec_.pcpus[static_cast<std::size_t>(pcpu)].tsc_offset;
-  return cycles_since_boot(now_ns_) + static_cast<std::uint64_t>(offset);
+  return cycles_since_boot(now_ns_) + offset_of(pcpu);
 }
 
-std::uint64_t HostClock::clamped_tsc(int pcpu) const {
-  const std::uint64_t last_tick = cycles_since_boot(now_ns_ - now_ns_ % kTick_ns);
-  return std::max(tsc(pcpu), last_tick + static_cast<std::uint64_t>(spec_.pcpus[0].tsc_offset));
+std::uint64_t HostClock::cycle_last() const {
+  const std::int64_t tick_ns = now_ns_ - now_ns_ % kTick_ns;
+  if (tick_ns < cycle_last_since_ns_) return least_cycle_last_;
+  return std::max(least_cycle_last_, cycles_since_boot(tick_ns) + offset_of(0));
 }
+
+std::uint64_t HostClock::clamped_tsc(int pcpu) const { return std::max(tsc(pcpu), cycle_last()); }
 
 std::uint64_t HostClock::raw_ns_at(std::uint64_t tsc) const {
   return base_raw_ns_ + static_cast<std::uint64_t>(u128{tsc - base_tsc_} * scale_.mult >> scale_.shift);
@@ -59,7 +61,14 @@ std::uint64_t HostClock::base_ns(int pcpu) const {
 
 std::uint64_t HostClock::realtime_ns() const {
   const auto drift = static_cast<std::int64_t>(static_cast<__int128>(now_ns_) * spec_.realtime_drift_ppb / 1'000'000'000);
-  return static_cast<std::uint64_t>(spec_.realtime_ns + spec_.realtime_error_ns + now_ns_ + drift);
+  return static_cast<std::uint64_t>(spec_.realtime_ns + spec_.realtime_error_ns + now_ns_ + drift + realtime_jump_ns());
+}
+
+// CLOCK_REALTIME counts the same cycles as the raw clock.
+std::int64_t HostClock::realtime_jump_ns() const {
+  if (!tsc_clocksource_ || jumped_cycles_ == 0) return realtime_jumped_ns_;
+  const auto cycles = static_cast<std::int64_t>(clamped_tsc(0) - (tsc(0) - static_cast<std::uint64_t>(jumped_cycles_)));
+  return realtime_jumped_ns_ + static_cast<std::int64_t>(static_cast<__int128>(cycles) * scale_.mult / (std::int64_t{1} << scale_.shift));
 }
 
 std::optional<ClockPair<std::uint64_t>> HostClock::base_pair(int pcpu) const {
@@ -73,12 +82,44 @@ std::optional<ClockPair<std::uint64_t>> HostClock::realtime_pair(int pcpu) const
   return ClockPair<std::uint64_t>{realtime_ns(), clamped_tsc(pcpu)};
 }
 
-void HostClock::set_tsc_clocksource(bool tsc) {
-  if (tsc == tsc_clocksource_) return;
-  base_raw_ns_ = base_ns(0);  // the raw clock continues
+// The raw clock goes on from here, with what is slept away counted.
+void HostClock::rebase(std::int64_t slept_ns) {
+  base_raw_ns_ = base_ns(0) + static_cast<std::uint64_t>(slept_ns);
   base_tsc_ = clamped_tsc(0);
   base_scenario_ns_ = now_ns_;
+  realtime_jumped_ns_ = realtime_jump_ns();
+  jumped_cycles_ = 0;
+}
+
+void HostClock::set_tsc_clocksource(bool tsc) {
+  if (tsc == tsc_clocksource_) return;
+  rebase(0);
   tsc_clocksource_ = tsc;
+  if (!tsc) return;
+  base_tsc_ = least_cycle_last_ = this->tsc(0);
+  cycle_last_since_ns_ = now_ns_;
+}
+
+void HostClock::jump_tsc(int pcpu, std::int64_t cycles) {
+  least_cycle_last_ = cycle_last();
+  cycle_last_since_ns_ = now_ns_;
+  for (int i = 0; i < pcpus(); ++i) {
+    if (pcpu != ops::kAllPcpus && pcpu != i) continue;
+    std::int64_t& offset = spec_.pcpus[static_cast<std::size_t>(i)].tsc_offset;
+    offset = static_cast<std::int64_t>(static_cast<std::uint64_t>(offset) + static_cast<std::uint64_t>(cycles));
+  }
+  if (pcpu == ops::kAllPcpus || pcpu == 0) jumped_cycles_ += cycles;
+}
+
+// Kernel: Linux v6.12 kernel/time/timekeeping.c timekeeping_suspend(), timekeeping_resume(): cycle_last becomes what
+// the TSC reads at resume, so a TSC that restarted does not hold the clock.
+void HostClock::suspend(std::int64_t for_ns, bool tsc_restarts) {
+  rebase(for_ns);
+  now_ns_ += for_ns;
+  if (tsc_restarts)
+    for (ops::PcpuSpec& pcpu : spec_.pcpus) pcpu.tsc_offset = static_cast<std::int64_t>(-cycles_since_boot(now_ns_));
+  base_tsc_ = least_cycle_last_ = tsc(0);
+  cycle_last_since_ns_ = base_scenario_ns_ = now_ns_;
 }
 
 }  // namespace tscsim::model

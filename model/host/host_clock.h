@@ -41,11 +41,21 @@ class HostClock {
   bool tsc_clocksource() const { return tsc_clocksource_; }
   void set_tsc_clocksource(bool tsc);
   bool tsc_unstable() const { return spec_.tsc_unstable; }
+  void mark_tsc_unstable() { spec_.tsc_unstable = true; }
+  // Adds cycles to the TSC of one pCPU, or of all (ops::kAllPcpus). A timekeeper that counts the TSC follows it
+  // forward; backward it stands still until the TSC has caught up.
+  void jump_tsc(int pcpu, std::int64_t cycles);
+  // Sleeps and resumes. The raw clock leaves the sleep out, base_ns and CLOCK_REALTIME count it.
+  void suspend(std::int64_t for_ns, bool tsc_restarts);
   int pcpus() const { return static_cast<int>(spec_.pcpus.size()); }
 
  private:
   std::uint64_t cycles_since_boot(std::int64_t scenario_ns) const;
   std::uint64_t clamped_tsc(int pcpu) const;
+  std::uint64_t cycle_last() const;
+  std::uint64_t offset_of(int pcpu) const { return static_cast<std::uint64_t>(spec_.pcpus[static_cast<std::size_t>(pcpu)].tsc_offset); }
+  std::int64_t realtime_jump_ns() const;
+  void rebase(std::int64_t slept_ns);
   std::uint64_t raw_ns_at(std::uint64_t tsc) const;
 
   ops::HostSpec spec_;
@@ -56,6 +66,12 @@ class HostClock {
   std::uint64_t base_tsc_ = 0;
   std::uint64_t base_raw_ns_ = 0;
   std::int64_t base_scenario_ns_ = 0;
+  // The timekeeper's cycle_last is at least this: what it was before the TSC was changed, at `cycle_last_since_ns_`.
+  std::uint64_t least_cycle_last_ = 0;
+  std::int64_t cycle_last_since_ns_ = 0;
+  // How far jumps of the TSC took CLOCK_REALTIME with them: up to the last rebase, and cycles of pCPU 0 since.
+  std::int64_t realtime_jumped_ns_ = 0;
+  std::int64_t jumped_cycles_ = 0;
 };
 
 }  // namespace tscsim::model

@@ -55,6 +55,53 @@ TEST(HostClock, CountersOfPcpusDiffer) {
   EXPECT_EQ(clock.tsc(2), clock.tsc(0) + 500);
 }
 
+TEST(HostClock, AJumpAheadTakesAlongTheClocksThatCountTheTsc) {
+  HostClock clock(host());
+  clock.advance_to(10'000'000);
+  const std::uint64_t base = clock.base_ns(0), real = clock.realtime_ns();
+  clock.jump_tsc(ops::kAllPcpus, 2'600'000);
+  EXPECT_NEAR(static_cast<double>(clock.base_ns(0) - base), 1e6, 1);
+  EXPECT_NEAR(static_cast<double>(clock.realtime_ns() - real), 1e6, 1);
+}
+
+TEST(HostClock, AJumpBackStopsTheClocksUntilTheTscHasCaughtUp) {
+  HostClock clock(host());
+  clock.advance_to(12'000'000);  // a tick
+  const std::uint64_t base = clock.base_ns(0);
+  clock.jump_tsc(ops::kAllPcpus, -2'600'000);
+  EXPECT_EQ(clock.base_ns(0), base);
+  clock.advance_to(13'000'000);
+  EXPECT_EQ(clock.base_ns(0), base);
+  clock.advance_to(14'000'000);
+  EXPECT_EQ(clock.base_ns(0) - base, 1'000'000u);
+}
+
+TEST(HostClock, AnotherClocksourceDoesNotSeeTheJump) {
+  ops::HostSpec spec = host();
+  spec.tsc_clocksource = false;
+  HostClock clock(spec);
+  const std::uint64_t base = clock.base_ns(0), real = clock.realtime_ns();
+  clock.jump_tsc(0, 2'600'000);
+  EXPECT_EQ(clock.base_ns(0), base);
+  EXPECT_EQ(clock.realtime_ns(), real);
+  EXPECT_EQ(clock.tsc(0), 2'602'600'000u);
+}
+
+TEST(HostClock, SleepCountsInBaseTimeWhateverTheTscDid) {
+  for (const bool restarts : {false, true}) {
+    HostClock clock(host());
+    clock.advance_to(1'000'000'000);
+    const std::uint64_t base = clock.base_ns(0), real = clock.realtime_ns();
+    clock.suspend(10'000'000'000, restarts);
+    EXPECT_EQ(clock.base_ns(0) - base, 10'000'000'000u);
+    EXPECT_EQ(clock.realtime_ns() - real, 10'000'000'000u);
+    EXPECT_EQ(clock.tsc(0), restarts ? 0u : 31'200'000'000u);
+    clock.advance_to(11'500'000'000);
+    EXPECT_NEAR(static_cast<double>(clock.base_ns(0) - base), 10'500'000'000.0, 100);
+    EXPECT_EQ(clock.base_pair(0)->tsc, clock.tsc(0));
+  }
+}
+
 // KVM's reading together with the time is never below the timekeeper's own last reading, which pCPU 0 made at a tick.
 TEST(HostClock, APairIsNeverBelowTheTimekeepersLastReading) {
   ops::HostSpec spec = host();

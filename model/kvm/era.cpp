@@ -58,6 +58,7 @@ bool guest_adjust_updates(KernelVersion v) {
 constexpr std::array kKernels = {
     KnownKernel{"3.4", "generations; window of one second in microseconds; every write goes through the heuristic"},
     KnownKernel{"3.8", "the master clock; vCPUs that match are counted"},
+    KnownKernel{"3.16", "a TSC that went backwards while a CPU was down vetoes the master clock for good"},
     KnownKernel{"3.17", "a vCPU that joins a generation again is not counted again"},
     KnownKernel{"3.19", "any match while the TSC clocksource is in use requests a master clock update"},
     KnownKernel{"4.9", "KVM_GET_CLOCK follows the master clock and says KVM_CLOCK_TSC_STABLE"},
@@ -67,6 +68,7 @@ constexpr std::array kKernels = {
     KnownKernel{"5.8", "KVM_SET_TSC_KHZ works again on hardware without TSC scaling"},
     KnownKernel{"5.10", "guest writes of IA32_TSC move the offset and TSC_ADJUST; they no longer synchronise"},
     KnownKernel{"5.12", "KVM_SET_CLOCK is exact at the master pair"},
+    KnownKernel{"5.14", "a host suspend tells the guests, by GUEST_STOPPED"},
     KnownKernel{"5.15", "a guest write of TSC_ADJUST refreshes its kvmclock page"},
     KnownKernel{"5.16", "the TSC offset attribute; KVM_CLOCK_REALTIME and KVM_CLOCK_HOST_TSC"},
     KnownKernel{"5.18", "KVM_SET_TSC_KHZ on the VM"},
@@ -123,6 +125,8 @@ Era era_for(KernelVersion v) {
   era.page_rate_at_least_1khz = v.at_least(6, 16);
   era.clock_flags_accepted = v.at_least(5, 16);
   era.get_clock_tells_stable = v.at_least(4, 9);
+  era.backwards_tsc_vetoes_master_clock = v.at_least(3, 16);
+  era.suspend_sets_guest_stopped = v.at_least(5, 14);
   era.load_update_rate_limited = v.at_least(7, 1);
   era.master_clock_request = request_for(v);
   era.global_update = global_update_for(v);

@@ -73,6 +73,8 @@ struct Era {
   bool page_rate_at_least_1khz = true;              // 6.16, 4578a747f3c7
   bool clock_flags_accepted = true;  // KVM_SET_CLOCK takes flags, KVM_GET_CLOCK gives realtime and host_tsc: 5.16
   bool get_clock_tells_stable = true;   // 4.9, e3fd9a93a12a
+  bool backwards_tsc_vetoes_master_clock = true;  // 3.16, 16a960215886
+  bool suspend_sets_guest_stopped = true;         // 5.14, 2fdef3a2ae4d
   bool load_update_rate_limited = false;  // 7.1, 8fe2e698fce4
   MasterClockRequest master_clock_request = MasterClockRequest::new_generation_or_differs;
   GlobalUpdate global_update = GlobalUpdate::immediate;

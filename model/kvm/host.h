@@ -18,6 +18,7 @@ struct ClockPair {
 enum class DelayedWork : std::uint8_t {
   clock_update,   // kvmclock_update_work
   periodic_sync,  // kvmclock_sync_work
+  clocksource_falls_away,  // an unstable TSC ceases to be the clocksource (clocksource_watchdog_work)
 };
 
 template <class Num>
@@ -32,6 +33,8 @@ class Host {
   virtual std::optional<ClockPair<Num>> realtime_pair() = 0;
   virtual bool tsc_clocksource() const = 0;
   virtual bool tsc_unstable() const = 0;
+  // mark_tsc_unstable(). The clocksource falls away a little later, as delayed work.
+  virtual void mark_tsc_unstable() = 0;
   // Whether an interrupt takes the running guest out of its code now, so that pending requests are served on the way
   // back in. Asked only where the guest would otherwise go on without a full entry.
   virtual bool interrupts_guest() { return false; }

@@ -67,6 +67,7 @@ struct Vcpu {
   Num this_tsc_write{};
   Num last_guest_tsc{};
   std::optional<Num> last_host_tsc;  // when last unloaded; empty: never was
+  std::optional<Num> tsc_offset_adjustment;  // host cycles, applied by the next load
   bool tsc_catchup = false;
   bool tsc_always_catchup = false;
   Num ia32_tsc_adjust{};
@@ -112,12 +113,20 @@ class Machine {
  public:
   explicit Machine(const MachineConfig& config);
 
-  // Executes one operation of the KVM API or of the guest, on pCPU `cpu`. Host operations (move_vcpu,
-  // set_clocksource) are the host's business: see notice_clocksource_change().
+  // Executes one operation of the KVM API or of the guest, on pCPU `cpu`. What happens to the host (move_vcpu,
+  // set_clocksource, ...) is the host's business: see notice_clocksource_change() and the following.
   ops::BasicOutcome<Num> perform(const ops::Operation& op, int cpu, Host<Num>& host);
 
-  // The host's clocksource became TSC based, or ceased to be.
-  void notice_clocksource_change(bool tsc_clocksource);
+  // The host's clocksource became TSC based, or ceased to be. `another_vm`: a VM before this one had the master clock.
+  void notice_clocksource_change(bool tsc_clocksource, bool another_vm = false);
+  // This VM has had the master clock since the clocksource was last left.
+  bool had_master_clock() const { return had_master_clock_; }
+
+  // The host is about to sleep: the PM notifier.
+  void prepare_suspend();
+
+  // Virtualisation is switched on again on `cpu`, which came up: after a suspend, or online.
+  void enable_hardware(int cpu, Host<Num>& host);
 
   // A delayed work that was scheduled through Host::schedule runs.
   void run_delayed(DelayedWork work, Host<Num>& host);
@@ -135,6 +144,9 @@ class Machine {
   int set_tsc_khz(int vcpu, std::uint32_t khz);  // khz > 0; errno
   void update_master_clock(Host<Num>& host);
   void guest_time_update(int vcpu, Host<Num>& host);
+
+  // No operation is going on: the story starts again.
+  void begin_story() { story_length_ = 0; }
 
   const MachineConfig& config() const { return config_; }
   const VmClock<Num>& vm() const { return vm_; }
@@ -169,7 +181,8 @@ class Machine {
   void track(Vcpu<Num>& vcpu, bool new_generation, Host<Num>& host);
   void set_l1_offset(Vcpu<Num>& vcpu, Num offset);
   bool all_vcpus_matched() const;
-  Num guest_tsc(const Vcpu<Num>& vcpu, const Num& host_tsc) const;
+  Num guest_tsc(const Vcpu<Num>& vcpu, const Num& host_tsc) const;    // as KVM computes it
+  Num hardware_tsc(const Vcpu<Num>& vcpu, const Num& host_tsc) const;  // as the guest's RDTSC reads it
 
   // master_clock.inl
   void renew_master_pair(Host<Num>& host);
@@ -178,6 +191,7 @@ class Machine {
 
   // vcpu_run.inl: load, unload, entry, guest instructions.
   void load(Vcpu<Num>& vcpu, int cpu, Host<Num>& host);
+  void apply_offset_adjustment(Vcpu<Num>& vcpu);
   bool load_update_allowed(Host<Num>& host);
   void unload(Vcpu<Num>& vcpu, Host<Num>& host);
   void enter(int vcpu, Host<Num>& host);
@@ -215,6 +229,7 @@ class Machine {
   std::vector<std::pair<std::uint64_t, PvclockPage<Num>>> pages_;
   std::vector<std::pair<std::uint64_t, WallClockPage<Num>>> wall_clocks_;
   bool delayed_update_pending_ = false;
+  bool had_master_clock_ = false;  // kvm_guest_has_master_clock, one for the host
   std::optional<Num> rate_limit_begin_;
   int rate_limit_used_ = 0;
   std::array<Rule, 12> story_{};

@@ -19,6 +19,7 @@ void Machine<Num>::renew_master_pair(Host<Num>& host) {
   const bool veto = vm_.backwards_tsc_observed || vm_.boot_vcpu_runs_old_kvmclock;
   vm_.use_master_clock = config_.era.has_generation_count &&
                          TSCSIM_MUTATE(master_clock_ignores_clocksource, pair.has_value(), true) && matched && !veto;
+  had_master_clock_ = had_master_clock_ || vm_.use_master_clock;
   if (vm_.use_master_clock) follow(Rule::master_clock_on);
   else if (!pair) follow(Rule::master_clock_off_clocksource);
   else follow(matched ? Rule::master_clock_off_veto : Rule::master_clock_off_unmatched);
@@ -36,10 +37,51 @@ void Machine<Num>::update_master_clock(Host<Num>& host) {
 }
 
 template <class Num>
-void Machine<Num>::notice_clocksource_change(bool tsc_clocksource) {
+void Machine<Num>::notice_clocksource_change(bool tsc_clocksource, bool another_vm) {
   // Coming back to the TSC requests nothing: the master clock stays off until something else renews it.
-  if (TSCSIM_MUTATE(clocksource_change_unnoticed, !tsc_clocksource, false) && vm_.use_master_clock)
+  if (!TSCSIM_MUTATE(clocksource_change_unnoticed, !tsc_clocksource, false)) return;
+  // The kernel's flag says that some VM got the master clock since, also if none has it any more.
+  if (TSCSIM_MUTATE(clocksource_change_needs_master_clock, had_master_clock_ || another_vm, vm_.use_master_clock))
     request_everywhere(kMasterClockUpdate);
+  had_master_clock_ = false;
+}
+
+// Kernel: Linux v7.2 x86.c kvm_arch_suspend_notifier().
+template <class Num>
+void Machine<Num>::prepare_suspend() {
+  if (!TSCSIM_MUTATE(suspend_untold, config_.era.suspend_sets_guest_stopped, false)) return;
+  for (Vcpu<Num>& vcpu : vcpus_) {
+    if (!vcpu.page_active()) continue;
+    vcpu.guest_stopped_request = true;
+    vcpu.requests |= kClockUpdate;
+    follow(Rule::guest_stopped_set);
+  }
+}
+
+// Kernel: Linux v7.2 x86.c kvm_arch_enable_virtualization_cpu(), kvm_arch_hardware_enable() before 6.12; spec section
+// 5.7. The guests' TSCs do not go backwards: they go on from the greatest TSC that any vCPU was last seen at.
+template <class Num>
+void Machine<Num>::enable_hardware(int cpu, Host<Num>& host) {
+  const Num local = host.tsc();
+  if (host.tsc_unstable()) {
+    for (Vcpu<Num>& vcpu : vcpus_)
+      if (vcpu.cpu == cpu) vcpu.requests |= kClockUpdate;
+    return;
+  }
+  std::optional<Num> latest;
+  for (const Vcpu<Num>& vcpu : vcpus_)
+    if (vcpu.last_host_tsc && local < *vcpu.last_host_tsc && (!latest || *latest < *vcpu.last_host_tsc))
+      latest = vcpu.last_host_tsc;
+  if (!TSCSIM_MUTATE(backwards_resume_unnoticed, latest.has_value(), false)) return;
+  follow(Rule::backwards_tsc_on_enable);
+  vm_.backwards_tsc_observed = TSCSIM_MUTATE(backwards_resume_no_veto, config_.era.backwards_tsc_vetoes_master_clock, false);
+  for (Vcpu<Num>& vcpu : vcpus_) {
+    vcpu.tsc_offset_adjustment = vcpu.tsc_offset_adjustment.value_or(Num(0)) + (*latest - local);
+    vcpu.last_host_tsc = local;
+    vcpu.requests |= kMasterClockUpdate;
+  }
+  vm_.last_tsc_nsec = Num(0);
+  vm_.last_tsc_write = TSCSIM_MUTATE(backwards_resume_keeps_write, Num(0), vm_.last_tsc_write);
 }
 
 template <class Num>
@@ -62,6 +104,7 @@ void Machine<Num>::global_clock_update(Vcpu<Num>& requester, Host<Num>& host) {
 
 template <class Num>
 void Machine<Num>::run_delayed(DelayedWork work, Host<Num>& host) {
+  if (work == DelayedWork::clocksource_falls_away) return notice_clocksource_change(false);
   if (work == DelayedWork::periodic_sync) {
     host.schedule(DelayedWork::periodic_sync, 300'000'000'000);
     if (delayed_update_pending_) return;  // queueing a work that is queued already does nothing

@@ -43,6 +43,11 @@ typename Machine<Num>::Outcome Machine<Num>::perform(const ops::Operation& op, i
       return peek_wall_clock(op.vcpu);
     case ops::OpKind::move_vcpu:
     case ops::OpKind::set_clocksource:
+    case ops::OpKind::mark_tsc_unstable:
+    case ops::OpKind::jump_host_tsc:
+    case ops::OpKind::suspend_host:
+    case ops::OpKind::offline_pcpu:
+    case ops::OpKind::online_pcpu:
       return {};
     default:
       break;

@@ -36,6 +36,15 @@ constexpr std::array<RuleInfo, static_cast<std::size_t>(Rule::count)> kRules = {
     {"khz-catchup", "above the host's rate without scaling: the TSC catches up in jumps", "1.5, 6.3"},
     {"khz-refused", "the rate cannot be had; what was recorded of it stays", "1.5"},
     {"guest-stopped-set", "the page will carry GUEST_STOPPED at the next entry", "6.6"},
+    {"backwards-tsc-on-load",
+     "this pCPU's TSC is behind where the vCPU last ran: KVM marks the host's TSC unstable", "5.5"},
+    {"offset-recomputed-on-load",
+     "on an unstable host TSC each load sets the offset so that the guest's TSC goes on from where it stopped", "5.5"},
+    {"backwards-tsc-on-enable",
+     "a CPU came up with a TSC behind a vCPU's last: all offsets will be moved by the difference and the VM loses its "
+     "master clock for good",
+     "5.7"},
+    {"offset-adjusted-on-load", "the correction for a TSC that restarted moves the offset at this load", "5.7"},
     {"refused", "KVM refuses the call", "2, 4, 7"},
 }};
 

@@ -13,6 +13,7 @@ using witness::map_monotone;
 template <class Num>
 Num scale(const Num& tsc, TscRatio ratio) {
   if (ratio.is_default()) return tsc;
+  if (ratio.value == 0) return Num(0);  // a vCPU created at a rate that could not be had
   // Monotone as long as the shifted product keeps its high bits.
   const u128 limit = (u128{~std::uint64_t{0}} << ratio.fraction_bits) / ratio.value;
   const std::uint64_t domain = limit > ~std::uint64_t{0} ? ~std::uint64_t{0} : static_cast<std::uint64_t>(limit);
@@ -23,6 +24,9 @@ Num scale(const Num& tsc, TscRatio ratio) {
 
 template <class Num>
 Num scale(const Num& delta, TimeScale time_scale) {
+  // A difference that is negative, and counted as unsigned: the shift drops high bits, as multiplying does.
+  if (witness::surely_above(delta, scale_delta_domain(time_scale)))
+    return scale(witness::times(delta, std::int64_t{1} << time_scale.shift), TimeScale{time_scale.mul, 0});
   return map_monotone(
       delta,
       [time_scale](std::uint64_t d) { return scale_delta(d, time_scale) + TSCSIM_MUTATE(delta_rounds_up, 0u, 1u); },
@@ -32,6 +36,12 @@ Num scale(const Num& delta, TimeScale time_scale) {
 template <class Num>
 Num Machine<Num>::guest_tsc(const Vcpu<Num>& vcpu, const Num& host_tsc) const {
   return vcpu.l1_tsc_offset + scale(host_tsc, vcpu.l1_tsc_scaling_ratio);
+}
+
+// Without scaling the hardware only adds the offset, whatever ratio KVM has on record.
+template <class Num>
+Num Machine<Num>::hardware_tsc(const Vcpu<Num>& vcpu, const Num& host_tsc) const {
+  return config_.tsc_scaling ? guest_tsc(vcpu, host_tsc) : vcpu.l1_tsc_offset + host_tsc;
 }
 
 template <class Num>

@@ -17,7 +17,7 @@ void Machine<Num>::create_vm(Host<Num>& host) {
 template <class Num>
 int Machine<Num>::publish_vcpu() {
   Vcpu<Num> fresh;
-  fresh.l1_tsc_scaling_ratio = default_ratio(config_.vendor);
+  fresh.l1_tsc_scaling_ratio = {0, default_ratio(config_.vendor).fraction_bits};  // until a rate has been set
   vcpus_.push_back(fresh);
   const auto index = static_cast<int>(vcpus_.size()) - 1;
   set_tsc_khz(index, vm_.default_tsc_khz);  // a rate that cannot be had is recorded all the same
@@ -43,16 +43,33 @@ void Machine<Num>::create_vcpu(int cpu, Host<Num>& host) {
 
 template <class Num>
 void Machine<Num>::load(Vcpu<Num>& vcpu, int cpu, Host<Num>& host) {
+  apply_offset_adjustment(vcpu);
   if (vcpu.cpu == cpu && !host.tsc_unstable()) return;
   // A TSC behind the one seen at the last unload means that this CPU's counter is not the other's.
-  if (vcpu.last_host_tsc && host.tsc() < *vcpu.last_host_tsc) follow(Rule::master_clock_off_veto);
+  if (TSCSIM_MUTATE(backwards_load_unnoticed, vcpu.last_host_tsc.has_value(), false) && host.tsc() < *vcpu.last_host_tsc) {
+    follow(Rule::backwards_tsc_on_load);
+    host.mark_tsc_unstable();
+  }
   if (host.tsc_unstable()) {
-    set_l1_offset(vcpu, vcpu.last_guest_tsc - scale(host.tsc(), vcpu.l1_tsc_scaling_ratio));
-    vcpu.tsc_catchup = true;
+    if (TSCSIM_MUTATE(unstable_load_keeps_offset, true, false))
+      set_l1_offset(vcpu, vcpu.last_guest_tsc - scale(host.tsc(), vcpu.l1_tsc_scaling_ratio));
+    vcpu.tsc_catchup = TSCSIM_MUTATE(unstable_load_no_catchup, true, vcpu.tsc_catchup);
+    follow(Rule::offset_recomputed_on_load);
   }
   if (TSCSIM_MUTATE(move_updates_no_page, !vm_.use_master_clock, false) || vcpu.cpu == -1)
     vcpu.requests |= load_update_allowed(host) ? kGlobalClockUpdate : kClockUpdate;
   vcpu.cpu = cpu;
+}
+
+// Kernel: Linux v7.2 x86.c adjust_tsc_offset_host(); each vCPU scales the same host cycles by its own ratio.
+template <class Num>
+void Machine<Num>::apply_offset_adjustment(Vcpu<Num>& vcpu) {
+  if (!vcpu.tsc_offset_adjustment) return;
+  const Num cycles = scale(*vcpu.tsc_offset_adjustment, vcpu.l1_tsc_scaling_ratio);
+  set_l1_offset(vcpu, vcpu.l1_tsc_offset + TSCSIM_MUTATE(offset_adjustment_lost, cycles, Num(0)));
+  vcpu.tsc_offset_adjustment.reset();
+  vcpu.requests |= kClockUpdate;
+  follow(Rule::offset_adjusted_on_load);
 }
 
 // At most ten global updates a second since 7.1 (8fe2e698fce4). Jiffies stand for the base clock here.
@@ -122,7 +139,7 @@ typename Machine<Num>::Outcome Machine<Num>::guest_operation(const ops::Operatio
   switch (op.kind) {
     case ops::OpKind::rdtsc:
     case ops::OpKind::rdtscp:
-      out.add(ops::Field::value, guest_tsc(v, host.tsc()));
+      out.add(ops::Field::value, hardware_tsc(v, host.tsc()));
       if (op.kind == ops::OpKind::rdtscp) out.add(ops::Field::aux, Num(0));
       break;
     case ops::OpKind::read_pvclock:
@@ -151,7 +168,7 @@ typename Machine<Num>::Outcome Machine<Num>::guest_operation(const ops::Operatio
 template <class Num>
 typename Machine<Num>::Outcome Machine<Num>::guest_read_pvclock(Vcpu<Num>& vcpu, const Num& host_tsc) {
   const PvclockPage<Num>& page = page_at(vcpu.page_address());
-  const Num tsc = guest_tsc(vcpu, host_tsc);
+  const Num tsc = hardware_tsc(vcpu, host_tsc);
   Outcome out;
   out.add(ops::Field::ns, page.system_time + scale(tsc - page.tsc_timestamp, page.scale));
   out.add(ops::Field::tsc, tsc);

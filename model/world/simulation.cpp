@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <set>
+
 #include "sim/event_queue.h"
 #include "sim/time.h"
 
@@ -24,6 +27,11 @@ class SimulatedHost final : public Host<std::uint64_t> {
   std::optional<ClockPair<std::uint64_t>> realtime_pair() override { return clock_.realtime_pair(pcpu_); }
   bool tsc_clocksource() const override { return clock_.tsc_clocksource(); }
   bool tsc_unstable() const override { return clock_.tsc_unstable(); }
+  void mark_tsc_unstable() override {
+    if (clock_.tsc_unstable()) return;
+    clock_.mark_tsc_unstable();
+    if (clock_.tsc_clocksource()) schedule(DelayedWork::clocksource_falls_away, 0);
+  }
   void schedule(DelayedWork work, std::int64_t delay_ns) override {
     queue_.schedule(sim::SimTime{clock_.now_ns()} + delay_ns, work);
   }
@@ -52,6 +60,7 @@ ops::TargetProfile profile_of(const ops::HostSpec& spec, const std::string& heur
   profile.tsc_scaling = spec.tsc_scaling;
   profile.tsc_clocksource = spec.tsc_clocksource;
   profile.heuristic = heuristic;
+  profile.clocksource_changes = profile.tsc_jumps = profile.suspends = profile.pcpu_hotplug = true;
   profile.pcpus = static_cast<int>(spec.pcpus.size());
   const Era era = machine_config(profile).era;
   profile.offset_attribute = era.offset_attribute;
@@ -79,9 +88,12 @@ class Simulation final : public ops::Executor {
     host_.run_on(entry.pcpu);
     const std::uint64_t tsc = clock_.tsc(entry.pcpu), base = clock_.base_ns(entry.pcpu), real = clock_.realtime_ns();
     entry.bracket = {{tsc, tsc}, {base, base}, {real, real}};
-    if (op.kind == OpKind::set_clocksource) change_clocksource(op.value != 0);
     if (op.kind == OpKind::move_vcpu) {
       move(op, entry);
+      return entry;
+    }
+    if (ops::is_host_event(op.kind)) {
+      happen(op, entry);
       return entry;
     }
     entry.outcome = machine_.perform(op, entry.pcpu, host_);
@@ -93,32 +105,102 @@ class Simulation final : public ops::Executor {
   void run_until(std::int64_t at_ns) {
     while (queue_.next_time().value_or(sim::SimTime::last()).ns <= at_ns) {
       const auto event = queue_.pop();
-      clock_.advance_to(event.time.ns);
+      clock_.advance_to(std::max(event.time.ns, clock_.now_ns()));
+      if (event.payload == DelayedWork::clocksource_falls_away) clock_.set_tsc_clocksource(false);
       machine_.run_delayed(event.payload, host_);
     }
-    clock_.advance_to(at_ns);
+    clock_.advance_to(std::max(at_ns, clock_.now_ns()));  // what was due while the host slept is late
   }
 
   int pcpu_of(const ops::Operation& op) {
     if (op.vcpu == ops::kVm) return 0;
     const auto index = static_cast<std::size_t>(op.vcpu);
     for (std::size_t i = pcpu_of_vcpu_.size(); i <= index; ++i)
-      pcpu_of_vcpu_.push_back(static_cast<int>(i) % clock_.pcpus());
+      pcpu_of_vcpu_.push_back(first_pcpu(static_cast<int>(i)));
     return pcpu_of_vcpu_[index];
   }
 
+  int first_pcpu(int vcpu) const {
+    const int pcpu = vcpu % clock_.pcpus();
+    return offline_.contains(pcpu) ? 0 : pcpu;
+  }
+
   void move(const ops::Operation& op, ops::Entry& entry) {
-    if (op.value < static_cast<std::uint64_t>(clock_.pcpus())) {
+    if (op.value < static_cast<std::uint64_t>(clock_.pcpus()) && !offline_.contains(static_cast<int>(op.value))) {
       pcpu_of_vcpu_[static_cast<std::size_t>(op.vcpu)] = static_cast<int>(op.value);
       return;
     }
     entry.supported = false;
-    entry.note = fmt::format("needs: pCPU {} (this host has {})", op.value, clock_.pcpus());
+    entry.note = fmt::format("needs: pCPU {} online (this host has {})", op.value, clock_.pcpus());
   }
 
-  void change_clocksource(bool tsc) {
+  void happen(const ops::Operation& op, ops::Entry& entry) {
+    machine_.begin_story();
+    switch (op.kind) {
+      case OpKind::set_clocksource:
+        change_clocksource(op.value != 0, entry);
+        break;
+      case OpKind::mark_tsc_unstable:
+        host_.mark_tsc_unstable();
+        break;
+      case OpKind::jump_host_tsc:
+        clock_.jump_tsc(op.pcpu, static_cast<std::int64_t>(op.value));
+        break;
+      case OpKind::suspend_host:
+        suspend(op);
+        break;
+      default:
+        switch_pcpu(op, entry);
+        break;
+    }
+    entry.bracket.tsc.hi = clock_.tsc(0);
+    entry.bracket.base_ns.hi = clock_.base_ns(0);
+    entry.bracket.realtime_ns.hi = clock_.realtime_ns();
+    for (ops::Range* range : {&entry.bracket.tsc, &entry.bracket.realtime_ns})
+      if (range->lo > range->hi) range->lo = 0;  // it went back: nothing is known from below
+    entry.note += story_text(machine_.story());
+  }
+
+  // Kernel: Linux v6.12 kernel/time/clocksource.c: an unstable clocksource cannot be chosen while ticks are high
+  // resolution; the write succeeds all the same.
+  void change_clocksource(bool tsc, ops::Entry& entry) {
+    if (tsc && clock_.tsc_unstable()) {
+      entry.note = "the TSC is unstable and stays away";
+      return;
+    }
+    if (clock_.tsc_clocksource() != tsc) machine_.notice_clocksource_change(tsc);
     clock_.set_tsc_clocksource(tsc);
-    machine_.notice_clocksource_change(tsc);
+  }
+
+  void suspend(const ops::Operation& op) {
+    machine_.prepare_suspend();
+    clock_.suspend(static_cast<std::int64_t>(op.value), (op.flags & ops::suspend_flag::kTscRestarts) != 0);
+    for (int pcpu = 0; pcpu < clock_.pcpus(); ++pcpu)
+      if (!offline_.contains(pcpu)) enable_hardware(pcpu);
+  }
+
+  void enable_hardware(int pcpu) {
+    host_.run_on(pcpu);
+    machine_.enable_hardware(pcpu, host_);
+  }
+
+  void switch_pcpu(const ops::Operation& op, ops::Entry& entry) {
+    const int pcpu = static_cast<int>(op.value);
+    const bool online = op.kind == OpKind::online_pcpu;
+    if (pcpu >= clock_.pcpus() || offline_.contains(pcpu) != online) {
+      entry.supported = false;
+      entry.note = fmt::format("needs: a pCPU {} that is {}", pcpu, online ? "offline" : "online");
+      return;
+    }
+    if (online) {
+      offline_.erase(pcpu);
+      entry.bracket.tsc = {clock_.tsc(pcpu), clock_.tsc(pcpu)};
+      enable_hardware(pcpu);
+      return;
+    }
+    offline_.insert(pcpu);
+    for (int& where : pcpu_of_vcpu_)
+      if (where == pcpu) where = 0;
   }
 
   ops::TargetProfile profile_;
@@ -127,6 +209,7 @@ class Simulation final : public ops::Executor {
   SimulatedHost host_;
   Machine<std::uint64_t> machine_;
   std::vector<int> pcpu_of_vcpu_;
+  std::set<int> offline_;
 };
 
 }  // namespace

@@ -96,7 +96,7 @@ TEST(Simulation, APcpuThatIsNotThereIsNotSupported) {
     if (e.op.kind == OpKind::move_vcpu) move = &e;
   ASSERT_NE(move, nullptr);
   EXPECT_FALSE(move->supported);
-  EXPECT_EQ(move->note, "needs: pCPU 7 (this host has 1)");
+  EXPECT_EQ(move->note, "needs: pCPU 7 online (this host has 1)");
 }
 
 }  // namespace
