@@ -78,6 +78,16 @@ std::string keep(const ops::Recording& recording, const std::string& path) {
   return fmt::format("  kept      {}\n  again     tscsim verify {}\n", path, path);
 }
 
+// "lab:amd-6.1+lab:amd-6.12": what each host ran on, once where that is the same.
+std::string target_of(const ops::Header& header) {
+  std::string text;
+  for (int host = 0; host < header.hosts(); ++host) {
+    const std::string& target = header.host(host).profile.target;
+    if (text.empty() || target != header.host(host - 1).profile.target) text += (text.empty() ? "" : "+") + target;
+  }
+  return text;
+}
+
 // Compares one recording, prints it, adds it to the report.
 void compare(const std::string& name, const ops::Recording& recording, const std::vector<scenarios::Verdict>& verdicts,
              const std::string& kept, bool text, Report& report) {
@@ -100,14 +110,14 @@ void compare(const std::string& name, const ops::Recording& recording, const std
   for (const scenarios::Verdict& v : verdicts)
     if (v.state == scenarios::State::failed) failed_expectations += verdict_lines({v}, true);
   if ((!trouble.empty() || !failed_expectations.empty()) && !kept.empty()) trouble += keep(recording, kept);
-  report.junit.push_back({"crosscheck " + recording.header.profile.target, name, trouble + failed_expectations, ""});
+  report.junit.push_back({"crosscheck " + target_of(recording.header), name, trouble + failed_expectations, ""});
   Json observations = Json::array();
   for (const crosscheck::Observation& o : result.observations) {
     if (o.verdict == Verdict::exact || o.verdict == Verdict::bracketed) continue;
     observations.push_back({{"entry", o.entry}, {"what", o.what}, {"verdict", crosscheck::name_of(o.verdict)}});
   }
   report.items.push_back({{"name", name},
-                          {"target", recording.header.profile.target},
+                          {"target", target_of(recording.header)},
                           {"summary", counts.json()},
                           {"explanation", trouble},
                           {"not_exact_nor_bracketed", observations},
@@ -145,6 +155,10 @@ void announce(const ops::TargetProfile& profile) {
                            profile.honours_tsc_offset ? "" : ", TSC offsets are accepted and not honoured");
 }
 
+void announce(const ops::Header& header) {
+  for (int host = 0; host < header.hosts(); ++host) announce(header.host(host).profile);
+}
+
 // Scenarios that cannot be read are reported and counted once, whatever the targets.
 std::vector<scenarios::Scenario> load_all(const Arguments& arguments, Report& report) {
   std::vector<scenarios::Scenario> loaded;
@@ -175,7 +189,7 @@ void crosscheck_on(Target& target, const std::vector<scenarios::Scenario>& loade
     const std::string& name = scenario.meta.name;
     if (!ran.wrong_input.empty()) return not_run(name, target.name(), ran.wrong_input.front().message, text, report);
     if (!ran.recording) return not_run(name, target.name(), ran.failure, text, report);
-    if (!announced) announce(ran.recording->header.profile);
+    if (!announced) announce(ran.recording->header);
     announced = true;
     compare(name, *ran.recording, scenarios::evaluate(scenario, *ran.recording), kept_path(name, target.name()), text, report);
   });
@@ -205,7 +219,7 @@ ops::Recording record_on(const std::string& on, const scenarios::Scenario& scena
   const auto targets = targets_of(on);
   if (targets.size() != 1) throw UsageError("'record' runs on one target");
   const ops::Recording recording = run_all(*targets.front(), {scenario}, arguments).front();
-  announce(recording.header.profile);
+  announce(recording.header);
   return recording;
 }
 
@@ -262,7 +276,7 @@ Command crosscheck_command() {
   return {"crosscheck", "FILE|DIR...", "run scenarios on real KVM and demand that the model derives every value it returned",
           "tscsim crosscheck scenarios --on native",
           [](po::options_description& options) {
-            add_target_option(options, "native: this machine's /dev/kvm; lab:6.12, lab:intel-6.1, ... (tscsim lab list); several with commas; all");
+            add_target_option(options, "native: this machine's /dev/kvm; lab:6.12, lab:intel-6.1, ... (tscsim lab list); lab:6.1+lab:6.12, one for each host; several with commas; all");
             options.add_options()("seed", po::value<std::uint64_t>()->default_value(1)->value_name("N"),
                                   "seed, kept in the recording")("junit", po::value<std::string>()->value_name("FILE"),
                                                                  "also write a JUnit report");

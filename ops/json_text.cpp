@@ -67,12 +67,13 @@ Json operation_json(const Operation& op) {
   json["realtime"] = decimal(op.realtime);
   json["at_ns"] = decimal(op.at_ns);
   json["probe"] = op.probe;
+  if (op.host != 0) json["host"] = op.host;
   return json;
 }
 
 Operation read_operation(const Json& json) {
   const Members in(json, "op");
-  in.only({"kind", "vcpu", "msr", "flags", "value", "realtime", "at_ns", "probe"});
+  in.only({"kind", "vcpu", "msr", "flags", "value", "realtime", "at_ns", "probe", "host"});
   Operation op;
   std::string kind;
   in.read("kind", kind);
@@ -88,6 +89,8 @@ Operation read_operation(const Json& json) {
   in.read_decimal("realtime", op.realtime);
   in.read_decimal("at_ns", op.at_ns);
   in.read("probe", op.probe);
+  if (in.has("host")) in.read_small("host", op.host);
+  if (op.host < 0 || op.host >= kMaxHosts) fail("op: host " + std::to_string(op.host) + " cannot exist");
   return op;
 }
 

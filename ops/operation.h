@@ -37,10 +37,14 @@ enum class OpKind : std::uint8_t {
   // Host.
   move_vcpu,        // the vCPU's thread is pinned to pCPU `value`
   set_clocksource,  // the host's clocksource becomes TSC (value 1) or something else (value 0)
+  // A guest moves to another host: what KVM wrote into its memory goes with it.
+  save_memory,      // the guest's memory, as it is now, is put aside
+  load_memory,      // what host `value` put aside becomes the memory of this host's VM
 };
-inline constexpr std::size_t kOpKinds = static_cast<std::size_t>(OpKind::set_clocksource) + 1;
+inline constexpr std::size_t kOpKinds = static_cast<std::size_t>(OpKind::load_memory) + 1;
 
 inline constexpr int kVm = -1;  // an operation on the VM rather than on one vCPU
+inline constexpr int kMaxHosts = 8;
 
 // MSR indices (Linux arch/x86/include/asm/msr-index.h, arch/x86/include/uapi/asm/kvm_para.h).
 namespace msr {
@@ -84,6 +88,7 @@ struct Operation {
   std::uint64_t realtime = 0;  // set_clock: ns
   std::int64_t at_ns = 0;      // scenario time at which it is due
   bool probe = false;          // inserted by the runner to read back state, not written by the author
+  std::int32_t host = 0;       // index into Program::hosts; each host has a VM of its own
   friend bool operator==(const Operation&, const Operation&) = default;
 };
 
