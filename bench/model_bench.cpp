@@ -120,7 +120,7 @@ void restore_as_run_does(benchmark::State& state) {
   const ops::Program program = scenarios::parse_scenario(kRestore, "").program;
   std::size_t entries = 0;
   for (auto _ : state) {
-    const auto executor = model::simulate(program.host, program.heuristic);
+    const auto executor = model::simulate(program.hosts, program.heuristic);
     entries = ops::run_program(program, *executor, 1).entries.size();
     benchmark::DoNotOptimize(entries);
   }
@@ -130,7 +130,7 @@ void restore_as_run_does(benchmark::State& state) {
 // The operations that the program came to, with operands filled in; probes and reads of the page by the host
 // left out.
 std::vector<ops::Operation> plain_operations(const ops::Program& program) {
-  const auto executor = model::simulate(program.host, program.heuristic);
+  const auto executor = model::simulate(program.hosts, program.heuristic);
   std::vector<ops::Operation> operations;
   for (const ops::Entry& entry : ops::run_program(program, *executor, 1).entries)
     if (!entry.op.probe) operations.push_back(entry.op);

@@ -32,7 +32,7 @@ void check_one(const std::string& file, const Arguments& arguments, Report& repo
   try {
     const scenarios::Scenario scenario = load(file, arguments);
     name = scenario.meta.name;
-    const std::string& kernel = scenario.program.host.kernel;
+    const std::string& kernel = scenario.program.hosts.front().kernel;
     if (const std::string need = kernel.empty() ? "" : scenarios::unmet_kernel(scenario, kernel); !need.empty()) {
       ++report.skipped;
       report.junit.push_back({"check", name, "", need});

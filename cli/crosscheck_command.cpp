@@ -26,6 +26,10 @@ void announce(const ops::TargetProfile& profile) {
                            profile.honours_tsc_offset ? "" : ", TSC offsets are accepted and not honoured");
 }
 
+void announce(const ops::Header& header) {
+  for (int host = 0; host < header.hosts(); ++host) announce(header.host(host).profile);
+}
+
 // Scenarios that cannot be read are reported and counted once, whatever the targets.
 std::vector<scenarios::Scenario> load_all(const Arguments& arguments, CrosscheckReport& report) {
   std::vector<scenarios::Scenario> loaded;
@@ -84,7 +88,7 @@ class Crosscheck {
     const std::string& name = scenario.meta.name;
     if (!ran.wrong_input.empty()) return report_.not_run(name, target.name(), ran.wrong_input.front().message);
     if (!ran.recording) return report_.not_run(name, target.name(), ran.failure);
-    if (announced_ != target.name()) announce(ran.recording->header.profile);
+    if (announced_ != target.name()) announce(ran.recording->header);
     announced_ = target.name();
     if (arguments_.has("keep")) recordings_.push_back(*ran.recording);
     report_.compare(name, *ran.recording, scenarios::evaluate(scenario, *ran.recording), kept_path(name, target.name()));
@@ -113,7 +117,7 @@ ops::Recording record_on(const std::string& on, const scenarios::Scenario& scena
   const auto targets = targets_of(on);
   if (targets.size() != 1) throw UsageError("'record' runs on one target");
   const ops::Recording recording = run_all(*targets.front(), {scenario}, arguments).front();
-  announce(recording.header.profile);
+  announce(recording.header);
   return recording;
 }
 
@@ -173,7 +177,7 @@ Command crosscheck_command() {
   return {"crosscheck", "FILE|DIR...", "run scenarios on real KVM and demand that the model derives every value it returned",
           "tscsim crosscheck scenarios --on native",
           [](po::options_description& options) {
-            add_target_option(options, "native: this machine's /dev/kvm; lab:6.12, lab:intel-6.1, ... (tscsim lab list); several with commas; all");
+            add_target_option(options, "native: this machine's /dev/kvm; lab:6.12, lab:intel-6.1, ... (tscsim lab list); lab:6.1+lab:6.12, one for each host; several with commas; all");
             options.add_options()("seed", po::value<std::uint64_t>()->default_value(1)->value_name("N"),
                                   "seed, kept in the recording")(
                 "keep", po::value<std::string>()->value_name("FILE"),

@@ -71,6 +71,16 @@ std::vector<std::string> distinct(const std::vector<Compared>& cells, std::strin
   return names;
 }
 
+// "lab:amd-6.1+lab:amd-6.12": what each host ran on, once where that is the same.
+std::string target_of(const ops::Header& header) {
+  std::string text;
+  for (int host = 0; host < header.hosts(); ++host) {
+    const std::string& target = header.host(host).profile.target;
+    if (text.empty() || target != header.host(host - 1).profile.target) text += (text.empty() ? "" : "+") + target;
+  }
+  return text;
+}
+
 std::string without_lab(const std::string& target) { return target.rfind("lab:", 0) == 0 ? target.substr(4) : target; }
 
 }  // namespace
@@ -109,7 +119,7 @@ std::string matrix_text(const std::vector<Compared>& cells) {
 void CrosscheckReport::compare(const std::string& name, const ops::Recording& recording,
                                const std::vector<scenarios::Verdict>& verdicts, const std::string& kept) {
   const crosscheck::Result result = crosscheck::check(recording);
-  const std::string& target = recording.header.profile.target;
+  const std::string target = target_of(recording.header);
   Compared cell{name, target, {}, false, ""};
   cell.counts.add(result);
   counts_.add(result);

@@ -20,8 +20,9 @@ std::vector<const ops::Step*> steps_of(const ops::Program& program) {
 }
 
 // One line for what was done and what came of it, and one for the rules that led there.
-void print_entry(const ops::Entry& entry, const std::string& when, const std::string& capture) {
-  std::string line = fmt::format("  {:>8}  {}", when, ops::action_text(entry.op));
+void print_entry(const ops::Entry& entry, const ops::Header& header, const std::string& when, const std::string& capture) {
+  const std::string host = header.hosts() == 1 ? "" : header.host(entry.op.host).name + ": ";
+  std::string line = fmt::format("  {:>8}  {}{}", when, host, ops::action_text(entry.op));
   const std::string outcome = outcome_text(entry, capture);
   if (!outcome.empty()) line = fmt::format("{:<48} {}", line, outcome);
   std::cout << line << "\n";
@@ -31,37 +32,44 @@ void print_entry(const ops::Entry& entry, const std::string& when, const std::st
 
 void print_text(const scenarios::Scenario& scenario, const ops::Recording& recording,
                 const std::vector<scenarios::Verdict>& verdicts, bool probes) {
-  const ops::TargetProfile& profile = recording.header.profile;
+  const ops::Header& header = recording.header;
   std::cout << fmt::format("{}: {}\n", scenario.meta.name, scenario.meta.title);
-  std::cout << fmt::format("  on the model: Linux {}, {}, TSC {} kHz{}\n\n", profile.kernel, profile.vendor,
-                           number_text(profile.host_khz), profile.tsc_scaling ? ", scaling" : "");
+  for (int host = 0; host < header.hosts(); ++host) {
+    const ops::TargetProfile& profile = header.host(host).profile;
+    std::cout << fmt::format("  {}on the model: Linux {}, {}, TSC {} kHz{}\n",
+                             header.hosts() == 1 ? "" : header.host(host).name + " ", profile.kernel, profile.vendor,
+                             number_text(profile.host_khz), profile.tsc_scaling ? ", scaling" : "");
+  }
+  std::cout << "\n";
   const std::vector<const ops::Step*> steps = steps_of(scenario.program);
   std::size_t done = 0;
   for (const ops::Entry& entry : recording.entries) {
     if (entry.op.probe) {
-      if (probes) print_entry(entry, "probe", "");
+      if (probes) print_entry(entry, header, "probe", "");
       continue;
     }
     const bool setup = done < scenario.program.setup.size();
     const ops::Step* step = done < steps.size() ? steps[done] : nullptr;
     ++done;
-    print_entry(entry, setup ? "set-up" : time_text(entry.op.at_ns), step ? step->capture : "");
+    print_entry(entry, header, setup ? "set-up" : time_text(entry.op.at_ns), step ? step->capture : "");
   }
   std::cout << "\n" << verdict_lines(verdicts, false);
   std::cout << fmt::format("  fingerprint {}\n", ops::fingerprint(recording));
 }
 
-Json entry_json(const ops::Entry& entry) {
+Json entry_json(const ops::Entry& entry, const ops::Header& header) {
   Json fields = Json::object();
   for (std::size_t i = 0; i < entry.outcome.count; ++i)
     fields[std::string(ops::name_of(entry.outcome.fields[i].field))] =
         std::to_string(entry.outcome.fields[i].value);
-  return {{"at_ns", entry.op.at_ns},
-          {"operation", ops::action_text(entry.op)},
-          {"supported", entry.supported},
-          {"error", entry.outcome.error},
-          {"outcome", fields},
-          {"rules", entry.note}};
+  Json json = {{"at_ns", entry.op.at_ns},
+               {"operation", ops::action_text(entry.op)},
+               {"supported", entry.supported},
+               {"error", entry.outcome.error},
+               {"outcome", fields},
+               {"rules", entry.note}};
+  if (header.hosts() > 1) json["host"] = header.host(entry.op.host).name;
+  return json;
 }
 
 int run(const Arguments& arguments) {
@@ -81,7 +89,7 @@ int run(const Arguments& arguments) {
     }
     Json timeline = Json::array();
     for (const ops::Entry& entry : recording.entries)
-      if (!entry.op.probe || arguments.has("probes")) timeline.push_back(entry_json(entry));
+      if (!entry.op.probe || arguments.has("probes")) timeline.push_back(entry_json(entry, recording.header));
     documents.push_back({{"name", scenario.meta.name},
                          {"kernel", recording.header.profile.kernel},
                          {"fingerprint", ops::fingerprint(recording)},

@@ -5,12 +5,13 @@
 #include <algorithm>
 #include <filesystem>
 #include <iostream>
+#include <numeric>
 #include <set>
 #include <sstream>
 
 #include "cli/interrupt.h"
 #include "kvm_backend/lab/lab.h"
-#include "kvm_backend/native_executor.h"
+#include "kvm_backend/native_hosts.h"
 #include "kvm_backend/probe.h"
 #include "model/kvm/era.h"
 #include "model/world/simulation.h"
@@ -56,8 +57,10 @@ class NativeTarget final : public Target {
       throw_if_interrupted();
       Ran ran;
       try {
-        const auto executor = kvm_backend::open_native(options);
-        ran.recording = cli::run(scenarios[i], *executor, arguments);
+        std::vector<int> hosts(scenarios[i].program.hosts.size());
+        std::iota(hosts.begin(), hosts.end(), 0);
+        kvm_backend::NativeHosts executor(options, hosts);
+        ran.recording = cli::run(scenarios[i], executor, arguments);
       } catch (const ops::InputError& error) {
         ran.wrong_input = error.diagnostics();
       }
@@ -71,8 +74,14 @@ class NativeTarget final : public Target {
 
 class LabRunner final : public Target {
  public:
-  explicit LabRunner(lab::LabTarget target) : target_(std::move(target)) {}
-  std::string name() const override { return std::string(kLabPrefix) + target_.name; }
+  // Host i of a scenario runs on target i; one target alone is every host's.
+  explicit LabRunner(std::vector<lab::LabTarget> targets) : targets_(std::move(targets)) {}
+  std::string name() const override {
+    std::string text;
+    for (const lab::LabTarget& target : targets_)
+      text += fmt::format("{}{}{}", text.empty() ? "" : "+", kLabPrefix, target.name);
+    return text;
+  }
   bool runs_beside_others() const override { return true; }
   std::size_t batch() const override { return kBatch; }
 
@@ -85,9 +94,12 @@ class LabRunner final : public Target {
            const std::function<void(std::size_t, const Ran&)>& done) override {
     std::vector<ops::Program> programs;
     for (const scenarios::Scenario& scenario : scenarios) programs.push_back(scenario.program);
-    lab::LabOptions options = lab_options(target_);
-    options.seed = arguments.number("seed");
-    std::vector<lab::LabResult> results = lab::run_in_lab(target_, programs, options);
+    std::vector<lab::LabPlace> places;
+    for (const lab::LabTarget& target : targets_) {
+      places.push_back({target, lab_options(target)});
+      places.back().options.seed = arguments.number("seed");
+    }
+    std::vector<lab::LabResult> results = lab::run_in_lab(places, programs);
     for (std::size_t i = 0; i < results.size(); ++i) {
       Ran ran{std::move(results[i].recording), {}, std::move(results[i].failure)};
       if (results[i].wrong_input) ran.wrong_input.push_back(*results[i].wrong_input);
@@ -97,7 +109,7 @@ class LabRunner final : public Target {
   }
 
  private:
-  lab::LabTarget target_;
+  std::vector<lab::LabTarget> targets_;
 };
 
 std::string unknown_target(const std::string& name) {
@@ -108,6 +120,19 @@ std::string unknown_target(const std::string& name) {
   if (!near.empty()) return fmt::format("{}; did you mean '{}'?", text, near);
   for (const std::string& known : names) text += fmt::format("{}{}", &known == &names.front() ? "; there are " : ", ", known);
   return text;
+}
+
+// "lab:6.1+lab:6.12": a target for each host.
+std::vector<lab::LabTarget> lab_targets_of(const std::string& names) {
+  std::vector<lab::LabTarget> targets;
+  std::istringstream parts(names);
+  for (std::string name; std::getline(parts, name, '+');) {
+    const auto target = name.rfind(kLabPrefix, 0) == 0 ? lab::find_lab_target(name.substr(kLabPrefix.size())) : std::nullopt;
+    if (!target) throw UsageError(unknown_target(name));
+    targets.push_back(*target);
+  }
+  if (targets.empty()) throw UsageError(unknown_target(names));
+  return targets;
 }
 
 }  // namespace
@@ -155,13 +180,14 @@ void check_model_options(const Arguments& arguments) {
 
 scenarios::Scenario load(const std::string& path, const Arguments& arguments) {
   scenarios::Scenario scenario = scenarios::load_scenario(path);
-  if (arguments.has("kernel")) scenario.program.host.kernel = arguments.text("kernel");
+  for (ops::HostSpec& host : scenario.program.hosts)
+    if (arguments.has("kernel")) host.kernel = arguments.text("kernel");
   if (arguments.has("heuristic")) scenario.program.heuristic = arguments.text("heuristic");
   return scenario;
 }
 
 ops::Recording run_on_model(const scenarios::Scenario& scenario, const Arguments& arguments) {
-  const auto executor = model::simulate(scenario.program.host, scenario.program.heuristic);
+  const auto executor = model::simulate(scenario.program.hosts, scenario.program.heuristic);
   return run(scenario, *executor, arguments);
 }
 
@@ -171,11 +197,9 @@ std::vector<std::unique_ptr<Target>> targets_of(const std::string& on) {
   for (std::string name; std::getline(names, name, ',');) {
     if (name == "native" || name == "all") targets.push_back(std::make_unique<NativeTarget>());
     if (name == "all")
-      for (const lab::LabTarget& target : lab::lab_targets()) targets.push_back(std::make_unique<LabRunner>(target));
+      for (const lab::LabTarget& target : lab::lab_targets()) targets.push_back(std::make_unique<LabRunner>(std::vector{target}));
     if (name == "native" || name == "all") continue;
-    const auto target = name.rfind(kLabPrefix, 0) == 0 ? lab::find_lab_target(name.substr(kLabPrefix.size())) : std::nullopt;
-    if (!target) throw UsageError(unknown_target(name));
-    targets.push_back(std::make_unique<LabRunner>(*target));
+    targets.push_back(std::make_unique<LabRunner>(lab_targets_of(name)));
   }
   if (targets.empty()) throw UsageError("--on names no target");
   return targets;

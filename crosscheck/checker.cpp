@@ -6,7 +6,6 @@
 #include <set>
 
 #include "crosscheck/hypothesis.h"
-#include "model/world/simulation.h"
 
 namespace tscsim::crosscheck {
 namespace {
@@ -82,7 +81,7 @@ std::size_t Result::count(Verdict verdict) const {
 Result check(const ops::Recording& recording) {
   Result result;
   std::vector<Hypothesis> hypotheses;
-  hypotheses.emplace_back(model::machine_config(recording.header.profile), recording.header.profile.tsc_clocksource);
+  hypotheses.emplace_back(recording.header);
 
   for (std::size_t i = 0; i < recording.entries.size(); ++i) {
     Advanced advanced;

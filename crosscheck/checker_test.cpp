@@ -25,7 +25,7 @@ ops::Step step(OpKind kind, std::int64_t at_ns, int vcpu = ops::kVm, std::uint64
 ops::Program two_vcpus() {
   ops::Program program;
   program.name = "test";
-  program.host.kernel = "6.12";
+  program.hosts.front().kernel = "6.12";
   program.setup = {step(OpKind::create_vm, 0), step(OpKind::create_vcpu, 0, 0), step(OpKind::create_vcpu, 0, 1)};
   for (int i = 0; i < 2; ++i)
     program.setup.push_back(step(OpKind::set_msr, 0, i,
@@ -49,7 +49,7 @@ ops::Program restore_and_read() {
 }
 
 ops::Recording record(const ops::Program& program) {
-  const auto executor = model::simulate(program.host, program.heuristic);
+  const auto executor = model::simulate(program.hosts, program.heuristic);
   return ops::run_program(program, *executor, 1);
 }
 
@@ -152,7 +152,7 @@ TEST(Checker, AnOpenWindowIsDecidedByTheOffsetOrReported) {
   ops::Program program = two_vcpus();
   program.setup.pop_back();
   program.setup.pop_back();
-  program.host.kernel = "6.12";
+  program.hosts.front().kernel = "6.12";
   program.timeline.push_back(step(OpKind::set_msr, 0, 0, 5'000'000'000, ops::msr::kIa32Tsc));
   constexpr std::uint64_t kTenMs_cycles = 26'000'000, kSecond_cycles = 2'600'000'000;
   program.timeline.push_back(step(OpKind::set_msr, 10'000'000, 1, 5'000'000'000 + kTenMs_cycles + kSecond_cycles,

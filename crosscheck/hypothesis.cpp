@@ -7,6 +7,7 @@
 #include <set>
 
 #include "crosscheck/report.h"
+#include "model/world/simulation.h"
 
 namespace tscsim::crosscheck {
 namespace {
@@ -20,7 +21,8 @@ constexpr std::uint64_t kTick_ns = 10'000'000;
 // The host as seen through one entry's bracket.
 class BracketedHost final : public model::Host<Witness> {
  public:
-  BracketedHost(Hypothesis& hypothesis, const ops::Bracket& bracket) : hypothesis_(hypothesis), bracket_(bracket) {}
+  BracketedHost(WitnessSpace& space, HostHistory& history, const ops::Bracket& bracket)
+      : space_(space), history_(history), bracket_(bracket) {}
 
   Witness tsc() override {
     const Witness reading = space().unknown(bracket_.tsc.lo, bracket_.tsc.hi);
@@ -34,23 +36,23 @@ class BracketedHost final : public model::Host<Witness> {
   Witness realtime_ns() override { return space().unknown(bracket_.realtime_ns.lo, bracket_.realtime_ns.hi); }
   std::optional<model::ClockPair<Witness>> base_pair() override { return pair(&BracketedHost::base_ns); }
   std::optional<model::ClockPair<Witness>> realtime_pair() override { return pair(&BracketedHost::realtime_ns); }
-  bool tsc_clocksource() const override { return hypothesis_.tsc_clocksource; }
-  bool tsc_unstable() const override { return hypothesis_.tsc_unstable; }
+  bool tsc_clocksource() const override { return history_.tsc_clocksource; }
+  bool tsc_unstable() const override { return history_.tsc_unstable; }
   void mark_tsc_unstable() override {
-    if (hypothesis_.tsc_unstable) return;
-    hypothesis_.tsc_unstable = true;
-    if (hypothesis_.tsc_clocksource)
-      hypothesis_.pending.push_back({model::DelayedWork::clocksource_falls_away, bracket_.base_ns.lo});
+    if (history_.tsc_unstable) return;
+    history_.tsc_unstable = true;
+    if (history_.tsc_clocksource)
+      history_.pending.push_back({model::DelayedWork::clocksource_falls_away, bracket_.base_ns.lo});
   }
   bool interrupts_guest() override { return !space().choose("delayed: no interrupt takes the guest out after its WRMSR"); }
   std::optional<model::DelayedWork> work_during_guest() override {
-    auto& pending = hypothesis_.pending;
+    auto& pending = history_.pending;
     for (auto item = pending.begin(); item != pending.end(); ++item) {
       if (item->earliest_base_ns > bracket_.base_ns.hi) continue;
       if (space().choose("delayed: a kvmclock update of all vCPUs runs beside the guest")) {
         const model::DelayedWork work = item->work;
         pending.erase(item);
-        if (work == model::DelayedWork::clocksource_falls_away) hypothesis_.tsc_clocksource = false;
+        if (work == model::DelayedWork::clocksource_falls_away) history_.tsc_clocksource = false;
         return work;
       }
     }
@@ -58,18 +60,19 @@ class BracketedHost final : public model::Host<Witness> {
   }
   void schedule(model::DelayedWork work, std::int64_t delay_ns) override {
     const std::uint64_t delay = static_cast<std::uint64_t>(delay_ns);
-    hypothesis_.pending.push_back({work, bracket_.base_ns.lo + delay - kTick_ns});
+    history_.pending.push_back({work, bracket_.base_ns.lo + delay - kTick_ns});
   }
 
  private:
-  WitnessSpace& space() { return hypothesis_.space; }
+  WitnessSpace& space() { return space_; }
   std::optional<model::ClockPair<Witness>> pair(Witness (BracketedHost::*clock)()) {
     if (!tsc_clocksource()) return std::nullopt;
     const Witness t = tsc();
     return model::ClockPair<Witness>{(this->*clock)(), t};
   }
 
-  Hypothesis& hypothesis_;
+  WitnessSpace& space_;
+  HostHistory& history_;
   const ops::Bracket& bracket_;
   Witness previous_;
   bool has_previous_ = false;
@@ -82,14 +85,14 @@ bool any_page_active(const model::Machine<Witness>& machine) {
 
 // Work that KVM put off may have run before this entry; from its due time on, that is open until a page tells. It may
 // also run beside the guest (work_during_guest).
-void run_due_work(Hypothesis& h, const ops::Entry& entry, BracketedHost& host) {
+void run_due_work(WitnessSpace& space, HostHistory& h, const ops::Entry& entry, BracketedHost& host) {
   const std::vector<Pending> pending = h.pending;
   h.pending.clear();
   for (const Pending& item : pending) {
     const bool may_have_run = item.earliest_base_ns <= entry.bracket.base_ns.hi;
     const bool clocksource = item.work == model::DelayedWork::clocksource_falls_away;
     const bool visible = clocksource || any_page_active(h.machine);
-    if (may_have_run && (!visible || h.space.choose("delayed: a kvmclock update of all vCPUs has run"))) {
+    if (may_have_run && (!visible || space.choose("delayed: a kvmclock update of all vCPUs has run"))) {
       if (clocksource) h.tsc_clocksource = false;
       h.machine.run_delayed(item.work, host);
     } else {
@@ -99,9 +102,9 @@ void run_due_work(Hypothesis& h, const ops::Entry& entry, BracketedHost& host) {
 }
 
 // Whether a VM before this one had the master clock, the recording does not say.
-void leave_tsc_clocksource(Hypothesis& h) {
+void leave_tsc_clocksource(WitnessSpace& space, HostHistory& h) {
   const bool another = !h.clocksource_left && !h.machine.had_master_clock() &&
-                       h.space.choose("delayed: another VM has had the master clock");
+                       space.choose("delayed: another VM has had the master clock");
   h.clocksource_left = true;
   h.machine.notice_clocksource_change(false, another);
 }
@@ -113,31 +116,31 @@ ops::Bracket resume_bracket(const ops::Entry& entry) {
   return bracket;
 }
 
-void resume(Hypothesis& h, const ops::Entry& entry) {
+void resume(WitnessSpace& space, HostHistory& h, const ops::Entry& entry) {
   h.machine.prepare_suspend();
   const ops::Bracket bracket = resume_bracket(entry);
   std::set<int> cpus = {0};
   for (const auto& vcpu : h.machine.vcpus()) cpus.insert(std::max(vcpu.cpu, 0));
   for (const int cpu : cpus) {
-    BracketedHost host(h, bracket);
+    BracketedHost host(space, h, bracket);
     h.machine.enable_hardware(cpu, host);
   }
 }
 
-void happen(Hypothesis& h, const ops::Entry& entry, BracketedHost& host) {
+void happen(WitnessSpace& space, HostHistory& h, const ops::Entry& entry, BracketedHost& host) {
   const ops::Operation& op = entry.op;
   h.machine.begin_story();
   switch (op.kind) {
     case OpKind::set_clocksource:
       if (op.value != 0 && h.tsc_unstable) break;  // stays away
-      if (op.value == 0 && h.tsc_clocksource) leave_tsc_clocksource(h);
+      if (op.value == 0 && h.tsc_clocksource) leave_tsc_clocksource(space, h);
       h.tsc_clocksource = op.value != 0;
       break;
     case OpKind::mark_tsc_unstable:
       host.mark_tsc_unstable();
       break;
     case OpKind::suspend_host:
-      resume(h, entry);
+      resume(space, h, entry);
       break;
     case OpKind::online_pcpu:
       h.machine.enable_hardware(static_cast<int>(op.value), host);
@@ -174,13 +177,17 @@ std::vector<ops::BasicFieldValue<Witness>> in_observation_order(const ops::Basic
   return fields;
 }
 
+model::Machine<Witness>& machine_of(Hypothesis& h, const ops::Entry& entry) {
+  return h.hosts[static_cast<std::size_t>(entry.op.host)].machine;
+}
+
 bool compare_error(Hypothesis& h, const ops::Entry& entry, std::size_t index, int derived) {
   const bool equal = derived == entry.outcome.error;
   if (equal && entry.outcome.count != 0) return true;  // the values speak
   h.observations.push_back({index, "error", equal ? Verdict::exact : Verdict::mismatch,
                             static_cast<std::uint64_t>(entry.outcome.error), static_cast<std::uint64_t>(derived),
                             static_cast<std::uint64_t>(derived)});
-  if (!equal) h.failure = explain(entry, h.observations.back(), h.machine);
+  if (!equal) h.failure = explain(entry, h.observations.back(), machine_of(h, entry));
   return equal;
 }
 
@@ -188,10 +195,11 @@ bool compare_error(Hypothesis& h, const ops::Entry& entry, std::size_t index, in
 // version is known from below only. What was seen is then where it goes on from.
 bool follow_extra_updates(Hypothesis& h, const ops::Entry& entry, Field field, const Witness& derived, std::uint64_t observed) {
   if (field != Field::version || entry.op.vcpu == ops::kVm || !derived.is_constant()) return false;
-  const auto& vcpu = h.machine.vcpus()[static_cast<std::size_t>(entry.op.vcpu)];
+  auto& machine = machine_of(h, entry);
+  const auto& vcpu = machine.vcpus()[static_cast<std::size_t>(entry.op.vcpu)];
   const std::uint64_t extra = observed - derived.constant();
   if (!vcpu.tsc_always_catchup || !vcpu.page_active() || extra == 0 || extra > 0xffff || extra % 2 != 0) return false;
-  h.machine.page_at(vcpu.page_address()).version = static_cast<std::uint32_t>(observed);
+  machine.page_at(vcpu.page_address()).version = static_cast<std::uint32_t>(observed);
   return true;
 }
 
@@ -209,40 +217,34 @@ bool compare_field(Hypothesis& h, const ops::Entry& entry, std::size_t index, Fi
   const bool possible = h.space.observe(derived, *observed);
   if (!possible) seen.verdict = Verdict::mismatch;
   h.observations.push_back(seen);
-  if (!possible) h.failure = explain(entry, seen, h.machine);
+  if (!possible) h.failure = explain(entry, seen, machine_of(h, entry));
   return possible;
 }
 
-}  // namespace
-
-bool advance(Hypothesis& h, const ops::Entry& entry, std::size_t index) {
-  const WitnessSpace::Scope scope(h.space);
-  BracketedHost host(h, entry.bracket);
-  if (entry.bracket.base_ns.hi != 0) run_due_work(h, entry, host);
-  if (!entry.supported) {
-    h.observations.push_back({index, std::string(ops::name_of(entry.op.kind)), Verdict::unsupported, 0, 0, 0});
-    const bool executed = entry.bracket.tsc.hi != 0;
-    if (!executed || !ops::is_guest(entry.op.kind)) return true;
-  }
-  const ops::Operation op = effective_operation(entry);
-  if (ops::is_host_event(op.kind)) {
-    if (!compare_error(h, entry, index, 0)) return false;
-    happen(h, entry, host);
-    return h.space.consistent();
-  }
-  const auto derived = h.machine.perform(op, entry.pcpu, host);
-  if (!entry.supported) return true;
-  if (!compare_error(h, entry, index, derived.error)) return false;
-  for (const auto& [field, value] : in_observation_order(derived))
-    if (!compare_field(h, entry, index, field, value)) return false;
-  if (!h.space.consistent()) h.failure = operation_text(entry.op) + "\n  the readings it needs cannot all lie in their brackets";
-  return h.space.consistent();
+// Pages that another host put aside: a recording whose numbers are out of order has none.
+bool carry_memory(Hypothesis& h, HostHistory& here, const ops::Operation& op) {
+  if (op.kind == OpKind::save_memory)
+    here.saved = here.machine.memory();
+  else if (op.value < h.hosts.size())
+    here.machine.set_memory(h.hosts[op.value].saved);
+  return true;
 }
 
-std::string digest(const Hypothesis& h) {
+template <class Spell>
+std::string digest_of(const model::GuestMemory<Witness>& memory, const Spell& spell) {
+  std::string text;
+  for (const auto& [address, page] : memory.pages) {
+    text += fmt::format("|{},{},{},", address, page.version, page.flags);
+    text += spell(page.tsc_timestamp) + spell(page.system_time);
+  }
+  return text;
+}
+
+template <class Spell>
+std::string digest_of(const HostHistory& h, const Spell& spell) {
   const auto& vm = h.machine.vm();
-  const auto spell = [&](const Witness& x) { return h.space.spelled(x) + ","; };
-  std::string text = fmt::format("{}{}{}{}{}{}{}{}{}{}{}|", h.tsc_clocksource, h.tsc_unstable, h.clocksource_left, h.machine.had_master_clock(), vm.backwards_tsc_observed, vm.use_master_clock, vm.cur_tsc_generation,
+  std::string text = fmt::format("{}{}{}{}{}{}{}{}{}{}{}|", h.tsc_clocksource, h.tsc_unstable, h.clocksource_left,
+                                 h.machine.had_master_clock(), vm.backwards_tsc_observed, vm.use_master_clock, vm.cur_tsc_generation,
                                  vm.nr_vcpus_matched_tsc, vm.user_set_tsc, vm.last_tsc_khz, h.machine.delayed_update_pending());
   for (const Witness* x : {&vm.last_tsc_nsec, &vm.last_tsc_write, &vm.last_tsc_offset, &vm.cur_tsc_nsec,
                            &vm.cur_tsc_write, &vm.cur_tsc_offset, &vm.master_kernel_ns, &vm.master_cycle_now,
@@ -254,11 +256,50 @@ std::string digest(const Hypothesis& h) {
     if (h.tsc_unstable) text += spell(v.last_guest_tsc);
     text += spell(v.l1_tsc_offset) + spell(v.ia32_tsc_adjust) + spell(v.this_tsc_nsec) + spell(v.this_tsc_write);
   }
-  for (const auto& [address, page] : h.machine.pages()) {
-    text += fmt::format("|{},{},{},", address, page.version, page.flags);
-    text += spell(page.tsc_timestamp) + spell(page.system_time);
-  }
+  text += digest_of(h.machine.memory(), spell) + "|" + digest_of(h.saved, spell);
   for (const Pending& item : h.pending) text += fmt::format("|{}@{}", static_cast<int>(item.work), item.earliest_base_ns);
+  return text;
+}
+
+}  // namespace
+
+bool advance(Hypothesis& h, const ops::Entry& entry, std::size_t index) {
+  const WitnessSpace::Scope scope(h.space);
+  HostHistory& here = h.hosts[static_cast<std::size_t>(entry.op.host)];
+  BracketedHost host(h.space, here, entry.bracket);
+  if (entry.bracket.base_ns.hi != 0) run_due_work(h.space, here, entry, host);
+  if (!entry.supported) {
+    h.observations.push_back({index, std::string(ops::name_of(entry.op.kind)), Verdict::unsupported, 0, 0, 0});
+    const bool executed = entry.bracket.tsc.hi != 0;
+    if (!executed || !ops::is_guest(entry.op.kind)) return true;
+  }
+  const ops::Operation op = effective_operation(entry);
+  if (op.kind == OpKind::save_memory || op.kind == OpKind::load_memory) return carry_memory(h, here, op);
+  if (ops::is_host_event(op.kind)) {
+    if (!compare_error(h, entry, index, 0)) return false;
+    happen(h.space, here, entry, host);
+    return h.space.consistent();
+  }
+  const auto derived = here.machine.perform(op, entry.pcpu, host);
+  if (!entry.supported) return true;
+  if (!compare_error(h, entry, index, derived.error)) return false;
+  for (const auto& [field, value] : in_observation_order(derived))
+    if (!compare_field(h, entry, index, field, value)) return false;
+  if (!h.space.consistent()) h.failure = operation_text(entry.op) + "\n  the readings it needs cannot all lie in their brackets";
+  return h.space.consistent();
+}
+
+HostHistory::HostHistory(const ops::TargetProfile& profile)
+    : machine(model::machine_config(profile)), tsc_clocksource(profile.tsc_clocksource) {}
+
+Hypothesis::Hypothesis(const ops::Header& header) {
+  for (int host = 0; host < header.hosts(); ++host) hosts.emplace_back(header.host(host).profile);
+}
+
+std::string digest(const Hypothesis& h) {
+  const auto spell = [&](const Witness& x) { return h.space.spelled(x) + ","; };
+  std::string text;
+  for (const HostHistory& host : h.hosts) text += digest_of(host, spell) + "||";
   return text;
 }
 

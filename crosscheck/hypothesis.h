@@ -26,19 +26,28 @@ struct Answer {
   bool answer = false;
 };
 
-struct Hypothesis {
+// One host and its VM.
+struct HostHistory {
   model::Machine<Witness> machine;
-  WitnessSpace space;
   std::vector<Pending> pending;
   bool tsc_clocksource = true;
   bool tsc_unstable = false;
   bool clocksource_left = false;  // since; what other VMs had before does not matter any more
+  model::GuestMemory<Witness> saved;  // put aside for another host
+
+  explicit HostHistory(const ops::TargetProfile& profile);
+};
+
+// Hosts share no unknown: their readings are of different counters, and what passes from one to the other is in the
+// operations' operands and in the guest's memory.
+struct Hypothesis {
+  std::vector<HostHistory> hosts;
+  WitnessSpace space;
   std::vector<Answer> answers;
   std::vector<Observation> observations;
   std::string failure;  // when an observation contradicted it
 
-  explicit Hypothesis(const model::MachineConfig& config, bool tsc_clocksource_at_start)
-      : machine(config), tsc_clocksource(tsc_clocksource_at_start) {}
+  explicit Hypothesis(const ops::Header& header);
 };
 
 // Executes `entry` under the hypothesis and compares. False when the entry contradicts it; then `failure` explains.

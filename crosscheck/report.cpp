@@ -19,7 +19,8 @@ std::string derived_text(const Observation& o) {
 }  // namespace
 
 std::string operation_text(const ops::Operation& op) {
-  return fmt::format("{} at {} ns{}", ops::action_text(op), op.at_ns, op.probe ? " (probe)" : "");
+  const std::string host = op.host == 0 ? "" : fmt::format(" on host {}", op.host);
+  return fmt::format("{}{} at {} ns{}", ops::action_text(op), host, op.at_ns, op.probe ? " (probe)" : "");
 }
 
 std::string explain(const ops::Entry& entry, const Observation& o, const model::Machine<witness::Witness>& machine) {

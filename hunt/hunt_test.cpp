@@ -12,7 +12,7 @@ namespace {
 std::vector<Execution> on_model(const std::vector<scenarios::Scenario>& batch, bool wrong) {
   std::vector<Execution> runs;
   for (const scenarios::Scenario& s : batch) {
-    const auto executor = model::simulate(s.program.host, "");
+    const auto executor = model::simulate(s.program.hosts, "");
     runs.push_back({ops::run_program(s.program, *executor, 1), ""});
     if (!wrong) continue;
     for (ops::Entry& e : runs.back().recording->entries)  // a KVM whose guests always read an odd TSC

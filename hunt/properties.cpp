@@ -119,8 +119,8 @@ constexpr std::array kProperties = {
 
 std::optional<std::string> violation_of(const Property& property, const Draft& draft, const std::string& kernel) {
   scenarios::Scenario scenario = to_scenario(draft);
-  scenario.program.host.kernel = kernel;
-  const auto executor = model::simulate(scenario.program.host, "");
+  scenario.program.hosts.front().kernel = kernel;
+  const auto executor = model::simulate(scenario.program.hosts, "");
   return property.violation(ops::run_program(scenario.program, *executor, 1));
 }
 

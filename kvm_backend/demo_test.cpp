@@ -44,7 +44,7 @@ class Demo {
   }
 
   void start() {
-    executor_->start_clock(header_);
+    executor_->start_clock(0, 0, header_);
     started_ = true;
   }
 

@@ -3,7 +3,12 @@
 #include <time.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <limits>
+#include <string>
+
+#include "ops/error.h"
 
 namespace tscsim::kvm_backend {
 
@@ -56,6 +61,14 @@ std::uint64_t monotonic_ns() {
 }
 std::uint64_t realtime_ns() {
   return clock_ns(CLOCK_REALTIME);
+}
+
+void set_realtime_ns(std::uint64_t ns) {
+  timespec wanted{};
+  wanted.tv_sec = static_cast<time_t>(ns / kNsPerSecond);
+  wanted.tv_nsec = static_cast<long>(ns % kNsPerSecond);
+  if (::clock_settime(CLOCK_REALTIME, &wanted) != 0)
+    throw ops::TargetError(std::string("CLOCK_REALTIME cannot be set: ") + std::strerror(errno));
 }
 
 HostClocks::HostClocks() : suspended_ns_(measure_suspended_ns()) {}

@@ -19,6 +19,9 @@ inline std::uint64_t read_tsc() {
 std::uint64_t monotonic_ns();
 std::uint64_t realtime_ns();
 
+// Sets CLOCK_REALTIME; for a lab machine of our own. Throws ops::TargetError.
+void set_realtime_ns(std::uint64_t ns);
+
 class HostClocks {
  public:
   // Measures once how long the host has been suspended since boot. A host that suspends later needs a new

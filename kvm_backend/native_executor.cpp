@@ -15,6 +15,7 @@
 #include "kvm_backend/pinned_thread.h"
 #include "kvm_backend/probe.h"
 #include "kvm_backend/supervisor.h"
+#include "ops/expression.h"
 
 namespace tscsim::kvm_backend {
 
@@ -30,14 +31,17 @@ std::uint64_t default_page(std::uint64_t first, int vcpu) {
 }
 
 struct VcpuSlot {
-  VcpuSlot(int index, int pcpu_number, int cpu)
-      : pcpu(pcpu_number),
-        pvclock_address(default_page(ops::layout::kPvclockPages, index)),
-        wall_clock_address(default_page(ops::layout::kWallClockPages, index)),
+  VcpuSlot(int number, int pcpu_number, int cpu)
+      : index(number),
+        pcpu(pcpu_number),
+        pvclock_address(default_page(ops::layout::kPvclockPages, number)),
+        wall_clock_address(default_page(ops::layout::kWallClockPages, number)),
         thread(cpu) {}
 
+  int index = 0;
   int pcpu = 0;
-  // Where KVM writes: the address last written successfully to the MSR, by the host or by the guest.
+  // Where KVM writes: the address last written successfully to the MSR, by the host or by the guest. With 0 there, where
+  // scenarios keep it.
   std::uint64_t pvclock_address = 0;
   std::uint64_t wall_clock_address = 0;
   std::unique_ptr<GuestVcpu> guest;
@@ -45,8 +49,9 @@ struct VcpuSlot {
 
   void note_msr_write(std::uint32_t msr, std::uint64_t value) {
     if (msr == ops::msr::kKvmSystemTime || msr == ops::msr::kKvmSystemTimeNew)
-      pvclock_address = value & ~std::uint64_t{1};
-    if (msr == ops::msr::kKvmWallClock || msr == ops::msr::kKvmWallClockNew) wall_clock_address = value;
+      pvclock_address = value == 0 ? default_page(ops::layout::kPvclockPages, index) : value & ~std::uint64_t{1};
+    if (msr == ops::msr::kKvmWallClock || msr == ops::msr::kKvmWallClockNew)
+      wall_clock_address = value == 0 ? default_page(ops::layout::kWallClockPages, index) : value;
   }
 };
 
@@ -99,7 +104,7 @@ void add_pvclock_reading(ops::Outcome& outcome, const GuestPage& page) {
   outcome.add(Field::page_flags, page.page_flags);
 }
 
-class NativeExecutor final : public ops::Executor {
+class NativeExecutor final : public NativeVm {
  public:
   explicit NativeExecutor(const NativeOptions& options)
       : options_(options),
@@ -115,14 +120,34 @@ class NativeExecutor final : public ops::Executor {
   NativeExecutor(const NativeExecutor&) = delete;
   NativeExecutor& operator=(const NativeExecutor&) = delete;
 
-  const ops::TargetProfile& profile() const override { return profile_; }
+  const ops::TargetProfile& profile(int) const override { return profile_; }
 
-  void start_clock(ops::Header& header) override {
+  void start_clock(int, std::int64_t now_ns, ops::HostHeader& header) override {
     vm_thread_.run([&] {
-      zero_ns_ = monotonic_ns();
-      header.zero_base_ns = clocks_.base_ns();
-      header.zero_tsc = read_tsc();
+      if (options_.realtime_at_start) set_realtime_ns(*options_.realtime_at_start);
+      const auto now = static_cast<std::uint64_t>(now_ns);
+      zero_ns_ = monotonic_ns() - now;
+      header.zero_base_ns = clocks_.base_ns() - now;
+      header.zero_tsc = read_tsc() - static_cast<std::uint64_t>(ops::Wide{now_ns} * profile_.host_khz / 1'000'000);
     });
+  }
+
+  Entry carry_memory(const Operation& op, MemoryImage& image) override {
+    Entry entry;
+    entry.op = op;
+    if (!vm_) {
+      not_supported(entry, "the VM has not been created");
+      return entry;
+    }
+    const auto carry = [&] {
+      bracketed(entry, [&] {
+        if (op.kind == OpKind::save_memory) image = memory_->save();
+        if (op.kind == OpKind::load_memory) memory_->load(image);
+        return CallResult{};
+      });
+    };
+    supervise(vm_thread_, {"the VM", due_ns(op), carry, {}, call_of(op)}, supervision_);
+    return entry;
   }
 
   Entry execute(const Operation& op) override {
@@ -597,7 +622,7 @@ class NativeExecutor final : public ops::Executor {
 
 }  // namespace
 
-std::unique_ptr<ops::Executor> open_native(const NativeOptions& options) {
+std::unique_ptr<NativeVm> open_native(const NativeOptions& options) {
   return std::make_unique<NativeExecutor>(options);
 }
 

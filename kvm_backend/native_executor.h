@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 
+#include "kvm_backend/guest_code/guest_memory.h"
 #include "ops/executor.h"
 
 namespace tscsim::kvm_backend {
@@ -19,6 +20,8 @@ struct NativeOptions {
   bool may_change_host = false;
   // Whether the machine wakes from S3 by itself, as Bochs does.
   bool may_suspend_host = false;
+  // With may_change_host: what CLOCK_REALTIME is set to at the instant of start_clock(), in ns.
+  std::optional<std::uint64_t> realtime_at_start;
   // How long one operation may take before the vCPU is taken out of KVM_RUN and the target declared broken.
   std::chrono::milliseconds timeout{5000};
   // Set by the program's SIGINT handler; execute() then throws ops::Interrupted. May be null; must outlive
@@ -26,6 +29,13 @@ struct NativeOptions {
   const std::atomic<bool>* interrupted = nullptr;
   // What probe_target() found earlier. Without it open_native() probes first.
   std::optional<ops::TargetProfile> profile;
+};
+
+// One VM. Operations are executed whatever host they name; NativeHosts chooses.
+class NativeVm : public ops::Executor {
+ public:
+  // save_memory fills `image`, load_memory takes it from there.
+  virtual ops::Entry carry_memory(const ops::Operation& op, MemoryImage& image) = 0;
 };
 
 // Throws ops::TargetError when there is no usable KVM.
@@ -39,6 +49,6 @@ struct NativeOptions {
 // may_change_host, a vCPU or pCPU that does not exist. Not supported and noticed only afterwards: KVM_RUN
 // ended in an exit that says that KVM cannot go on; the note names it and the vCPU is put back to a state in
 // which later operations work.
-std::unique_ptr<ops::Executor> open_native(const NativeOptions& options);
+std::unique_ptr<NativeVm> open_native(const NativeOptions& options);
 
 }  // namespace tscsim::kvm_backend

@@ -233,7 +233,7 @@ TEST_F(NativeExecutorTest, FollowsThePageWhereverTheMsrPutsIt) {
 TEST_F(NativeExecutorTest, RunsOperationsAtTheirDueTimesOnTheirCpus) {
   create(2);
   ops::Header header;
-  executor_->start_clock(header);
+  executor_->start_clock(0, 0, header);
   EXPECT_NE(header.zero_tsc, 0u);
   for (int i = 0; i < 4; ++i) {
     Operation op = on_vcpu(i % 2, OpKind::get_tsc_khz);
@@ -258,7 +258,7 @@ TEST_F(NativeExecutorTest, MovesAVcpuToAnotherPcpu) {
 TEST_F(NativeExecutorTest, SigintEndsTheWaitForADueTime) {
   create(1);
   ops::Header header;
-  executor_->start_clock(header);
+  executor_->start_clock(0, 0, header);
   Operation op = on_vcpu(0, OpKind::run);
   op.at_ns = 60'000'000'000;
   std::thread user([&] {

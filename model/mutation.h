@@ -92,7 +92,9 @@
   MUTANT(set_clock_takes_any_flag, "KVM_SET_CLOCK accepts unknown flags")                                    \
   MUTANT(wall_clock_adds_kvmclock, "the wall clock is real time plus kvmclock, not minus (two readings)")    \
   MUTANT(wall_clock_nsec_not_reduced, "the wall clock's nsec holds the seconds too")                         \
-  MUTANT(wall_clock_version_odd, "the wall clock's version is odd")
+  MUTANT(wall_clock_version_odd, "the wall clock's version is odd")                                          \
+  /* migration */                                                                                            \
+  MUTANT(transfer_forgets_pages, "the kvmclock pages do not come along to another host")
 
 namespace tscsim::model {
 

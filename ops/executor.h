@@ -11,11 +11,12 @@ class Executor {
  public:
   virtual ~Executor() = default;
 
-  virtual const TargetProfile& profile() const = 0;
+  // Hosts are counted from 0; an operation runs on its own (Operation::host).
+  virtual const TargetProfile& profile(int host = 0) const = 0;
 
-  // Declares the instant of scenario time 0. Operations executed before are set-up and are not waited for.
-  // Sets zero_tsc and zero_base_ns of the header.
-  virtual void start_clock(Header& header) = 0;
+  // Declares that on this host it is scenario time `now_ns`. Operations executed there before are set-up and are not
+  // waited for. Sets zero_tsc and zero_base_ns.
+  virtual void start_clock(int host, std::int64_t now_ns, HostHeader& header) = 0;
 
   // Waits until scenario time op.at_ns and executes `op`. A refusal by KVM is an Outcome with its errno; an
   // operation that this target cannot express is an Entry that is not `supported`. Throws TargetError when the

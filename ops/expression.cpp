@@ -306,9 +306,15 @@ class ExpressionParser {
     const bool to_cycles = name == "cycles";
     const Unit outer = unit_;
     unit_ = to_cycles ? Unit::ns : Unit::cycles;
-    parenthesised();
+    sum();
+    const bool at_rate = in_.accept(',');
+    if (at_rate) sum();
+    if (!in_.accept(')')) throw ExpressionError("expected ')', found " + in_.found(), in_.at());
     unit_ = outer;
-    emit(to_cycles ? Code::to_cycles : Code::to_ns, offset);
+    if (at_rate)
+      emit(to_cycles ? Code::to_cycles_at : Code::to_ns_at, offset);
+    else
+      emit(to_cycles ? Code::to_cycles : Code::to_ns, offset);
   }
 
   Scanner in_;
@@ -346,6 +352,19 @@ Wide need_rate(std::uint32_t guest_khz, std::size_t offset) {
   return guest_khz;
 }
 
+Wide cycles_of(Wide ns, Wide khz, std::size_t offset) {
+  return floor_divide(checked_multiply(ns, khz, offset), kKhzNs);
+}
+
+Wide ns_of(Wide cycles, Wide khz, std::size_t offset) {
+  return floor_divide(checked_multiply(cycles, kKhzNs, offset), khz);
+}
+
+Wide positive_rate(Wide khz, std::size_t offset) {
+  if (khz <= 0) throw ExpressionError("a rate of " + decimal(khz) + " kHz is not above 0", offset);
+  return khz;
+}
+
 }  // namespace
 
 Wide Expression::apply(const Instruction& instruction, std::vector<Wide>& stack, std::uint32_t guest_khz) {
@@ -369,9 +388,13 @@ Wide Expression::apply(const Instruction& instruction, std::vector<Wide>& stack,
     case Code::divide:
       return checked_divide(left(), right, offset);
     case Code::to_cycles:
-      return floor_divide(checked_multiply(right, need_rate(guest_khz, offset), offset), kKhzNs);
+      return cycles_of(right, need_rate(guest_khz, offset), offset);
     case Code::to_ns:
-      return floor_divide(checked_multiply(right, kKhzNs, offset), need_rate(guest_khz, offset));
+      return ns_of(right, need_rate(guest_khz, offset), offset);
+    case Code::to_cycles_at:
+      return cycles_of(left(), positive_rate(right, offset), offset);
+    case Code::to_ns_at:
+      return ns_of(left(), positive_rate(right, offset), offset);
     case Code::push:
     case Code::load:
       break;

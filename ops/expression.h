@@ -1,12 +1,12 @@
 // Integer expressions over captured readings: operands such as `saved + 100 ms` and the sides of expectations.
 //
-//   primary := NUMBER | DURATION | NAME | NAME.FIELD | cycles(e) | ns(e) | ( e )
+//   primary := NUMBER | DURATION | NAME | NAME.FIELD | cycles(e) | cycles(e, khz) | ns(e) | ns(e, khz) | ( e )
 //   operators: unary -, then * / (division truncates towards zero), then + -
 //
 // Values are signed 128-bit; overflow is an error, never wraps. The final value is reduced modulo 2^64 when it
 // becomes an operand, so -1 is the largest offset. A DURATION is nanoseconds; where the whole expression counts
 // guest cycles (IA32_TSC, TSC offsets), a duration is converted to cycles: floor(ns * khz / 10^6).
-// cycles(e) converts explicitly, ns(e) back.
+// cycles(e) converts explicitly, ns(e) back; with a second operand, at that many kHz instead of the vCPU's rate.
 #pragma once
 
 #include <cstdint>
@@ -39,7 +39,7 @@ class Expression {
   Unit unit() const { return unit_; }
 
  private:
-  enum class Code : std::uint8_t { push, load, negate, add, subtract, multiply, divide, to_cycles, to_ns };
+  enum class Code : std::uint8_t { push, load, negate, add, subtract, multiply, divide, to_cycles, to_ns, to_cycles_at, to_ns_at };
   struct Instruction {
     Code code{};
     Wide number = 0;

@@ -52,6 +52,10 @@ TEST(Expression, Values) {
       {"ns(a + 1 us)", Unit::ns, 1384, "inside ns() all is cycles: 3600 / 2.6"},
       {"ns(cycles(1 us) + 0)", Unit::cycles, 1000, "there and back"},
       {"ns(-1)", Unit::ns, -1, "rounds down, also below zero"},
+      {"cycles(1 us, 2_000_000)", Unit::cycles, 2000, "at a rate of one's own"},
+      {"cycles(-1 ns, 1_500_000)", Unit::cycles, -2, "rounds down, also below zero"},
+      {"cycles(1 h, a * 2000)", Unit::cycles, 7'200'000'000'000, "the rate may be captured"},
+      {"ns(3000, b * 1_000_000 - 4_000_000)", Unit::ns, 1000, "and be computed"},
       {"1 min + 1 h + 1 d", Unit::ns, 90'060'000'000'000, ""},
   };
   for (const auto& c : cases) EXPECT_EQ(evaluate(c.text, c.unit), c.value) << c.text << "  " << c.why;

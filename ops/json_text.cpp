@@ -68,12 +68,13 @@ Json operation_json(const Operation& op) {
   if (op.pcpu != kAllPcpus) json["pcpu"] = op.pcpu;
   json["at_ns"] = decimal(op.at_ns);
   json["probe"] = op.probe;
+  if (op.host != 0) json["host"] = op.host;
   return json;
 }
 
 Operation read_operation(const Json& json) {
   const Members in(json, "op");
-  in.only({"kind", "vcpu", "msr", "flags", "value", "realtime", "pcpu", "at_ns", "probe"});
+  in.only({"kind", "vcpu", "msr", "flags", "value", "realtime", "pcpu", "at_ns", "probe", "host"});
   Operation op;
   std::string kind;
   in.read("kind", kind);
@@ -90,6 +91,8 @@ Operation read_operation(const Json& json) {
   if (json.contains("pcpu")) in.read_small("pcpu", op.pcpu);
   in.read_decimal("at_ns", op.at_ns);
   in.read("probe", op.probe);
+  if (in.has("host")) in.read_small("host", op.host);
+  if (op.host < 0 || op.host >= kMaxHosts) fail("op: host " + std::to_string(op.host) + " cannot exist");
   return op;
 }
 

@@ -50,6 +50,8 @@ class Members {
     }
   }
 
+  bool has(const char* key) const { return json_.contains(key); }
+
   const Json& at(const char* key) const {
     const auto found = json_.find(key);
     if (found == json_.end()) fail(name_ + ": member " + in_quotes(key) + " is missing");

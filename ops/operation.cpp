@@ -62,6 +62,11 @@ constexpr std::array<KindInfo, kOpKinds> kKinds{{
      "The host sleeps (S3) and resumes; its TSC counted on or starts again from 0."},
     {OpKind::offline_pcpu, "offline_pcpu", {}, "CPU hot-unplug of a pCPU; vCPUs pinned to it go to pCPU 0."},
     {OpKind::online_pcpu, "online_pcpu", {}, "The pCPU comes back."},
+    {OpKind::save_memory, "save_memory", {}, "The guest's memory is put aside, to go to another host."},
+    {OpKind::load_memory,
+     "load_memory",
+     {},
+     "The memory that another host put aside becomes that of this host's VM."},
 }};
 
 constexpr std::array<std::string_view, kFields> kFieldNames{
@@ -133,7 +138,7 @@ std::optional<std::uint32_t> msr_from(std::string_view name) {
 }
 
 bool is_host_event(OpKind kind) {
-  return kind >= OpKind::set_clocksource;
+  return kind >= OpKind::set_clocksource && kind <= OpKind::online_pcpu;
 }
 
 bool is_guest(OpKind kind) {

@@ -42,11 +42,15 @@ enum class OpKind : std::uint8_t {
   suspend_host,     // S3 for `value` ns; `flags` 1: the TSC restarts from 0, 0: it counts on
   offline_pcpu,     // CPU hot-unplug of pCPU `value`; vCPUs pinned there go to pCPU 0
   online_pcpu,      // and back
+  // A guest moves to another host: what KVM wrote into its memory goes with it.
+  save_memory,      // the guest's memory, as it is now, is put aside
+  load_memory,      // what host `value` put aside becomes the memory of this host's VM
 };
-inline constexpr std::size_t kOpKinds = static_cast<std::size_t>(OpKind::online_pcpu) + 1;
+inline constexpr std::size_t kOpKinds = static_cast<std::size_t>(OpKind::load_memory) + 1;
 
 inline constexpr int kVm = -1;  // an operation on the VM rather than on one vCPU
 inline constexpr int kAllPcpus = -1;
+inline constexpr int kMaxHosts = 8;
 
 // Operation::flags of suspend_host.
 namespace suspend_flag {
@@ -96,6 +100,7 @@ struct Operation {
   std::int32_t pcpu = kAllPcpus;  // jump_host_tsc
   std::int64_t at_ns = 0;      // scenario time at which it is due
   bool probe = false;          // inserted by the runner to read back state, not written by the author
+  std::int32_t host = 0;       // index into Program::hosts; each host has a VM of its own
   friend bool operator==(const Operation&, const Operation&) = default;
 };
 

@@ -4,6 +4,7 @@
 #include "ops/program.h"
 
 #include <algorithm>
+#include <deque>
 
 namespace tscsim::ops {
 namespace {
@@ -13,6 +14,12 @@ struct Vcpu {
   std::int32_t index = 0;
   std::uint32_t tsc_khz = 0;
   bool kvmclock_enabled = false;  // its page exists, so it can be looked at
+};
+
+// What the runner knows of the VM on one host.
+struct Vm {
+  std::vector<Vcpu> vcpus;
+  std::uint32_t khz = 0;  // of vCPUs created later
 };
 
 enum class ProbeScope : std::uint8_t { nothing, page_of_vcpu, whole_vm };
@@ -36,6 +43,7 @@ ProbeScope probe_scope(OpKind kind) {
     case OpKind::suspend_host:
     case OpKind::offline_pcpu:
     case OpKind::online_pcpu:
+    case OpKind::load_memory:
       return ProbeScope::whole_vm;
     case OpKind::rdtsc:
     case OpKind::rdtscp:
@@ -49,6 +57,7 @@ ProbeScope probe_scope(OpKind kind) {
     case OpKind::get_clock:
     case OpKind::peek_pvclock:
     case OpKind::peek_wall_clock:
+    case OpKind::save_memory:
       return ProbeScope::nothing;
   }
   return ProbeScope::nothing;
@@ -76,12 +85,13 @@ std::string step_text(const Operation& op) {
 class Runner {
  public:
   Runner(const Program& program, Executor& executor, std::uint64_t seed)
-      : program_(program), executor_(executor) {
+      : program_(program), executor_(executor), vms_(program.hosts.size()) {
     recording_.header.scenario = program.name;
     recording_.header.scenario_hash = program.hash;
     recording_.header.seed = seed;
-    recording_.header.profile = executor.profile();
-    vm_khz_ = executor.profile().host_khz;
+    recording_.header.other_hosts.resize(program.hosts.size() - 1);
+    for (int host = 0; host < hosts() && hosts() > 1; ++host)
+      recording_.header.host(host).name = program.hosts[static_cast<std::size_t>(host)].name;
   }
 
   Recording run(const std::function<void(std::size_t, std::size_t)>& progress) {
@@ -94,9 +104,28 @@ class Runner {
         ++done;
       }
     };
+    for (int host = 0; host < hosts(); ++host) meet(host);
     run_steps(program_.setup);
-    executor_.start_clock(recording_.header);
+    for (int host = 0; host < hosts(); ++host) start_clock(host, 0);
     run_steps(program_.timeline);
+    return std::move(recording_);
+  }
+
+  Recording run_only(int host, const Recording& earlier) {
+    for (int before = 0; before < host; ++before) {
+      recording_.header.host(before) = earlier.header.host(before);
+      vm(before).khz = recording_.header.host(before).profile.host_khz;
+    }
+    for (const Entry& entry : earlier.entries) earlier_[entry.op.host].push_back(entry);
+    meet(host);
+    for (const Step& step : program_.setup) run_or_repeat(step, host);
+    bool started = host == 0;
+    if (started) start_clock(host, 0);
+    for (const Step& step : program_.timeline) {
+      if (!started && step.op.host == host) start_clock(host, step.op.at_ns);
+      started = started || step.op.host == host;
+      run_or_repeat(step, host);
+    }
     return std::move(recording_);
   }
 
@@ -109,6 +138,41 @@ class Runner {
 
   [[noreturn]] static void refuse(const Step& step, std::string message, std::string mend = {}) {
     throw InputError({step.place, std::move(message), std::move(mend), {}, 1});
+  }
+
+  // ---- hosts ----
+
+  int hosts() const { return static_cast<int>(program_.hosts.size()); }
+  Vm& vm(int host) { return vms_[static_cast<std::size_t>(host)]; }
+  const Vm& vm(int host) const { return vms_[static_cast<std::size_t>(host)]; }
+
+  void meet(int host) {
+    recording_.header.host(host).profile = executor_.profile(host);
+    vm(host).khz = executor_.profile(host).host_khz;
+  }
+
+  void start_clock(int host, std::int64_t now_ns) {
+    executor_.start_clock(host, now_ns, recording_.header.host(host));
+  }
+
+  void run_or_repeat(const Step& step, int host) {
+    if (step.op.host == host)
+      run_step(step);
+    else
+      repeat(step);
+  }
+
+  // Takes a step of another host, with its probes, from the earlier recording; what comes there later is not known yet.
+  void repeat(const Step& step) {
+    std::deque<Entry>& entries = earlier_[step.op.host];
+    if (entries.empty()) return;
+    const std::size_t index = recording_.entries.size();
+    do {
+      recording_.entries.push_back(std::move(entries.front()));
+      entries.pop_front();
+    } while (!entries.empty() && entries.front().op.probe);
+    if (!step.capture.empty()) capture(step, index);
+    learn(recording_.entries[index]);
   }
 
   // ---- operands ----
@@ -155,7 +219,7 @@ class Runner {
     try {
       value = expression.evaluate(
           [&](std::string_view name, std::string_view field) { return captured(step, name, field); },
-          step.op.kind == OpKind::jump_host_tsc ? executor_.profile().host_khz : khz_of(step.op.vcpu));
+          step.op.kind == OpKind::jump_host_tsc ? executor_.profile(step.op.host).host_khz : khz_of(step.op));
     } catch (const ExpressionError& error) {
       refuse(step, in_quotes(expression.text()) + ": " + error.what(), error.mend);
     }
@@ -190,12 +254,13 @@ class Runner {
     captures_.push_back({step.capture, step.place, index});
   }
 
-  void execute_probe(OpKind kind, std::int32_t vcpu, std::int64_t at_ns, std::uint32_t msr = 0) {
+  void execute_probe(OpKind kind, std::int32_t vcpu, const Operation& after, std::uint32_t msr = 0) {
     Operation op;
     op.kind = kind;
     op.vcpu = vcpu;
     op.msr = msr;
-    op.at_ns = at_ns;
+    op.at_ns = after.at_ns;
+    op.host = after.host;
     op.probe = true;
     recording_.entries.push_back(executor_.execute(op));
   }
@@ -203,62 +268,97 @@ class Runner {
   void probe(const Operation& op) {
     const ProbeScope scope = probe_scope(op.kind);
     if (scope == ProbeScope::nothing) return;
-    for (const Vcpu& vcpu : vcpus_) {
+    for (const Vcpu& vcpu : vm(op.host).vcpus) {
       const bool whole = scope == ProbeScope::whole_vm;
       if (!whole && vcpu.index != op.vcpu) continue;
-      if (whole && executor_.profile().offset_attribute)
-        execute_probe(OpKind::get_tsc_offset, vcpu.index, op.at_ns);
-      if (whole) execute_probe(OpKind::get_msr, vcpu.index, op.at_ns, msr::kIa32TscAdjust);
-      if (vcpu.kvmclock_enabled) execute_probe(OpKind::peek_pvclock, vcpu.index, op.at_ns);
+      if (whole && executor_.profile(op.host).offset_attribute)
+        execute_probe(OpKind::get_tsc_offset, vcpu.index, op);
+      if (whole) execute_probe(OpKind::get_msr, vcpu.index, op, msr::kIa32TscAdjust);
+      if (vcpu.kvmclock_enabled) execute_probe(OpKind::peek_pvclock, vcpu.index, op);
     }
-    if (scope == ProbeScope::whole_vm) execute_probe(OpKind::get_clock, kVm, op.at_ns);
+    if (scope == ProbeScope::whole_vm) execute_probe(OpKind::get_clock, kVm, op);
   }
 
   // ---- what the runner keeps track of ----
 
-  Vcpu* find_vcpu(std::int32_t index) {
+  Vcpu* find_vcpu(const Operation& op) {
+    std::vector<Vcpu>& vcpus = vm(op.host).vcpus;
     const auto found =
-        std::find_if(vcpus_.begin(), vcpus_.end(), [=](const Vcpu& v) { return v.index == index; });
-    return found == vcpus_.end() ? nullptr : &*found;
+        std::find_if(vcpus.begin(), vcpus.end(), [&](const Vcpu& v) { return v.index == op.vcpu; });
+    return found == vcpus.end() ? nullptr : &*found;
   }
 
-  std::uint32_t khz_of(std::int32_t vcpu) const {
-    for (const Vcpu& known : vcpus_)
-      if (known.index == vcpu) return known.tsc_khz;
-    return vm_khz_;
+  std::uint32_t khz_of(const Operation& op) const {
+    for (const Vcpu& known : vm(op.host).vcpus)
+      if (known.index == op.vcpu) return known.tsc_khz;
+    return vm(op.host).khz;
   }
 
-  void learn_khz(std::int32_t vcpu, std::uint64_t khz) {
+  void learn_khz(const Operation& op, std::uint64_t khz) {
     if (khz > UINT32_MAX) return;
-    std::uint32_t& known = vcpu == kVm || !find_vcpu(vcpu) ? vm_khz_ : find_vcpu(vcpu)->tsc_khz;
-    known = khz == 0 ? executor_.profile().host_khz
+    std::uint32_t& known = op.vcpu == kVm || !find_vcpu(op) ? vm(op.host).khz : find_vcpu(op)->tsc_khz;
+    known = khz == 0 ? recording_.header.host(op.host).profile.host_khz
                      : static_cast<std::uint32_t>(khz);  // 0 asks for the host's rate
   }
 
   void learn(const Entry& entry) {
     if (!succeeded(entry)) return;
     const Operation& op = entry.op;
-    if (op.kind == OpKind::create_vcpu) vcpus_.push_back({op.vcpu, vm_khz_, false});
-    if (op.kind == OpKind::set_tsc_khz) learn_khz(op.vcpu, op.value);
+    if (op.kind == OpKind::create_vcpu) vm(op.host).vcpus.push_back({op.vcpu, vm(op.host).khz, false});
+    if (op.kind == OpKind::set_tsc_khz) learn_khz(op, op.value);
     if (op.kind == OpKind::get_tsc_khz)
-      if (const std::uint64_t* khz = entry.outcome.find(Field::value)) learn_khz(op.vcpu, *khz);
+      if (const std::uint64_t* khz = entry.outcome.find(Field::value)) learn_khz(op, *khz);
     if (enables_kvmclock(op))
-      if (Vcpu* vcpu = find_vcpu(op.vcpu)) vcpu->kvmclock_enabled = (op.value & 1) != 0;
+      if (Vcpu* vcpu = find_vcpu(op)) vcpu->kvmclock_enabled = (op.value & 1) != 0;
   }
 
   const Program& program_;
   Executor& executor_;
   Recording recording_;
   std::vector<Capture> captures_;
-  std::vector<Vcpu> vcpus_;
-  std::uint32_t vm_khz_ = 0;
+  std::vector<Vm> vms_;                         // one for each host
+  std::map<int, std::deque<Entry>> earlier_;    // entries of other hosts that are still to be repeated
 };
+
+// Whose outcome a step needs: the hosts of what its operands read, and of the memory that it loads.
+std::vector<int> hosts_needed(const Step& step, const std::map<std::string, int>& host_of_capture) {
+  std::vector<int> hosts;
+  if (step.op.kind == OpKind::load_memory) hosts.push_back(static_cast<int>(step.op.value));
+  for (const std::optional<Expression>* operand : {&step.value, &step.realtime}) {
+    if (!*operand) continue;
+    for (const std::string& name : (*operand)->names())
+      if (const auto found = host_of_capture.find(name); found != host_of_capture.end()) hosts.push_back(found->second);
+  }
+  return hosts;
+}
 
 }  // namespace
 
 Recording run_program(const Program& program, Executor& executor, std::uint64_t seed,
                       const std::function<void(std::size_t, std::size_t)>& progress) {
   return Runner(program, executor, seed).run(progress);
+}
+
+Recording run_on_host(const Program& program, int host, Executor& executor, std::uint64_t seed, const Recording& earlier) {
+  return Runner(program, executor, seed).run_only(host, earlier);
+}
+
+std::optional<Diagnostic> obstacle_to_turns(const Program& program) {
+  std::map<std::string, int> host_of_capture;
+  const auto name_of_host = [&](int host) { return in_quotes(program.hosts[static_cast<std::size_t>(host)].name); };
+  for (const auto* steps : {&program.setup, &program.timeline})
+    for (const Step& step : *steps) {
+      for (const int needed : hosts_needed(step, host_of_capture)) {
+        if (needed <= step.op.host) continue;
+        return Diagnostic{step.place,
+                          step_text(step.op) + " on host " + name_of_host(step.op.host) + " needs what host " +
+                              name_of_host(needed) + " did; here the hosts run one after the other, " +
+                              name_of_host(step.op.host) + " first",
+                          "run it on the model, or write the hosts in the order in which they depend on each other", {}, 1};
+      }
+      if (!step.capture.empty()) host_of_capture.emplace(step.capture, step.op.host);
+    }
+  return std::nullopt;
 }
 
 }  // namespace tscsim::ops

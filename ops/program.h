@@ -51,7 +51,7 @@ struct Step {
 struct Program {
   std::string name;
   std::string hash;
-  HostSpec host;
+  std::vector<HostSpec> hosts{1};  // at least one; the set-up is on the first
   std::string heuristic;  // policy name; empty: the kernel's own
   std::vector<Step> setup;     // before scenario time 0
   std::vector<Step> timeline;  // ordered by (at_ns, position in the file)
@@ -62,5 +62,14 @@ struct Program {
 // Throws InputError when an operand cannot be evaluated (overflow, captured operation failed).
 Recording run_program(const Program& program, Executor& executor, std::uint64_t seed,
                       const std::function<void(std::size_t, std::size_t)>& progress = {});
+
+// Runs only the steps of one host, for hosts that are not there at the same time. What is known of the others is in
+// `earlier`, a recording of this program's hosts before this one (empty for the first); the result has both, in the
+// program's order. The clock of a host other than the first starts with its first step, at that step's time.
+Recording run_on_host(const Program& program, int host, Executor& executor, std::uint64_t seed, const Recording& earlier);
+
+// Why the hosts cannot run one after the other: the first step that needs something from a host after its own. The
+// step's place is in it; nothing when they can.
+std::optional<Diagnostic> obstacle_to_turns(const Program& program);
 
 }  // namespace tscsim::ops

@@ -15,7 +15,7 @@ using json_text::Json;
 using json_text::Members;
 
 constexpr int kNestingLimit = 5;  // a step's expression is the deepest
-constexpr std::string_view kFormat = "tscsim-program-1";
+constexpr std::string_view kFormat = "tscsim-program-2";
 
 Json expression_json(const std::optional<Expression>& expression) {
   if (!expression) return nullptr;
@@ -54,6 +54,12 @@ Json host_json(const HostSpec& host) {
           {"tsc_clocksource", host.tsc_clocksource},
           {"tsc_unstable", host.tsc_unstable},
           {"pcpu_tsc_offsets", pcpus}};
+}
+
+Json hosts_json(const std::vector<HostSpec>& hosts) {
+  Json array = Json::array();
+  for (const HostSpec& host : hosts) array.push_back(host_json(host));
+  return array;
 }
 
 const Json& array_at(const Members& in, const char* key) {
@@ -136,14 +142,19 @@ Program read_program(const Json& json) {
   in.read("format", format);
   if (format != kFormat)
     fail("program of format " + in_quotes(format) + ", this program reads " + std::string(kFormat));
-  in.only({"format", "name", "hash", "host", "heuristic", "setup", "timeline"});
+  in.only({"format", "name", "hash", "hosts", "heuristic", "setup", "timeline"});
   Program program;
   in.read("name", program.name);
   in.read("hash", program.hash);
-  program.host = read_host(in.at("host"));
+  program.hosts.clear();
+  for (const Json& host : array_at(in, "hosts")) program.hosts.push_back(read_host(host));
+  if (program.hosts.empty() || program.hosts.size() > kMaxHosts) fail("program: no host, or too many");
   in.read("heuristic", program.heuristic);
   program.setup = read_steps(array_at(in, "setup"));
   program.timeline = read_steps(array_at(in, "timeline"));
+  for (const auto* steps : {&program.setup, &program.timeline})
+    for (const Step& step : *steps)
+      if (static_cast<std::size_t>(step.op.host) >= program.hosts.size()) fail("step: there is no such host");
   return program;
 }
 
@@ -153,7 +164,7 @@ std::string to_json(const Program& program) {
   const Json json = {{"format", kFormat},
                      {"name", program.name},
                      {"hash", program.hash},
-                     {"host", host_json(program.host)},
+                     {"hosts", hosts_json(program.hosts)},
                      {"heuristic", program.heuristic},
                      {"setup", steps_json(program.setup)},
                      {"timeline", steps_json(program.timeline)}};

@@ -12,20 +12,20 @@ Program example() {
   program.name = "a \"quoted\" name";
   program.hash = "0123456789abcdef";
   program.heuristic = "never";
-  program.host.name = "b";
-  program.host.kernel = "6.12";
-  program.host.vendor = "svm";
-  program.host.tsc_scaling = true;
-  program.host.tsc_khz = 1'234'567;
-  program.host.tsc_error_ppb = -17;
-  program.host.tsc_khz_written = true;
-  program.host.uptime_ns = 5;
-  program.host.realtime_ns = 9'000'000'000'000'000'000;
-  program.host.realtime_error_ns = -3;
-  program.host.realtime_drift_ppb = 4;
-  program.host.tsc_clocksource = false;
-  program.host.tsc_unstable = true;
-  program.host.pcpus = {{0}, {-1'000'000'000'000}};
+  program.hosts.front().name = "b";
+  program.hosts.front().kernel = "6.12";
+  program.hosts.front().vendor = "svm";
+  program.hosts.front().tsc_scaling = true;
+  program.hosts.front().tsc_khz = 1'234'567;
+  program.hosts.front().tsc_error_ppb = -17;
+  program.hosts.front().tsc_khz_written = true;
+  program.hosts.front().uptime_ns = 5;
+  program.hosts.front().realtime_ns = 9'000'000'000'000'000'000;
+  program.hosts.front().realtime_error_ns = -3;
+  program.hosts.front().realtime_drift_ppb = 4;
+  program.hosts.front().tsc_clocksource = false;
+  program.hosts.front().tsc_unstable = true;
+  program.hosts.front().pcpus = {{0}, {-1'000'000'000'000}};
   Step created;
   created.op.kind = OpKind::create_vcpu;
   created.op.vcpu = 0;
@@ -77,7 +77,7 @@ TEST(ProgramJson, RoundTripLosesNothing) {
   EXPECT_EQ(back.name, program.name);
   EXPECT_EQ(back.hash, program.hash);
   EXPECT_EQ(back.heuristic, program.heuristic);
-  EXPECT_EQ(back.host, program.host);
+  EXPECT_EQ(back.hosts, program.hosts);
   expect_same(back.setup, program.setup);
   expect_same(back.timeline, program.timeline);
   EXPECT_EQ(to_json(back), line);
@@ -110,8 +110,8 @@ TEST(ProgramJson, RefusesWhatItDoesNotKnow) {
   } cases[] = {
       {"", "not JSON"},
       {"[]", "program: expected an object, found array"},
-      {with(good, "tscsim-program-1", "tscsim-program-2"),
-       "program of format 'tscsim-program-2', this program reads tscsim-program-1"},
+      {with(good, "tscsim-program-2", "tscsim-program-1"),
+       "program of format 'tscsim-program-1', this program reads tscsim-program-2"},
       {with(good, "\"heuristic\"", "\"heuristics\""), "program: unknown member 'heuristics'"},
       {with(good, "\"heuristic\":\"never\"", "\"name\":\"never\""), "member 'name' is there twice"},
       {with(good, "create_vcpu", "make_vcpu"), "unknown operation 'make_vcpu'"},

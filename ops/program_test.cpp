@@ -17,8 +17,8 @@ class FakeExecutor : public Executor {
     profile_.target = "fake";
     profile_.host_khz = 2'000'000;
   }
-  const TargetProfile& profile() const override { return profile_; }
-  void start_clock(Header& header) override {
+  const TargetProfile& profile(int) const override { return profile_; }
+  void start_clock(int, std::int64_t, HostHeader& header) override {
     header.zero_tsc = 77;
     log.push_back("start_clock");
   }
@@ -291,6 +291,67 @@ TEST(Operands, ACaptureThatFailedCannotBeUsed) {
       "x.yaml:9:3: error: set_msr on vCPU 1 needs 'a', captured from rdtsc on vCPU 0 at line 7, which is not "
       "supported here (not on this fake)");
   EXPECT_EQ(error_of({timeline[0]}, unsupported), "no error") << "a failure alone is an observation";
+}
+
+// ---- hosts ----
+
+Step on(int host, Step s) {
+  s.op.host = host;
+  return s;
+}
+
+// The guest's clock is read on a, and goes to b with its memory.
+Program migration() {
+  Program program;
+  program.hosts.resize(2);
+  program.hosts[1].name = "b";
+  program.setup = {step(OpKind::create_vm), step(OpKind::create_vcpu, 0)};
+  program.timeline = {captured(step(OpKind::get_clock, kVm, 5), "c"), on(1, step(OpKind::create_vm, kVm, 6)),
+                      on(0, step(OpKind::save_memory, kVm, 7)),       on(1, step(OpKind::create_vcpu, 0, 7)),
+                      on(1, step(OpKind::load_memory, kVm, 7)),       on(1, with(step(OpKind::set_clock, kVm, 8), "c + 1"))};
+  return program;
+}
+
+// A machine that runs some of the hosts.
+class OneHost : public FakeExecutor {
+ public:
+  void start_clock(int host, std::int64_t now_ns, HostHeader& header) override {
+    header.zero_tsc = static_cast<std::uint64_t>(100 + host);
+    log.push_back("start_clock of " + std::to_string(host) + " at " + std::to_string(now_ns));
+  }
+};
+
+TEST(Hosts, OneAfterTheOtherGiveTheRecordingOfBothAtOnce) {
+  const Program program = migration();
+  OneHost both, first, second;
+  const Recording at_once = run_program(program, both, 1);
+  const Recording a = run_on_host(program, 0, first, 1, {});
+  const Recording b = run_on_host(program, 1, second, 1, a);
+  EXPECT_EQ(at_once, b);
+  EXPECT_EQ(b.header.host(1).name, "b");
+  EXPECT_EQ(b.entries.back().op.kind, OpKind::get_clock) << "the probe";
+  EXPECT_EQ((b.entries.end() - 2)->op.value, 101u) << "c + 1: the capture came along";
+  for (const Entry& entry : a.entries) EXPECT_EQ(entry.op.host, 0);
+  EXPECT_THAT(first.log, ElementsAre("create_vm =0", "create_vcpu 0 =0", "  get_tsc_offset 0", "  get_msr 0", "  get_clock",
+                                     "start_clock of 0 at 0", "get_clock =0", "save_memory =0"));
+  EXPECT_EQ(second.log.front(), "start_clock of 1 at 6") << "with its first step, and before it";
+}
+
+TEST(Hosts, AStepThatNeedsALaterHostCannotTakeTurns) {
+  EXPECT_FALSE(obstacle_to_turns(migration()));
+  Program back = migration();
+  back.timeline.push_back(captured(on(1, step(OpKind::rdtsc, 0, 9)), "t"));
+  back.timeline.push_back(with(step(OpKind::set_msr, 0, 10), "t"));
+  const auto obstacle = obstacle_to_turns(back);
+  ASSERT_TRUE(obstacle);
+  EXPECT_EQ(obstacle->place.line, 11);
+  EXPECT_EQ(obstacle->message,
+            "set_msr on vCPU 0 on host 'a' needs what host 'b' did; here the hosts run one after the other, 'a' first");
+  Program returning = migration();
+  returning.timeline.push_back(on(1, step(OpKind::save_memory, kVm, 9)));
+  returning.timeline.push_back(step(OpKind::load_memory, kVm, 9));
+  returning.timeline.back().op.value = 1;
+  EXPECT_TRUE(obstacle_to_turns(returning));
 }
 
 }  // namespace

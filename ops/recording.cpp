@@ -16,7 +16,7 @@ namespace {
 using Json = json_text::Json;
 
 constexpr std::size_t kLineLimit = 1 << 20;
-constexpr int kNestingLimit = 4;  // an entry's outcome's fields are the deepest
+constexpr int kNestingLimit = 4;  // an entry's outcome's fields are the deepest, and another host's profile
 
 using json_text::decimal;
 using json_text::fail;
@@ -66,6 +66,13 @@ Json header_json(const Header& header) {
   json["profile"] = profile_json(header.profile);
   json["zero_tsc"] = decimal(header.zero_tsc);
   json["zero_base_ns"] = decimal(header.zero_base_ns);
+  if (header.other_hosts.empty()) return json;
+  json["host"] = header.name;
+  for (const HostHeader& host : header.other_hosts)
+    json["other_hosts"].push_back({{"host", host.name},
+                                   {"profile", profile_json(host.profile)},
+                                   {"zero_tsc", decimal(host.zero_tsc)},
+                                   {"zero_base_ns", decimal(host.zero_base_ns)}});
   return json;
 }
 
@@ -131,6 +138,22 @@ TargetProfile read_profile(const Json& json) {
   return profile;
 }
 
+void read_host(const Members& in, HostHeader& host) {
+  if (in.has("host")) in.read("host", host.name);
+  host.profile = read_profile(in.at("profile"));
+  in.read_decimal("zero_tsc", host.zero_tsc);
+  in.read_decimal("zero_base_ns", host.zero_base_ns);
+}
+
+void read_other_hosts(const Json& array, Header& header) {
+  if (!array.is_array() || array.size() >= kMaxHosts) fail("header: 'other_hosts': expected a short list");
+  for (const Json& json : array) {
+    const Members in(json, "host");
+    in.only({"host", "profile", "zero_tsc", "zero_base_ns"});
+    read_host(in, header.other_hosts.emplace_back());
+  }
+}
+
 // The version comes first: the other members are those of this version.
 Header read_header(const Json& json) {
   const Members in(json, "header");
@@ -141,14 +164,13 @@ Header read_header(const Json& json) {
              std::to_string(kRecordingVersion),
          "record again with this program");
   in.only({"type", "version", "tool_version", "scenario", "scenario_hash", "seed", "profile", "zero_tsc",
-           "zero_base_ns"});
+           "zero_base_ns", "host", "other_hosts"});
   in.read("tool_version", header.tool_version);
   in.read("scenario", header.scenario);
   in.read("scenario_hash", header.scenario_hash);
   in.read_decimal("seed", header.seed);
-  header.profile = read_profile(in.at("profile"));
-  in.read_decimal("zero_tsc", header.zero_tsc);
-  in.read_decimal("zero_base_ns", header.zero_base_ns);
+  read_host(in, header);
+  if (in.has("other_hosts")) read_other_hosts(in.at("other_hosts"), header);
   return header;
 }
 
@@ -259,7 +281,7 @@ class Reader {
     if (type == "header") {
       take_header(json);
     } else if (type == "entry") {
-      recording_.entries.push_back(read_entry(json));
+      take_entry(json);
     } else if (type == "end") {
       take_end(json);
     } else {
@@ -271,6 +293,13 @@ class Reader {
     if (header_seen_) fail("there is a second header");
     recording_.header = read_header(json);
     header_seen_ = true;
+  }
+
+  void take_entry(const Json& json) {
+    Entry entry = read_entry(json);
+    if (entry.op.host >= recording_.header.hosts())
+      fail("op: the header knows no host " + std::to_string(entry.op.host));
+    recording_.entries.push_back(std::move(entry));
   }
 
   void take_end(const Json& json) {

@@ -68,15 +68,29 @@ struct TargetProfile {
   friend bool operator==(const TargetProfile&, const TargetProfile&) = default;
 };
 
-struct Header {
+// One host of a recording.
+struct HostHeader {
+  std::string name = "a";     // as the scenario calls it
+  TargetProfile profile;
+  std::uint64_t zero_tsc = 0;  // its TSC and base_ns at scenario time 0
+  std::uint64_t zero_base_ns = 0;
+  friend bool operator==(const HostHeader&, const HostHeader&) = default;
+};
+
+// What is said of the host is said of the first one; most recordings have no other.
+struct Header : HostHeader {
   int version = kRecordingVersion;
   std::string tool_version;
   std::string scenario;       // its name
   std::string scenario_hash;  // of the file's bytes; recordings of different scenarios are never compared
   std::uint64_t seed = 0;
-  TargetProfile profile;
-  std::uint64_t zero_tsc = 0;  // host TSC and base_ns at scenario time 0
-  std::uint64_t zero_base_ns = 0;
+  std::vector<HostHeader> other_hosts;
+
+  int hosts() const { return 1 + static_cast<int>(other_hosts.size()); }
+  HostHeader& host(int index) {
+    return index == 0 ? *this : other_hosts[static_cast<std::size_t>(index) - 1];
+  }
+  const HostHeader& host(int index) const { return const_cast<Header*>(this)->host(index); }
   friend bool operator==(const Header&, const Header&) = default;
 };
 

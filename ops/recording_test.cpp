@@ -256,5 +256,19 @@ RC_GTEST_PROP(RecordingProperty, RoundTrips, ()) {
   RC_ASSERT(fingerprint(recording_from(text_of(recording))) == fingerprint(recording));
 }
 
+TEST(Recording, OtherHostsAreKept) {
+  Recording recording;
+  recording.header.other_hosts.resize(1);
+  HostHeader& other = recording.header.host(1);
+  other.name = "destination";
+  other.profile.kernel = "6.12";
+  other.zero_tsc = UINT64_MAX;
+  Entry entry;
+  entry.op.host = 1;
+  recording.entries = {entry};
+  EXPECT_EQ(recording_from(text_of(recording)), recording);
+  EXPECT_EQ(text_of({}).find("host\":"), std::string::npos) << "a recording of one host is as it ever was";
+}
+
 }  // namespace
 }  // namespace tscsim::ops

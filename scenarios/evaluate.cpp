@@ -94,8 +94,13 @@ bool changes_rate(const ops::Program& program) {
                      [](const ops::Step& step) { return step.op.kind == OpKind::set_tsc_khz; });
 }
 
-bool has_own_clock_errors(const ops::HostSpec& host) {
-  return host.tsc_unstable || host.tsc_error_ppb != 0 || host.realtime_error_ns != 0 ||
+// In the lab the wall clocks of several hosts are set apart as the scenario says; by how much they miss it is measured.
+bool grants_wall_clocks(const ops::Program& program, const ops::TargetProfile& profile) {
+  return program.hosts.size() > 1 && profile.target.rfind("lab:", 0) == 0;
+}
+
+bool has_own_clock_errors(const ops::HostSpec& host, bool wall_clock_granted) {
+  return host.tsc_unstable || host.tsc_error_ppb != 0 || (host.realtime_error_ns != 0 && !wall_clock_granted) ||
          host.realtime_drift_ppb != 0 ||
          std::any_of(host.pcpus.begin(), host.pcpus.end(),
                      [](const auto& pcpu) { return pcpu.tsc_offset != 0; });
@@ -108,16 +113,26 @@ bool moves_clocksource(const ops::Program& program) {
 
 // What the scenario asks of its host and this one does not have; empty if it is such a host. The TSC's
 // frequency is judged for each expectation by itself.
-std::string missing_host(const ops::Program& program, const ops::TargetProfile& profile) {
-  const ops::HostSpec& host = program.host;
+std::string missing_host(const ops::Program& program, const ops::HostSpec& host, const ops::TargetProfile& profile) {
   if (!host.kernel.empty() && version_of(host.kernel) != version_of(profile.kernel))
     return "needs: kernel " + host.kernel + " (here " + profile.kernel + ")";
-  if (has_own_clock_errors(host))
+  if (has_own_clock_errors(host, grants_wall_clocks(program, profile)))
     return "needs: a simulated host, with the clock errors that the scenario gives it";
   if (host.tsc_clocksource != profile.tsc_clocksource && !moves_clocksource(program))
     return host.tsc_clocksource ? "needs: clocksource tsc" : "needs: a clocksource other than tsc";
   if (changes_rate(program) && host.tsc_scaling != profile.tsc_scaling)
     return host.tsc_scaling ? "needs: tsc scaling" : "needs: a host without tsc scaling";
+  if (program.hosts.size() > 1 && host.tsc_khz_written && host.tsc_khz != profile.host_khz)
+    return "needs: tsc " + frequency_text(host.tsc_khz) + " (here " + frequency_text(profile.host_khz) + ")";
+  return {};
+}
+
+std::string missing_hosts(const ops::Program& program, const ops::Header& header) {
+  for (int host = 0; host < header.hosts(); ++host) {
+    const ops::HostSpec& spec = program.hosts[static_cast<std::size_t>(host)];
+    const std::string missing = missing_host(program, spec, header.host(host).profile);
+    if (!missing.empty()) return missing + (header.hosts() > 1 ? ", as host " + spec.name : "");
+  }
   return {};
 }
 
@@ -131,11 +146,12 @@ std::pair<int, int> version_number(const std::string& release) {
 class Evaluator {
  public:
   Evaluator(const Scenario& scenario, const ops::Recording& recording)
-      : scenario_(scenario), seen_(scenario.program, recording), profile_(recording.header.profile) {
-    missing_host_ = unmet_kernel(scenario, profile_.kernel);
+      : scenario_(scenario), seen_(scenario.program, recording) {
+    for (int host = 0; host < recording.header.hosts() && missing_host_.empty(); ++host)
+      missing_host_ = unmet_kernel(scenario, recording.header.host(host).profile.kernel);
     if (seen_.simulated() || !missing_host_.empty()) return;
     missing_host_ = scenario.meta.model_only ? "needs: the model, where operations run on the nanosecond"
-                                             : missing_host(scenario.program, profile_);
+                                             : missing_hosts(scenario.program, recording.header);
   }
 
   std::vector<Verdict> evaluate() {
@@ -266,14 +282,19 @@ class Evaluator {
            (kind == OpKind::read_pvclock && quantity == Quantity::kvmclock_ns);
   }
 
+  const ops::TargetProfile& profile_of(const Observation& observation) const {
+    return seen_.recording().header.host(seen_.entry(observation.entry).op.host).profile;
+  }
+
   void require_profile(const Observation& observation) const {
+    const ops::TargetProfile& profile = profile_of(observation);
     const bool adjust_of_tsc_write =
         seen_.quantity(observation) == Quantity::tsc_adjust && !roots_of(observation).empty();
-    if (!profile_.honours_tsc_offset && (rests_on_offset(observation) || adjust_of_tsc_write))
+    if (!profile.honours_tsc_offset && (rests_on_offset(observation) || adjust_of_tsc_write))
       not_run("needs: honoured TSC offset");
-    if (!profile_.clock_has_realtime && observation.field == Field::realtime)
+    if (!profile.clock_has_realtime && observation.field == Field::realtime)
       not_run("needs: KVM_CLOCK_REALTIME");
-    if (!profile_.clock_has_realtime && observation.field == Field::host_tsc)
+    if (!profile.clock_has_realtime && observation.field == Field::host_tsc)
       not_run("needs: KVM_CLOCK_HOST_TSC");
   }
 
@@ -318,13 +339,16 @@ class Evaluator {
   // Were the host's counters elsewhere, the difference must be the same; else only a simulated host, whose
   // counters stand where the scenario says, can decide.
   void require_independence(const Difference& difference, Wide middle, ops::Unit unit) const {
-    constexpr Wide kTscShift = 1'000'000'007'000;
+    constexpr Wide kTscShift_ms = 384'623;  // whole milliseconds scale to whole cycles of any rate
     constexpr Wide kRealtimeShift = 7'000'000'000'003'000;
-    Perturbation tsc, realtime;
-    tsc.host_tsc = kTscShift;
+    for (int host = 0; host < seen_.recording().header.hosts(); ++host) {
+      Perturbation tsc;
+      tsc.host_tsc[host] = kTscShift_ms * std::max(seen_.recording().header.host(host).profile.host_khz, 1U);
+      if (wrapped(perturbed(difference, tsc) - middle, unit) != 0)
+        not_run("needs: a simulated host; the value depends on where this host's TSC stands");
+    }
+    Perturbation realtime;
     realtime.realtime_ns = kRealtimeShift;
-    if (wrapped(perturbed(difference, tsc) - middle, unit) != 0)
-      not_run("needs: a simulated host; the value depends on where this host's TSC stands");
     if (wrapped(perturbed(difference, realtime) - middle, unit) != 0)
       not_run("needs: a simulated host; the value depends on this host's wall clock");
   }
@@ -413,14 +437,16 @@ class Evaluator {
   }
 
   void require_rate(const Expectation& expectation, const std::set<Observation>& roots) const {
-    const ops::HostSpec& host = scenario_.program.host;
-    if (!host.tsc_khz_written || host.tsc_khz == profile_.host_khz || roots.empty()) return;
     const bool counts = expectation.unit == ops::Unit::cycles &&
                         (holds_cycle_count(expectation.left) || holds_cycle_count(expectation.right) ||
                          holds_cycle_count(expectation.within));
-    if (counts)
-      not_run("needs: tsc " + frequency_text(host.tsc_khz) + " (here " + frequency_text(profile_.host_khz) +
-              ")");
+    if (!counts) return;
+    for (const Observation& root : roots) {
+      const ops::HostSpec& host = scenario_.program.hosts[static_cast<std::size_t>(seen_.entry(root.entry).op.host)];
+      const std::uint32_t host_khz = profile_of(root).host_khz;
+      if (host.tsc_khz_written && host.tsc_khz != host_khz)
+        not_run("needs: tsc " + frequency_text(host.tsc_khz) + " (here " + frequency_text(host_khz) + ")");
+    }
   }
 
   std::set<Observation> all_roots(const std::vector<Observation>& reads) const {
@@ -471,7 +497,7 @@ class Evaluator {
   void judge_value(const Expectation& expectation, Verdict& verdict) const {
     const std::vector<Observation> reads = reads_of(expectation);
     const Entry& first = seen_.entry(reads.front().entry);
-    const std::uint32_t khz = seen_.guest_khz(first.op.vcpu, reads.front().entry);
+    const std::uint32_t khz = seen_.guest_khz(first.op, reads.front().entry);
     const Difference difference = [&](const Lookup& lookup) {
       return side(*expectation.left, lookup, khz) - side(*expectation.right, lookup, khz);
     };
@@ -505,19 +531,20 @@ class Evaluator {
     const bool early_enough = !expectation.at_ns || seen_.is_setup(entry) || at_ns <= *expectation.at_ns;
     const bool late_enough =
         !expectation.from_ns || (!seen_.is_setup(entry) && at_ns >= *expectation.from_ns);
-    return early_enough && late_enough;
+    const bool on_host = !expectation.host || seen_.entry(entry).op.host == *expectation.host;
+    return early_enough && late_enough && on_host;
   }
 
   std::vector<std::int32_t> vcpus_of(const Expectation& expectation) const {
     if (!expectation.of.empty()) return expectation.of;
-    std::vector<std::int32_t> vcpus;
+    std::set<std::int32_t> vcpus;  // that moved with the guest count once
     for (std::size_t index = 0; index < seen_.recording().entries.size(); ++index) {
       const Entry& entry = seen_.entry(index);
       if (entry.op.kind == OpKind::create_vcpu && entry.supported && entry.outcome.error == 0 &&
           in_window(expectation, index))
-        vcpus.push_back(entry.op.vcpu);
+        vcpus.insert(entry.op.vcpu);
     }
-    return vcpus;
+    return {vcpus.begin(), vcpus.end()};
   }
 
   static bool reads_metric(Subject subject, const ops::Operation& op) {
@@ -533,7 +560,8 @@ class Evaluator {
       if (op.vcpu == vcpu && reads_metric(expectation.subject, op) && in_window(expectation, index))
         last = index;
     }
-    if (!last && expectation.subject == Subject::tsc_offset && !profile_.offset_attribute)
+    if (!last && expectation.subject == Subject::tsc_offset &&
+        !seen_.recording().header.host(expectation.host.value_or(0)).profile.offset_attribute)
       not_run("needs: the TSC offset attribute");
     if (!last) not_run("nothing was read from vCPU " + std::to_string(vcpu));
     const Entry& entry = seen_.entry(*last);
@@ -610,7 +638,7 @@ class Evaluator {
     for (const Load& load : loads_of(*expectation.right, expectation.unit))
       reads.push_back(captured(load.name, load.field));
     const std::int32_t vcpu = seen_.entry(reading.entry).op.vcpu;
-    const std::uint32_t khz = seen_.guest_khz(vcpu, reading.entry);
+    const std::uint32_t khz = seen_.guest_khz(seen_.entry(reading.entry).op, reading.entry);
     const Difference difference = [&](const Lookup& lookup) {
       return lookup(reading) - side(*expectation.right, lookup, khz);
     };
@@ -690,14 +718,14 @@ class Evaluator {
 
   // Of each instant, the first reading of each vCPU; of all instants, the one where they lie farthest apart.
   std::optional<Pair> widest_pair(const Expectation& expectation) const {
-    std::map<std::int64_t, std::map<std::int32_t, Observation>> instants;
+    std::map<std::pair<std::int64_t, std::int32_t>, std::map<std::int32_t, Observation>> instants;  // and hosts
     for (const Observation& reading : guest_readings(expectation)) {
       const ops::Operation& op = seen_.entry(reading.entry).op;
-      instants[op.at_ns].try_emplace(op.vcpu, reading);
+      instants[{op.at_ns, op.host}].try_emplace(op.vcpu, reading);
     }
     const auto plain = [&](const Observation& o) { return seen_.value(o); };
     std::optional<Pair> widest;
-    for (const auto& [at_ns, readings] : instants)
+    for (const auto& [instant, readings] : instants)
       for (const auto& [vcpu, reading] : readings) {
         const Observation& first = readings.begin()->second;
         if (reading == first) continue;
@@ -766,7 +794,7 @@ class Evaluator {
     const Entry& entry = seen_.entry(late.entry);
     const Wide elapsed_ns = Wide{entry.op.at_ns} - seen_.entry(early.entry).op.at_ns;
     const bool ns = expectation.unit == ops::Unit::ns;
-    const Wide khz = seen_.guest_khz(entry.op.vcpu, late.entry);
+    const Wide khz = seen_.guest_khz(entry.op, late.entry);
     Pair pair{early, late, 0, ns ? elapsed_ns : elapsed_ns * khz / 1'000'000};
     pair.value = pair_difference(
         pair, [&](const Observation& o) { return seen_.value(o); }, expectation.unit);
@@ -783,7 +811,7 @@ class Evaluator {
     std::vector<Observation> reads{pair.early, pair.late};
     for (const Load& load : loads_of(*expectation.right, expectation.unit))
       reads.push_back(captured(load.name, load.field));
-    const std::uint32_t khz = seen_.guest_khz(seen_.entry(pair.late.entry).op.vcpu, pair.late.entry);
+    const std::uint32_t khz = seen_.guest_khz(seen_.entry(pair.late.entry).op, pair.late.entry);
     const Difference difference = [&](const Lookup& lookup) {
       return pair_difference(pair, lookup, expectation.unit) - pair.host_progress -
              side(*expectation.right, lookup, khz);
@@ -802,7 +830,6 @@ class Evaluator {
 
   const Scenario& scenario_;
   Observations seen_;
-  const ops::TargetProfile& profile_;
   std::string missing_host_;
 };
 

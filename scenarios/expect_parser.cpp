@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <set>
+#include <tuple>
 
 #include "scenarios/metrics.h"
 #include "scenarios/units.h"
@@ -70,8 +71,8 @@ class ExpectParser {
     if (!fields.valid()) return;
     const std::string* subject = nullptr;
     for (const std::string& key : fields.keys()) {
-      if (key == "at" || key == "from") continue;
-      if (key == "on" || key == "kernels") {
+      if (key == "at" || key == "from" || key == "on") continue;
+      if (key == "kernels") {
         diagnostics_.add(*fields.key(key), "'" + key + "' is reserved and has no meaning yet", "remove it");
         return;
       }
@@ -107,10 +108,11 @@ class ExpectParser {
   // ---- captured values ----
 
   void value_expectation(const YamlNode& key, const YamlNode& value, const Fields& outer, Expectation& out) {
-    for (const char* word : {"at", "from"})
+    for (const char* word : {"at", "from", "on"})
       if (const YamlNode* found = outer.key(word))
         diagnostics_.add(*found,
-                         std::string("'") + word + "' belongs to metrics; a captured value has its instant",
+                         std::string("'") + word + "' belongs to metrics; a captured value has its " +
+                             (word == std::string("on") ? "host" : "instant"),
                          "remove it");
     out.subject = Subject::value;
     bool plain = false;
@@ -256,13 +258,14 @@ class ExpectParser {
     else
       other_metric(key, value, outer, out);
     add_window_text(out);
+    add_host(out);
     check_evidence(key, out);
   }
 
   void master_clock(const YamlNode& value, const Fields& outer, Expectation& out) {
     std::optional<bool> on;
     if (value.is(Kind::mapping)) {
-      const Fields fields(diagnostics_, value, "master_clock", {"is", "at"});
+      const Fields fields(diagnostics_, value, "master_clock", {"is", "at", "on"});
       const YamlNode* is = fields.find("is");
       if (!is)
         diagnostics_.add(value, "'master_clock' is compared with nothing", "write '{master_clock: on}'");
@@ -282,6 +285,7 @@ class ExpectParser {
   void other_metric(const YamlNode& key, const YamlNode& value, const Fields& outer, Expectation& out) {
     std::vector<std::string> keys = value_keys();
     keys.emplace_back("at");
+    keys.emplace_back("on");
     if (has_of(metric_subject(key))) keys.emplace_back("of");
     if (has_from(metric_subject(key))) keys.emplace_back("from");
     const Fields fields(diagnostics_, value, "'" + key.text + "'", keys);
@@ -333,6 +337,22 @@ class ExpectParser {
     if (!has_from(out.subject) && outer.find("from"))
       diagnostics_.add(*outer.key("from"), "'from' belongs to skews and jumps", "remove it");
     if (has_from(out.subject)) out.from_ns = read("from");
+    const YamlNode* on = inner.find("on") ? inner.find("on") : outer.find("on");
+    if (inner.find("on") && outer.find("on"))
+      diagnostics_.add_clash(*outer.key("on"), "'on' is given twice", "first given",
+                             diagnostics_.place(*inner.key("on")), "remove one of the two");
+    if (on)
+      if (const auto name = reader_.word(*on, "host", timeline_.hosts))
+        out.host = static_cast<std::int32_t>(std::find(timeline_.hosts.begin(), timeline_.hosts.end(), *name) -
+                                             timeline_.hosts.begin());
+  }
+
+  // State is looked at where the guest is at that time; readings count wherever they were made.
+  void add_host(Expectation& out) const {
+    if (out.host) out.text += " on " + timeline_.hosts[static_cast<std::size_t>(*out.host)];
+    if (out.host || has_from(out.subject)) return;
+    for (const Stay& stay : timeline_.stays)
+      if (!out.at_ns || stay.from_ns <= *out.at_ns) out.host = stay.host;
   }
 
   static void add_window_text(Expectation& out) {
@@ -344,7 +364,8 @@ class ExpectParser {
 
   bool in_window(const Expectation& expectation, const ops::Operation& op) const {
     return (!expectation.at_ns || op.at_ns <= *expectation.at_ns) &&
-           (!expectation.from_ns || op.at_ns >= *expectation.from_ns);
+           (!expectation.from_ns || op.at_ns >= *expectation.from_ns) &&
+           (!expectation.host || op.host == *expectation.host);
   }
 
   void check_evidence(const YamlNode& key, const Expectation& expectation) {
@@ -358,12 +379,14 @@ class ExpectParser {
   }
 
   bool has_simultaneous(const Expectation& expectation) const {
-    std::set<std::pair<std::int64_t, std::int32_t>> seen;
+    std::set<std::tuple<std::int32_t, std::int64_t, std::int32_t>> seen;  // host, instant, vCPU
     for (const ops::Step& step : timeline_.steps)
       if (is_reading(expectation.subject, step.op.kind) && in_window(expectation, step.op))
-        seen.emplace(step.op.at_ns, step.op.vcpu);
+        seen.emplace(step.op.host, step.op.at_ns, step.op.vcpu);
     return std::adjacent_find(seen.begin(), seen.end(),
-                              [](const auto& a, const auto& b) { return a.first == b.first; }) != seen.end();
+                              [](const auto& a, const auto& b) {
+                                return std::get<0>(a) == std::get<0>(b) && std::get<1>(a) == std::get<1>(b);
+                              }) != seen.end();
   }
 
   bool has_successive(const Expectation& expectation) const {

@@ -92,17 +92,20 @@ ops::HostSpec parse_host(Reader& reader, const YamlNode& node) {
   return host;
 }
 
-ops::HostSpec parse_hosts(Reader& reader, const YamlNode& node) {
+std::vector<ops::HostSpec> parse_hosts(Reader& reader, const YamlNode& node) {
   const Fields fields(reader.diagnostics(), node, "hosts", {});
-  if (fields.keys().size() > 1)
-    reader.diagnostics().add(*fields.key(fields.keys()[1]), "two hosts are not supported yet",
-                             "describe one host");
   if (fields.valid() && fields.keys().empty())
-    reader.diagnostics().add(node, "expected one host, found none", "write 'hosts: {a: {kernel: 6.12}}'");
-  if (fields.keys().empty()) return {};
-  ops::HostSpec host = parse_host(reader, *fields.find(fields.keys().front()));
-  host.name = fields.keys().front();
-  return host;
+    reader.diagnostics().add(node, "expected hosts, found none", "write 'hosts: {a: {kernel: 6.12}}'");
+  if (fields.keys().size() > ops::kMaxHosts)
+    reader.diagnostics().add(*fields.key(fields.keys()[ops::kMaxHosts]),
+                             "more than " + std::to_string(ops::kMaxHosts) + " hosts", "describe fewer");
+  std::vector<ops::HostSpec> hosts;
+  for (const std::string& name : fields.keys()) {
+    hosts.push_back(parse_host(reader, *fields.find(name)));
+    hosts.back().name = reader.host_name(*fields.key(name)).value_or(name);
+  }
+  if (hosts.empty()) hosts.emplace_back();
+  return hosts;
 }
 
 VmSpec parse_vm(Reader& reader, const YamlNode& node) {

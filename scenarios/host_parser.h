@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "ops/program.h"
 #include "scenarios/reader.h"
@@ -16,7 +17,7 @@ struct VmSpec {
 };
 
 ops::HostSpec parse_host(Reader& reader, const YamlNode& node);
-ops::HostSpec parse_hosts(Reader& reader, const YamlNode& node);  // {name: {...}}, exactly one
+std::vector<ops::HostSpec> parse_hosts(Reader& reader, const YamlNode& node);  // {name: {...}, ...}; at least one
 VmSpec parse_vm(Reader& reader, const YamlNode& node);
 
 }  // namespace tscsim::scenarios

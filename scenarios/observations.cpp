@@ -33,7 +33,7 @@ std::string op_text(const ops::Operation& op) {
 
 bool same_operation(const ops::Operation& planned, const ops::Operation& recorded) {
   return planned.kind == recorded.kind && planned.vcpu == recorded.vcpu && planned.msr == recorded.msr &&
-         planned.at_ns == recorded.at_ns;
+         planned.host == recorded.host && planned.at_ns == recorded.at_ns;
 }
 
 [[noreturn]] void refuse(const ops::Place& place, const std::string& message) {
@@ -55,7 +55,11 @@ Observations::Observations(const ops::Program& program, const ops::Recording& re
     refuse({}, "the recording is of another scenario or of another version of it: '" +
                    recording.header.scenario + "', hash " + recording.header.scenario_hash +
                    "; this one has " + program.hash);
-  vm_[0].khz = recording.header.profile.host_khz;
+  if (recording.header.hosts() != static_cast<int>(program.hosts.size()))
+    refuse({}, "the recording is of " + std::to_string(recording.header.hosts()) + " hosts, the scenario has " +
+                   std::to_string(program.hosts.size()));
+  for (int host = 0; host < recording.header.hosts(); ++host)
+    vms_[host][0].khz = recording.header.host(host).profile.host_khz;
   match_steps();
   for (std::size_t index = 0; index < recording.entries.size(); ++index) follow(index);
 }
@@ -113,22 +117,22 @@ Wide Observations::value(const Observation& observation) const {
 
 // ---- what changes along the way ----
 
-Observations::VcpuState Observations::vcpu_at(std::int32_t vcpu, std::size_t entry) const {
-  const auto history = vcpus_.find(vcpu);
+Observations::VcpuState Observations::vcpu_at(const ops::Operation& op, std::size_t entry) const {
+  const auto history = vcpus_.find({op.host, op.vcpu});
   const VcpuState* state = history == vcpus_.end() ? nullptr : at(history->second, entry);
-  return state ? *state : VcpuState{vm_at(entry).khz, {}, false};
+  return state ? *state : VcpuState{vm_at(op, entry).khz, {}, false};
 }
 
-Observations::VmState Observations::vm_at(std::size_t entry) const {
-  return *at(vm_, entry);
+Observations::VmState Observations::vm_at(const ops::Operation& op, std::size_t entry) const {
+  return *at(vms_.at(op.host), entry);
 }
 
-Observations::VcpuState& Observations::change_vcpu(std::int32_t vcpu, std::size_t entry) {
-  return vcpus_[vcpu].insert_or_assign(entry, vcpu_at(vcpu, entry)).first->second;
+Observations::VcpuState& Observations::change_vcpu(const ops::Operation& op, std::size_t entry) {
+  return vcpus_[{op.host, op.vcpu}].insert_or_assign(entry, vcpu_at(op, entry)).first->second;
 }
 
-Observations::VmState& Observations::change_vm(std::size_t entry) {
-  return vm_.insert_or_assign(entry, vm_at(entry)).first->second;
+Observations::VmState& Observations::change_vm(const ops::Operation& op, std::size_t entry) {
+  return vms_[op.host].insert_or_assign(entry, vm_at(op, entry)).first->second;
 }
 
 void Observations::follow(std::size_t index) {
@@ -142,7 +146,7 @@ void Observations::follow(std::size_t index) {
 // expectation.
 void Observations::follow_rate(std::size_t index) {
   const ops::Operation& op = entry(index).op;
-  if (op.kind == OpKind::create_vcpu) change_vcpu(op.vcpu, index).khz = vm_at(index).khz;
+  if (op.kind == OpKind::create_vcpu) change_vcpu(op, index).khz = vm_at(op, index).khz;
   std::uint64_t khz = op.value;
   if (op.kind == OpKind::get_tsc_khz) {
     const std::uint64_t* read = entry(index).outcome.find(Field::value);
@@ -152,11 +156,11 @@ void Observations::follow_rate(std::size_t index) {
     return;
   }
   if (khz > std::numeric_limits<std::uint32_t>::max()) return;
-  const auto rate = khz == 0 ? recording_.header.profile.host_khz : static_cast<std::uint32_t>(khz);
+  const auto rate = khz == 0 ? host_of(op).profile.host_khz : static_cast<std::uint32_t>(khz);
   if (op.vcpu == ops::kVm)
-    change_vm(index).khz = rate;
+    change_vm(op, index).khz = rate;
   else
-    change_vcpu(op.vcpu, index).khz = rate;
+    change_vcpu(op, index).khz = rate;
 }
 
 void Observations::follow_offset(std::size_t index) {
@@ -167,22 +171,22 @@ void Observations::follow_offset(std::size_t index) {
   const bool created = op.kind == OpKind::create_vcpu;
   using Kind = OffsetOrigin::Kind;
   if (op.kind == OpKind::set_tsc_offset) {
-    change_vm(index).offset_was_set = true;
-    change_vcpu(op.vcpu, index).offset = {Kind::pinned, step_of_entry(index)};
+    change_vm(op, index).offset_was_set = true;
+    change_vcpu(op, index).offset = {Kind::pinned, step_of_entry(index)};
   } else if (host_write || created) {
     // Either may join the generation in force, whose offset may be one that was set.
-    const bool ambiguous = vm_at(index).offset_was_set;
-    change_vcpu(op.vcpu, index).offset = {ambiguous ? Kind::unknown : Kind::floating,
+    const bool ambiguous = vm_at(op, index).offset_was_set;
+    change_vcpu(op, index).offset = {ambiguous ? Kind::unknown : Kind::floating,
                                           host_write ? step_of_entry(index) : std::nullopt};
   } else if (guest_write) {
-    VcpuState& vcpu = change_vcpu(op.vcpu, index);
+    VcpuState& vcpu = change_vcpu(op, index);
     vcpu.offset = {Kind::floating, step_of_entry(index)};
     vcpu.adjust_counts_time = true;  // TSC_ADJUST takes the difference to the TSC at the write
   } else if (op.kind == OpKind::set_msr && op.msr == ops::msr::kIa32TscAdjust) {
-    change_vcpu(op.vcpu, index).adjust_counts_time = false;
+    change_vcpu(op, index).adjust_counts_time = false;
   } else if (op.kind == OpKind::wrmsr && op.msr == ops::msr::kIa32TscAdjust) {
     // The offset moves by the difference to the old TSC_ADJUST, which is known only as well as that one.
-    VcpuState& vcpu = change_vcpu(op.vcpu, index);
+    VcpuState& vcpu = change_vcpu(op, index);
     if (vcpu.offset.kind == Kind::pinned) vcpu.offset.kind = Kind::unknown;
     vcpu.adjust_counts_time = false;
   }
@@ -191,13 +195,13 @@ void Observations::follow_offset(std::size_t index) {
 void Observations::follow_clock(std::size_t index) {
   const ops::Operation& op = entry(index).op;
   if (op.kind != OpKind::set_clock) return;
-  VmState& vm = change_vm(index);
+  VmState& vm = change_vm(op, index);
   vm.clock_step = step_of_entry(index);
   vm.clock_by_realtime = vm.clock_by_realtime || (op.flags & ops::clock_flag::kRealtime) != 0;
 }
 
-std::uint32_t Observations::guest_khz(std::int32_t vcpu, std::size_t entry) const {
-  return vcpu == ops::kVm ? vm_at(entry).khz : vcpu_at(vcpu, entry).khz;
+std::uint32_t Observations::guest_khz(const ops::Operation& op, std::size_t entry) const {
+  return op.vcpu == ops::kVm ? vm_at(op, entry).khz : vcpu_at(op, entry).khz;
 }
 
 // ---- perturbation ----
@@ -219,22 +223,23 @@ Wide Observations::moved(const Observation& observation, const Perturbation& per
     const auto found = perturbation.noise.find(observation);
     return found == perturbation.noise.end() ? Wide{0} : found->second;
   };
-  const VcpuState vcpu = vcpu_at(entry(observation.entry).op.vcpu, observation.entry);
+  const ops::Operation& op = entry(observation.entry).op;
+  const VcpuState vcpu = vcpu_at(op, observation.entry);
   switch (quantity(observation)) {
     case Quantity::plain:
     case Quantity::khz:
       return 0;
     case Quantity::guest_tsc:
-      return noise() + perturbation.host_tsc + offset_moved(vcpu, perturbation);
+      return noise() + scaled_tsc_moved(op, vcpu, perturbation) + offset_moved(op, vcpu, perturbation);
     case Quantity::tsc_offset:
       return (vcpu.offset.kind == OffsetOrigin::Kind::pinned ? 0 : noise()) +
-             offset_moved(vcpu, perturbation);
+             offset_moved(op, vcpu, perturbation);
     case Quantity::tsc_adjust:
       return vcpu.adjust_counts_time ? noise() : 0;
     case Quantity::host_tsc:
-      return noise() + perturbation.host_tsc;
+      return noise() + perturbation.host_tsc_of(op.host);
     case Quantity::kvmclock_ns:
-      return noise() + clock_moved(vm_at(observation.entry), perturbation);
+      return noise() + clock_moved(vm_at(op, observation.entry), perturbation);
     case Quantity::realtime_ns:
     case Quantity::wall_seconds:
       return noise() + perturbation.realtime_ns;
@@ -242,11 +247,22 @@ Wide Observations::moved(const Observation& observation, const Perturbation& per
   return 0;
 }
 
-Wide Observations::offset_moved(const VcpuState& vcpu, const Perturbation& perturbation) const {
-  if (vcpu.offset.kind == OffsetOrigin::Kind::unknown)
-    return perturbation.host_tsc == 0 ? 0 : kUnknownMovement;
+// The host's TSC as the guest's rate counts it. Within KVM's tolerance of 250 ppm nothing is scaled.
+Wide Observations::scaled_tsc_moved(const ops::Operation& op, const VcpuState& vcpu,
+                                    const Perturbation& perturbation) const {
+  const Wide host_tsc = perturbation.host_tsc_of(op.host);
+  const ops::TargetProfile& profile = host_of(op).profile;
+  const Wide apart = Wide{vcpu.khz} - profile.host_khz;
+  const bool scales = profile.tsc_scaling && (apart < 0 ? -apart : apart) * 1'000'000 > Wide{profile.host_khz} * 250;
+  return scales ? host_tsc * vcpu.khz / profile.host_khz : host_tsc;
+}
+
+Wide Observations::offset_moved(const ops::Operation& op, const VcpuState& vcpu,
+                                const Perturbation& perturbation) const {
+  const Wide host_tsc = scaled_tsc_moved(op, vcpu, perturbation);
+  if (vcpu.offset.kind == OffsetOrigin::Kind::unknown) return host_tsc == 0 ? 0 : kUnknownMovement;
   const bool pinned = vcpu.offset.kind == OffsetOrigin::Kind::pinned;
-  const Wide own = pinned ? 0 : -perturbation.host_tsc;
+  const Wide own = pinned ? 0 : -host_tsc;
   if (!vcpu.offset.step) return own;
   const std::optional<ops::Expression>& operand = step(*vcpu.offset.step).value;
   if (pinned) return operand_moved(operand, *vcpu.offset.step, perturbation);
@@ -259,7 +275,7 @@ Wide Observations::offset_moved(const VcpuState& vcpu, const Perturbation& pertu
 }
 
 Wide Observations::clock_moved(const VmState& vm, const Perturbation& perturbation) const {
-  if (!vm.clock_step || (perturbation.host_tsc == 0 && perturbation.realtime_ns == 0)) return 0;
+  if (!vm.clock_step || (perturbation.host_tsc.empty() && perturbation.realtime_ns == 0)) return 0;
   Perturbation without_noise;
   without_noise.host_tsc = perturbation.host_tsc;
   without_noise.realtime_ns = perturbation.realtime_ns;
@@ -280,7 +296,7 @@ Wide Observations::operand_moved(const std::optional<ops::Expression>& expressio
       if (!observation) return std::nullopt;
       return value(*observation) + (perturbed ? moved_by(*observation, perturbation) : 0);
     };
-    return expression->evaluate(lookup, guest_khz(step(index).op.vcpu, entry));
+    return expression->evaluate(lookup, guest_khz(step(index).op, entry));
   };
   try {
     return evaluate(true) - evaluate(false);
@@ -294,10 +310,10 @@ Wide Observations::noise_of(const Observation& root, std::size_t entry_index) co
   if (slack == 0) return 0;
   const auto cycles = [&](std::uint32_t khz) { return ceil_divide(slack * khz, 1'000'000) + 1; };
   const ops::Operation& op = entry(root.entry).op;
-  const bool by_wall = vm_at(entry_index).clock_by_realtime;
+  const bool by_wall = vm_at(op, entry_index).clock_by_realtime;
   switch (quantity(root)) {
     case Quantity::host_tsc:
-      return cycles(recording_.header.profile.host_khz);
+      return cycles(host_of(op).profile.host_khz);
     case Quantity::kvmclock_ns:
       return slack + (by_wall ? wall_slack_ns(entry_index) : 0);
     case Quantity::realtime_ns:
@@ -306,7 +322,7 @@ Wide Observations::noise_of(const Observation& root, std::size_t entry_index) co
       return root.field == Field::sec ? 1 + ceil_divide(slack + wall_slack_ns(entry_index), 1'000'000'000)
                                       : Wide{1'000'000'000};
     default:
-      return cycles(guest_khz(op.vcpu, root.entry));
+      return cycles(guest_khz(op, root.entry));
   }
 }
 
@@ -317,7 +333,6 @@ Wide Observations::slack_ns(std::size_t entry) const {
 }
 
 Wide Observations::spread_ns(std::size_t last) const {
-  const ops::Header& header = recording_.header;
   Wide earliest = 0, latest = 0;
   // `due` is the same instant on the counter that `range` was read from, counted from scenario time 0.
   const auto include = [&](const ops::Range& range, std::uint64_t zero, Wide per_ms, std::int64_t at_ns) {
@@ -329,6 +344,7 @@ Wide Observations::spread_ns(std::size_t last) const {
   for (std::size_t index = 0; index <= last && index < recording_.entries.size(); ++index) {
     const Entry& one = entry(index);
     if (one.op.probe || !one.supported) continue;
+    const ops::HostHeader& header = host_of(one.op);
     if (header.profile.host_khz != 0)
       include(one.bracket.tsc, header.zero_tsc, header.profile.host_khz, one.op.at_ns);
     include(one.bracket.base_ns, header.zero_base_ns, 1'000'000, one.op.at_ns);
@@ -342,8 +358,11 @@ Wide Observations::wall_slack_ns(std::size_t last) const {
   for (std::size_t index = 0; index <= last && index < recording_.entries.size(); ++index) {
     const Entry& one = entry(index);
     if (one.op.probe || !one.supported) continue;
-    const Wide lo = Wide{one.bracket.realtime_ns.lo} - one.bracket.base_ns.hi;
-    const Wide hi = Wide{one.bracket.realtime_ns.hi} - one.bracket.base_ns.lo;
+    // The wall clock at scenario time 0, less what the scenario has it wrong by.
+    const Wide zero = Wide{host_of(one.op).zero_base_ns} -
+                      program_.hosts[static_cast<std::size_t>(one.op.host)].realtime_error_ns;
+    const Wide lo = Wide{one.bracket.realtime_ns.lo} - one.bracket.base_ns.hi + zero;
+    const Wide hi = Wide{one.bracket.realtime_ns.hi} - one.bracket.base_ns.lo + zero;
     least = least ? std::min(*least, lo) : lo;
     most = most ? std::max(*most, hi) : hi;
   }

@@ -33,13 +33,18 @@ struct Observation {
 // How inputs move: the host's counters by constants, and single observations by lateness. It also remembers,
 // for one use, what was computed and which observations lateness acts on.
 struct Perturbation {
-  Wide host_tsc = 0;  // added to every reading of the host's TSC
-  Wide realtime_ns = 0;
+  std::map<std::int32_t, Wide> host_tsc;  // by host: added to every reading of its TSC
+  Wide realtime_ns = 0;                   // of all hosts: what their wall clocks are apart is measured
   std::map<Observation, Wide> noise;
 
   mutable std::map<Observation, Wide> memo;
   mutable std::set<Observation> roots;
   mutable int depth = 0;
+
+  Wide host_tsc_of(std::int32_t host) const {
+    const auto found = host_tsc.find(host);
+    return found == host_tsc.end() ? Wide{0} : found->second;
+  }
 };
 
 class Observations {
@@ -71,12 +76,13 @@ class Observations {
   // The greatest noise that lateness up to `entry` puts on a root, in the root's own unit.
   Wide noise_of(const Observation& root, std::size_t entry) const;
 
-  // kHz of the guest TSC of `vcpu` (or of the VM) when `entry` ran.
-  std::uint32_t guest_khz(std::int32_t vcpu, std::size_t entry) const;
+  // kHz of the guest TSC of the operation's vCPU (or VM) when `entry` ran.
+  std::uint32_t guest_khz(const ops::Operation& op, std::size_t entry) const;
 
   // Spread of lateness in ns among the steps up to `entry`: latest minus earliest; 0 on the model.
   Wide slack_ns(std::size_t entry) const;
-  // How far CLOCK_REALTIME wandered up to `entry` from the clock that times the steps; 0 on the model.
+  // How far CLOCK_REALTIME wandered up to `entry` from the clock that times the steps, and from what the scenario
+  // says of the hosts' wall clocks; 0 on the model.
   Wide wall_slack_ns(std::size_t entry) const;
 
  private:
@@ -108,13 +114,16 @@ class Observations {
   void follow_rate(std::size_t entry);
   void follow_offset(std::size_t entry);
   void follow_clock(std::size_t entry);
-  VcpuState& change_vcpu(std::int32_t vcpu, std::size_t entry);
-  VmState& change_vm(std::size_t entry);
-  VmState vm_at(std::size_t entry) const;
-  VcpuState vcpu_at(std::int32_t vcpu, std::size_t entry) const;
+  // An operation names the host and the vCPU.
+  VcpuState& change_vcpu(const ops::Operation& op, std::size_t entry);
+  VmState& change_vm(const ops::Operation& op, std::size_t entry);
+  VmState vm_at(const ops::Operation& op, std::size_t entry) const;
+  VcpuState vcpu_at(const ops::Operation& op, std::size_t entry) const;
+  const ops::HostHeader& host_of(const ops::Operation& op) const { return recording_.header.host(op.host); }
 
   Wide moved(const Observation& observation, const Perturbation& perturbation) const;
-  Wide offset_moved(const VcpuState& vcpu, const Perturbation& perturbation) const;
+  Wide scaled_tsc_moved(const ops::Operation& op, const VcpuState& vcpu, const Perturbation& perturbation) const;
+  Wide offset_moved(const ops::Operation& op, const VcpuState& vcpu, const Perturbation& perturbation) const;
   Wide clock_moved(const VmState& vm, const Perturbation& perturbation) const;
   Wide operand_moved(const std::optional<ops::Expression>& expression, std::size_t step,
                      const Perturbation& perturbation) const;
@@ -125,8 +134,8 @@ class Observations {
   std::vector<std::size_t> entry_of_step_;
   std::map<std::size_t, std::size_t> step_of_entry_;
   std::map<std::string, std::size_t> step_of_capture_;
-  std::map<std::int32_t, History<VcpuState>> vcpus_;
-  History<VmState> vm_;
+  std::map<std::pair<std::int32_t, std::int32_t>, History<VcpuState>> vcpus_;  // by host and index
+  std::map<std::int32_t, History<VmState>> vms_;                               // by host
 };
 
 // The observation that `load` names; nullopt when the capture, its entry or the field is missing.

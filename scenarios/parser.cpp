@@ -62,15 +62,15 @@ Meta read_meta(Reader& reader, const YamlNode& root, const Fields& fields, const
   return meta;
 }
 
-ops::HostSpec read_host(Reader& reader, const Fields& fields) {
+std::vector<ops::HostSpec> read_hosts(Reader& reader, const Fields& fields) {
   const YamlNode* host = fields.find("host");
   const YamlNode* hosts = fields.find("hosts");
   if (host && hosts)
     reader.diagnostics().add_clash(*fields.key("hosts"), "'hosts' beside 'host'", "'host' stands",
                                    reader.diagnostics().place(*fields.key("host")), "keep one of the two");
-  if (host) return parse_host(reader, *host);
+  if (host) return {parse_host(reader, *host)};
   if (hosts) return parse_hosts(reader, *hosts);
-  return {};
+  return {ops::HostSpec{}};
 }
 
 }  // namespace
@@ -88,11 +88,11 @@ Scenario parse_scenario(std::string_view text, const std::string& file) {
   Scenario scenario;
   scenario.meta = read_meta(reader, root, fields, file);
   ops::Program& program = scenario.program;
-  program.host = read_host(reader, fields);
+  program.hosts = read_hosts(reader, fields);
   const YamlNode* vm_node = fields.find("vm");
   const VmSpec vm = vm_node ? parse_vm(reader, *vm_node) : VmSpec{};
   const ops::Place vm_place = diagnostics.place(vm_node ? *vm_node : root);
-  Timeline timeline = parse_timeline(reader, fields.find("timeline"), program.host, vm, vm_place);
+  Timeline timeline = parse_timeline(reader, fields.find("timeline"), program.hosts, vm, vm_place);
   if (!fields.find("timeline"))
     diagnostics.add(root, "this scenario has no 'timeline'", "add 'timeline:' with a list of steps");
 

@@ -120,9 +120,9 @@ TEST(Parser, SetUpCreatesTheVm) {
 }
 
 TEST(Parser, HostKeepsDefaultsAndUnits) {
-  EXPECT_EQ(parse("timeline: []\n").program.host, ops::HostSpec{});
+  EXPECT_EQ(parse("timeline: []\n").program.hosts, std::vector<ops::HostSpec>{{}});
   const ops::HostSpec host =
-      parse_scenario(read_text(source_path("testdata/every-word.yaml")), "every-word.yaml").program.host;
+      parse_scenario(read_text(source_path("testdata/every-word.yaml")), "every-word.yaml").program.hosts.front();
   EXPECT_EQ(host.kernel, "6.12");
   EXPECT_EQ(host.vendor, "svm");
   EXPECT_EQ(host.tsc_khz, 2'596'127U);
@@ -136,8 +136,8 @@ TEST(Parser, HostKeepsDefaultsAndUnits) {
 }
 
 TEST(Parser, KernelVersionStaysText) {
-  EXPECT_EQ(parse("host: {kernel: 5.10}\ntimeline: []\n").program.host.kernel, "5.10");
-  EXPECT_EQ(parse("hosts: {a: {kernel: 6.1}}\ntimeline: []\n").program.host.kernel, "6.1");
+  EXPECT_EQ(parse("host: {kernel: 5.10}\ntimeline: []\n").program.hosts.front().kernel, "5.10");
+  EXPECT_EQ(parse("hosts: {a: {kernel: 6.1}}\ntimeline: []\n").program.hosts.front().kernel, "6.1");
 }
 
 TEST(Parser, ExpandsVcpusGapsAndSugar) {

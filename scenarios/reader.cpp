@@ -142,6 +142,13 @@ std::optional<std::string> Reader::capture_name(const YamlNode& node) {
   return std::nullopt;
 }
 
+std::optional<std::string> Reader::host_name(const YamlNode& node) {
+  if (is_identifier(node.text)) return node.text;
+  diagnostics_.add(node, "expected a host's name, found " + found_text(node),
+                   "use letters, digits and '_', a letter first");
+  return std::nullopt;
+}
+
 bool Reader::check_load(const YamlNode& node, const Load& load, const std::vector<Capture>& captures) {
   const Capture* capture = find_capture(captures, load.name);
   if (!capture) {

@@ -52,6 +52,7 @@ class Reader {
   std::optional<std::int64_t> ratio_ppb(const YamlNode& node);
   std::optional<std::int64_t> integer(const YamlNode& node, std::int64_t min, std::int64_t max);
   std::optional<std::string> capture_name(const YamlNode& node);
+  std::optional<std::string> host_name(const YamlNode& node);
 
   // An expression whose names are in `captures` and whose parts count what `unit` says. With `plain`, the
   // value is a bare number and a duration is an error. In ns a bare number other than 0 is an error.

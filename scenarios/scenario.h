@@ -51,6 +51,7 @@ struct Expectation {
   std::vector<std::int32_t> of;           // vCPUs that a metric looks at; empty: all that exist at that time
   std::optional<std::int64_t> at_ns;      // a metric looks at what was recorded at or before; absent: at all
   std::optional<std::int64_t> from_ns;    // and, for skew and jump, at or after
+  std::optional<std::int32_t> host;       // whose VM a metric looks at; absent (skew and jump only): all of them
   int error = 0;                          // step_error: the errno
   std::size_t step = 0;                   // step_error: index into Program::timeline
 };

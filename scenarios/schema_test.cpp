@@ -183,7 +183,7 @@ TEST(Schema, AcceptsEveryShippedScenario) {
 // What an editor can see without knowing captures and vCPUs.
 TEST(Schema, RefusesWhatTheParserRefuses) {
   for (const char* name :
-       {"bare-duration", "unknown-key", "several-errors", "wrong-units", "two-hosts", "not-a-mapping",
+       {"bare-duration", "unknown-key", "several-errors", "wrong-units", "bad-hosts", "not-a-mapping",
         "missing-parts", "wrong-shapes", "bad-steps", "bad-samples", "bad-expectations"}) {
     const std::string text = read_text(source_path("refused/" + std::string(name) + ".yaml"));
     EXPECT_NE(check_text(text), "") << name;
@@ -211,7 +211,7 @@ TEST(Schema, KnowsNoWordThatTheParserDoesNot) {
   };
   expect_all(schema["definitions"]["step"]["properties"], used(sample["timeline"]));
   expect_all(schema["definitions"]["expectation"]["properties"], used(sample["expect"]));
-  expect_all(schema["definitions"]["host"]["properties"], used(json::array({sample["host"]})));
+  expect_all(schema["definitions"]["host"]["properties"], used(json::array({sample["hosts"]["a"]})));
   for (const Metric& metric : metrics())
     EXPECT_TRUE(schema["definitions"]["expectation"]["properties"].contains(metric.name)) << metric.name;
 }

@@ -34,6 +34,7 @@ enum class Operand : std::uint8_t {
   tsc_jump,
   suspend,
   sample,
+  transfer,
 };
 
 struct Word {
@@ -72,6 +73,8 @@ constexpr Word kWords[] = {
     {"offline_pcpu", OpKind::offline_pcpu, Target::vm, Operand::hotplug},
     {"online_pcpu", OpKind::online_pcpu, Target::vm, Operand::hotplug},
     {"sample", OpKind::rdtsc, Target::either, Operand::sample},
+    {"create_vm", OpKind::create_vm, Target::vm, Operand::nothing},
+    {"transfer", OpKind::load_memory, Target::vm, Operand::transfer},
 };
 
 const Word* find_word(const std::string& text) {
@@ -81,7 +84,7 @@ const Word* find_word(const std::string& text) {
 }
 
 std::vector<std::string> step_keys() {
-  std::vector<std::string> keys{"at", "vcpu", "as", "fails", "gap"};
+  std::vector<std::string> keys{"at", "on", "vcpu", "as", "fails", "gap"};
   for (const Word& word : kWords) keys.emplace_back(word.text);
   return keys;
 }
@@ -113,8 +116,10 @@ std::string repeated_message(const Capture& capture) {
 
 class TimelineParser {
  public:
-  TimelineParser(Reader& reader, const ops::HostSpec& host, const VmSpec& vm)
-      : reader_(reader), diagnostics_(reader.diagnostics()), host_(host), vm_(vm) {}
+  TimelineParser(Reader& reader, const std::vector<ops::HostSpec>& hosts, const VmSpec& vm)
+      : reader_(reader), diagnostics_(reader.diagnostics()), hosts_(hosts), vm_(vm), vms_(hosts.size()) {
+    for (const ops::HostSpec& host : hosts) out_.hosts.push_back(host.name);
+  }
 
   Timeline parse(const YamlNode* node, const ops::Place& vm_place) {
     set_up(vm_place);
@@ -146,7 +151,8 @@ class TimelineParser {
   void set_up(const ops::Place& place) {
     setup_step(OpKind::create_vm, ops::kVm, place);
     for (std::int32_t vcpu = 0; vcpu < vm_.vcpus; ++vcpu) setup_step(OpKind::create_vcpu, vcpu, place);
-    kvmclock_on_.assign(static_cast<std::size_t>(vm_.vcpus), vm_.kvmclock);
+    here().exists = true;
+    here().kvmclock_on.assign(static_cast<std::size_t>(vm_.vcpus), vm_.kvmclock);
     for (std::int32_t vcpu = 0; vm_.kvmclock && vcpu < vm_.vcpus; ++vcpu) {
       ops::Operation& op = setup_step(OpKind::set_msr, vcpu, place);
       op.msr = ops::msr::kKvmSystemTimeNew;
@@ -163,7 +169,54 @@ class TimelineParser {
     return out_.setup.back().op;
   }
 
-  std::int32_t vcpu_count() const { return static_cast<std::int32_t>(kvmclock_on_.size()); }
+  // ---- hosts ----
+
+  // The VM of one host while the lines are read.
+  struct HostVm {
+    bool exists = false;
+    std::vector<bool> kvmclock_on;  // of each vCPU
+    std::int32_t vcpus() const { return static_cast<std::int32_t>(kvmclock_on.size()); }
+  };
+
+  HostVm& vm_of(std::int32_t host) { return vms_[static_cast<std::size_t>(host)]; }
+  HostVm& here() { return vm_of(host_); }
+  const HostVm& here() const { return vms_[static_cast<std::size_t>(host_)]; }
+  std::int32_t vcpu_count() const { return here().vcpus(); }
+  std::string name_of(std::int32_t host) const { return "'" + out_.hosts[static_cast<std::size_t>(host)] + "'"; }
+
+  std::optional<std::int32_t> host_from(const YamlNode& node) {
+    const auto name = reader_.word(node, "host", out_.hosts);
+    if (!name) return std::nullopt;
+    return static_cast<std::int32_t>(std::find(out_.hosts.begin(), out_.hosts.end(), *name) - out_.hosts.begin());
+  }
+
+  // A step acts where the guest is, unless it says `on`.
+  bool read_host(const Line& line) {
+    host_ = out_.stays.back().host;
+    const YamlNode* on = line.fields->find("on");
+    if (!on) return true;
+    if (line.word->operand == Operand::transfer) {
+      diagnostics_.add(*line.fields->key("on"), "'transfer' names its hosts itself", "remove 'on'");
+      return false;
+    }
+    const auto host = host_from(*on);
+    host_ = host.value_or(host_);
+    return host.has_value();
+  }
+
+  bool check_vm(const Line& line) {
+    const OpKind kind = line.word->kind;
+    const bool none_needed = kind == OpKind::create_vm || kind == OpKind::set_clocksource || kind == OpKind::load_memory;
+    if (kind == OpKind::create_vm && here().exists) {
+      diagnostics_.add(*line.fields->key(line.word->text), "host " + name_of(host_) + " has its VM already",
+                       "remove this step, or name another host with 'on'");
+      return false;
+    }
+    if (none_needed || here().exists) return true;
+    diagnostics_.add(*line.node, "there is no VM on host " + name_of(host_) + " yet",
+                     "bring the guest there with a step 'transfer', or write 'create_vm' first");
+    return false;
+  }
 
   // ---- lines ----
 
@@ -192,6 +245,8 @@ class TimelineParser {
     bool good = read_word(line);
     good = read_instant(line) && good;
     if (!line.word) return;
+    good = read_host(line) && good;
+    if (!check_vm(line)) return;
     good = read_vcpus(line) && good;
     good = read_gap(line) && good;
     good = read_fails(line) && good;
@@ -318,8 +373,9 @@ class TimelineParser {
   bool read_fails(Line& line) {
     const YamlNode* node = line.fields->find("fails");
     if (!node) return true;
-    if (line.word->operand == Operand::sample) {
-      diagnostics_.add(*line.fields->key("fails"), "a sample cannot be expected to fail", "remove 'fails'");
+    if (line.word->operand == Operand::sample || line.word->operand == Operand::transfer) {
+      diagnostics_.add(*line.fields->key("fails"),
+                       std::string("a ") + line.word->text + " cannot be expected to fail", "remove 'fails'");
       return false;
     }
     const auto name = reader_.word(*node, "errno", errno_names());
@@ -427,6 +483,9 @@ class TimelineParser {
       case Operand::sample:
         sample(line);
         break;
+      case Operand::transfer:
+        transfer(line);
+        break;
     }
     if (pending_capture_) out_.captures.push_back(std::move(*pending_capture_));
     pending_capture_.reset();
@@ -437,6 +496,7 @@ class TimelineParser {
     planned.step.op.kind = kind;
     planned.step.op.vcpu = vcpu;
     planned.step.op.at_ns = at_ns;
+    planned.step.op.host = host_;
     planned.step.place = diagnostics_.place(*line.node);
     planned_.push_back(std::move(planned));
     return planned_.back().step;
@@ -462,6 +522,7 @@ class TimelineParser {
           std::string("'") + line.word->text + "' takes no operand, found " + found_text(*line.operand),
           std::string("write '") + line.word->text + ":' with nothing after it");
     plan_each(line, [](ops::Step&) {});
+    if (line.word->kind == OpKind::create_vm) here().exists = true;
   }
 
   void reading(const Line& line) {
@@ -511,7 +572,7 @@ class TimelineParser {
       step.op.msr = *msr;
       set_value(step.op.value, step.value, *expression);
       const bool enables = is_system_time(*msr) && (!step.value && (step.op.value & 1) != 0);
-      if (is_system_time(*msr)) kvmclock_on_[static_cast<std::size_t>(step.op.vcpu)] = enables;
+      if (is_system_time(*msr)) here().kvmclock_on[static_cast<std::size_t>(step.op.vcpu)] = enables;
     });
   }
 
@@ -595,7 +656,7 @@ class TimelineParser {
       return;
     }
     plan_each(line, [&](ops::Step& step) { step.op.vcpu = static_cast<std::int32_t>(*index); });
-    if (line.fails == 0) kvmclock_on_.push_back(false);
+    if (line.fails == 0) here().kvmclock_on.push_back(false);
   }
 
   void kvmclock(const Line& line) {
@@ -604,13 +665,13 @@ class TimelineParser {
     plan_each(line, [&](ops::Step& step) {
       step.op.msr = ops::msr::kKvmSystemTimeNew;
       step.op.value = *on ? page_of(ops::layout::kPvclockPages, step.op.vcpu) | 1 : 0;
-      kvmclock_on_[static_cast<std::size_t>(step.op.vcpu)] = *on;
+      here().kvmclock_on[static_cast<std::size_t>(step.op.vcpu)] = *on;
     });
   }
 
   std::optional<std::int64_t> pcpu_of_host(const YamlNode& node) {
     const auto pcpu = reader_.integer(node, 0, ops::layout::kMaxVcpus - 1);
-    const auto pcpus = static_cast<std::int64_t>(host_.pcpus.size());
+    const auto pcpus = static_cast<std::int64_t>(hosts_[static_cast<std::size_t>(host_)].pcpus.size());
     if (!pcpu || *pcpu < pcpus) return pcpu;
     diagnostics_.add(node, "the host has no pCPU " + std::to_string(*pcpu),
                      "it has " + std::to_string(pcpus) + "; write more with 'host: {pcpus: ...}'");
@@ -697,7 +758,7 @@ class TimelineParser {
     for (const std::int32_t vcpu : line.vcpus)
       if (spec.tsc) plan(line, OpKind::rdtsc, vcpu, at_ns);
     for (const std::int32_t vcpu : line.vcpus)
-      if (spec.pvclock && kvmclock_on_[static_cast<std::size_t>(vcpu)])
+      if (spec.pvclock && here().kvmclock_on[static_cast<std::size_t>(vcpu)])
         plan(line, OpKind::read_pvclock, vcpu, at_ns);
   }
 
@@ -739,7 +800,7 @@ class TimelineParser {
       (*name == "rdtsc" ? spec.tsc : spec.pvclock) = true;
       const bool possible =
           *name == "rdtsc" || std::any_of(line.vcpus.begin(), line.vcpus.end(), [&](auto vcpu) {
-            return kvmclock_on_[static_cast<std::size_t>(vcpu)];
+            return here().kvmclock_on[static_cast<std::size_t>(vcpu)];
           });
       if (possible) continue;
       diagnostics_.add(item, "no vCPU of this sample has kvmclock on",
@@ -749,10 +810,45 @@ class TimelineParser {
     return true;
   }
 
+  // ---- transfer ----
+
+  // The guest stops on one host and goes on on the other: a VM with as many vCPUs is there, or is created, and gets
+  // the memory. All else is the VMM's to save and restore, and so are steps of their own.
+  void transfer(const Line& line) {
+    const Fields fields(diagnostics_, *line.operand, "transfer", {"from", "to"});
+    if (!fields.valid()) return;
+    for (const char* word : {"from", "to"})
+      if (!fields.find(word))
+        diagnostics_.add(*line.operand, std::string("transfer has no '") + word + "'", "write 'transfer: {from: a, to: b}'");
+    const auto from = fields.find("from") ? host_from(*fields.find("from")) : std::nullopt;
+    const auto to = fields.find("to") ? host_from(*fields.find("to")) : std::nullopt;
+    if (!from || !to) return;
+    if (*from == *to)
+      diagnostics_.add(*fields.find("to"), "the guest is on host " + name_of(*to) + " already", "name another host");
+    else if (!vm_of(*from).exists)
+      diagnostics_.add(*fields.find("from"), "there is no VM on host " + name_of(*from), "name the host where the guest is");
+    else
+      plan_transfer(line, *from, *to);
+  }
+
+  void plan_transfer(const Line& line, std::int32_t from, std::int32_t to) {
+    host_ = from;
+    plan(line, OpKind::save_memory, ops::kVm, line.at_ns);
+    host_ = to;
+    if (!here().exists) plan(line, OpKind::create_vm, ops::kVm, line.at_ns);
+    here().exists = true;
+    for (std::int32_t vcpu = vcpu_count(); vcpu < vm_of(from).vcpus(); ++vcpu) {
+      plan(line, OpKind::create_vcpu, vcpu, line.at_ns);
+      here().kvmclock_on.push_back(false);
+    }
+    plan(line, OpKind::load_memory, ops::kVm, line.at_ns).op.value = static_cast<std::uint64_t>(from);
+    out_.stays.push_back({line.at_ns, to});
+  }
+
   // ---- the end ----
 
   void finish() {
-    out_.vcpus = vcpu_count();
+    for (const HostVm& vm : vms_) out_.vcpus = std::max(out_.vcpus, vm.vcpus());
     std::stable_sort(planned_.begin(), planned_.end(),
                      [](const Planned& a, const Planned& b) { return a.step.op.at_ns < b.step.op.at_ns; });
     for (Planned& planned : planned_) {
@@ -776,11 +872,12 @@ class TimelineParser {
 
   Reader& reader_;
   Diagnostics& diagnostics_;
-  const ops::HostSpec& host_;
+  const std::vector<ops::HostSpec>& hosts_;
   const VmSpec& vm_;
+  std::vector<HostVm> vms_;  // of each host
+  std::int32_t host_ = 0;    // that the line acts on
   Timeline out_;
   std::vector<Planned> planned_;
-  std::vector<bool> kvmclock_on_;  // of each vCPU that exists at this line
   std::optional<Capture> pending_capture_;
   std::int64_t last_at_ns_ = 0;
   ops::Place last_at_place_;
@@ -788,9 +885,9 @@ class TimelineParser {
 
 }  // namespace
 
-Timeline parse_timeline(Reader& reader, const YamlNode* node, const ops::HostSpec& host, const VmSpec& vm,
-                        const ops::Place& vm_place) {
-  return TimelineParser(reader, host, vm).parse(node, vm_place);
+Timeline parse_timeline(Reader& reader, const YamlNode* node, const std::vector<ops::HostSpec>& hosts,
+                        const VmSpec& vm, const ops::Place& vm_place) {
+  return TimelineParser(reader, hosts, vm).parse(node, vm_place);
 }
 
 }  // namespace tscsim::scenarios

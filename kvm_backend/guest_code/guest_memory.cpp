@@ -1,5 +1,6 @@
 #include "kvm_backend/guest_code/guest_memory.h"
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstring>
@@ -87,6 +88,40 @@ std::optional<PvclockPage> GuestMemory::read_pvclock(std::uint64_t guest_address
 
 std::optional<WallClock> GuestMemory::read_wall_clock(std::uint64_t guest_address) const {
   return read<WallClock>(guest_address);
+}
+
+namespace {
+
+struct Region {
+  std::uint64_t begin, end;
+};
+constexpr std::array<Region, 3> kOpenRegions = {{{0, guest_map::kCode},
+                                                 {guest_map::kTss + ops::layout::kPageStride, guest_map::kCommandPages},
+                                                 {guest_map::kStacks + guest_map::kAllPages, guest_map::kBytes}}};
+
+bool is_open(std::uint64_t address) {
+  return std::any_of(kOpenRegions.begin(), kOpenRegions.end(),
+                     [&](const Region& r) { return address >= r.begin && address < r.end; });
+}
+
+}  // namespace
+
+MemoryImage GuestMemory::save() const {
+  MemoryImage image;
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  for (const Region& region : kOpenRegions)
+    for (std::uint64_t at = region.begin; at < region.end; at += kImageLineBytes) {
+      std::string line(reinterpret_cast<const char*>(mapping_.data()) + at, kImageLineBytes);
+      if (line.find_first_not_of('\0') != std::string::npos) image.emplace_back(at, std::move(line));
+    }
+  return image;
+}
+
+void GuestMemory::load(const MemoryImage& image) {
+  for (const Region& region : kOpenRegions) std::memset(mapping_.data() + region.begin, 0, region.end - region.begin);
+  for (const auto& [address, line] : image)
+    if (is_open(address) && line.size() == kImageLineBytes) write_at(mapping_, address, line.data(), line.size());
+  std::atomic_signal_fence(std::memory_order_seq_cst);
 }
 
 }  // namespace tscsim::kvm_backend

@@ -5,6 +5,9 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "kvm_backend/guest_code/guest_page.h"
 #include "kvm_backend/ioctl/fd.h"
@@ -60,6 +63,11 @@ struct WallClock {
 };
 static_assert(sizeof(WallClock) == 12);
 
+// What scenarios have KVM write, on its way to another VM: lines of kImageLineBytes that are not all zero, with their
+// guest addresses.
+inline constexpr std::size_t kImageLineBytes = 64;
+using MemoryImage = std::vector<std::pair<std::uint64_t, std::string>>;
+
 class GuestMemory {
  public:
   // Maps the memory and fills in what all vCPUs share. Throws KvmError.
@@ -72,6 +80,10 @@ class GuestMemory {
   // A copy of what lies at a guest address; nullopt when it is not entirely inside the memory.
   std::optional<PvclockPage> read_pvclock(std::uint64_t guest_address) const;
   std::optional<WallClock> read_wall_clock(std::uint64_t guest_address) const;
+
+  // All of the memory but the test guest's own code, tables, command pages and stacks, which each VM has.
+  MemoryImage save() const;
+  void load(const MemoryImage& image);
 
  private:
   template <class T>

@@ -5,7 +5,7 @@
 
 #include "kvm_backend/lab/inside.h"
 #include "kvm_backend/lab/protocol.h"
-#include "kvm_backend/native_executor.h"
+#include "kvm_backend/native_hosts.h"
 #include "kvm_backend/probe.h"
 #include "ops/error.h"
 
@@ -46,12 +46,16 @@ void run_doctor(const NativeOptions& options) {
   say({{"type", "doctor"}, {"findings", findings}});
 }
 
-void run_job(const ops::Program& program, std::uint64_t seed, const NativeOptions& options) {
+void run_job(const lab::Job& job, std::uint64_t seed, NativeOptions options) {
   try {
-    const auto executor = open_native(options);
+    const ops::Recording earlier = job.earlier.value_or(ops::Recording{});
+    options.realtime_at_start = realtime_at_start(job.program, job.host, earlier);
+    NativeHosts executor(options, {job.host}, job.saved);
     std::ostringstream lines;
-    ops::write_json_lines(ops::run_program(program, *executor, seed), lines);
+    ops::write_json_lines(ops::run_on_host(job.program, job.host, executor, seed, earlier), lines);
     lab::write_result(lines.str());
+    for (const auto& [host, image] : executor.saved())
+      say({{"type", "memory"}, {"host", host}, {"lines", lab::memory_json(image)}});
   } catch (const ops::InputError& error) {
     say_failed("input", error.diagnostics().front().message, error.diagnostics().front());
   } catch (const std::exception& error) {
@@ -63,11 +67,11 @@ void run_jobs() {
   const lab::Jobs jobs = lab::jobs_from_text(lab::read_jobs());
   NativeOptions options = native_options(jobs);
   if (jobs.doctor) run_doctor(options);
-  if (!jobs.programs.empty()) options.profile = probe_target(options);
-  for (std::size_t i = 0; i < jobs.programs.size(); ++i) {
+  if (!jobs.jobs.empty()) options.profile = probe_target(options);
+  for (std::size_t i = 0; i < jobs.jobs.size(); ++i) {
     say({{"type", "job"}, {"index", i}});
     lab::flush_results();
-    run_job(jobs.programs[i], jobs.seed, options);
+    run_job(jobs.jobs[i], jobs.seed, options);
   }
 }
 

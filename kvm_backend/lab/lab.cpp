@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <future>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <semaphore>
 #include <span>
@@ -18,12 +19,14 @@ namespace tscsim::kvm_backend::lab {
 namespace {
 
 namespace fs = std::filesystem;
-using Json = nlohmann::json;
+using Json = nlohmann::ordered_json;
 
 // As the kernel is told, and keeps: a value within 1 % of what it measures against the timers (1 GHz under
 // QEMU, 50 MHz under Bochs) would be "refined". Bochs passes idle time in steps of a few cycles, so that
 // fewer make waiting shorter.
 constexpr std::uint32_t kQemuTscKhz = 2'000'000, kBochsTscKhz = 1'000'000;
+// Outside of this a kernel does not boot on such a TSC, or takes for ever.
+constexpr std::uint32_t kLowestTscKhz = 500'000, kHighestTscKhz = 5'000'000;
 // What an exact machine returns depends on what it ran before, so parts must not depend on how many CPUs there are.
 constexpr std::size_t kProgramsOfOneBoot = 50;
 constexpr std::chrono::milliseconds kQemuLimit{60'000}, kBochsLimit{240'000}, kJobLimit{20'000};
@@ -70,6 +73,8 @@ class Listener {
     if (type == "job") heard_.results.emplace_back(), recording_.clear();
     if (type == "header" || type == "entry" || type == "end") recording_ += line + "\n";
     if (type == "end" && !heard_.results.empty()) take_recording();
+    if (type == "memory" && !heard_.results.empty())
+      heard_.results.back().saved[json.at("host").get<int>()] = read_memory(json.at("lines"));
     if (type == "failed" && !heard_.results.empty()) take_failure(json);
     if (type == "doctor")
       for (const Json& f : json.at("findings"))
@@ -119,14 +124,13 @@ class Lab {
   }
 
   // The second is the report when the machine did not end as it should.
-  std::pair<Heard, std::string> boot(const Jobs& jobs) const {
+  std::pair<Heard, std::string> boot(const Jobs& jobs, MachineSpec spec) const {
     const MachineSlot slot;
     const ScratchFolder scratch;
-    MachineSpec spec = options_.machine;
-    spec.limit += kJobLimit * static_cast<int>(jobs.programs.size());
+    spec.limit += kJobLimit * static_cast<int>(jobs.jobs.size());
     if (options_.notice)
       options_.notice(fmt::format("lab:{}: booting {} for {} program{}", target_.name, kernel_.package,
-                                  jobs.programs.size(), jobs.programs.size() == 1 ? "" : "s"));
+                                  jobs.jobs.size(), jobs.jobs.size() == 1 ? "" : "s"));
     const MachineEnd end =
         boot_machine(target_, kernel_, emulator_, init_, to_text(jobs), spec, scratch.path());
     Heard heard = Listener().hear(end.results);
@@ -155,22 +159,99 @@ class Lab {
   KernelFiles kernel_;
 };
 
-// A machine that dies takes one program with it; the rest run in a new one.
-std::vector<LabResult> run_part(const Lab& lab, std::span<const ops::Program> programs) {
-  std::vector<LabResult> results;
-  while (results.size() < programs.size()) {
-    Jobs jobs = lab.jobs();
-    const auto rest = programs.subspan(results.size());
-    jobs.programs.assign(rest.begin(), rest.end());
-    auto [heard, trouble] = lab.boot(jobs);
-    if (!trouble.empty() && heard.results.empty()) throw ops::TargetError(trouble);
-    for (LabResult& result : heard.results) {
-      if (!result.recording && !result.wrong_input && result.failure.empty()) result.failure = trouble;
-      results.push_back(std::move(result));
+// The machine that a scenario asks for: only what its author wrote, and what an emulator can give.
+MachineSpec machine_for(MachineSpec spec, const ops::HostSpec& host) {
+  const bool possible = host.tsc_khz >= kLowestTscKhz && host.tsc_khz <= kHighestTscKhz;
+  if (host.tsc_khz_written && possible) spec.tsc_khz = host.tsc_khz;
+  if (host.tsc_clocksource) return spec;
+  spec.clocksource = "acpi_pm";
+  // This clock does not follow the TSC, so the kernel must not be told another rate than the true one.
+  if (!host.tsc_khz_written) spec.tsc_khz = 0;
+  return spec;
+}
+
+// All hosts of all programs: first every program's host 0, then every host 1, and so on.
+class LabRun {
+ public:
+  LabRun(const std::vector<LabPlace>& places, const std::vector<ops::Program>& programs)
+      : places_(places), programs_(programs), results_(programs.size()) {}
+
+  std::vector<LabResult> run() {
+    std::size_t hosts = 0;
+    for (std::size_t i = 0; i < programs_.size(); ++i) {
+      refuse_impossible(i);
+      hosts = std::max(hosts, programs_[i].hosts.size());
+    }
+    for (std::size_t host = 0; host < hosts; ++host) run_hosts(static_cast<int>(host));
+    return std::move(results_);
+  }
+
+ private:
+  void refuse_impossible(std::size_t i) {
+    results_[i].wrong_input = ops::obstacle_to_turns(programs_[i]);
+    const std::size_t hosts = programs_[i].hosts.size();
+    if (places_.size() == 1 || hosts <= places_.size()) return;
+    results_[i].wrong_input.emplace();
+    results_[i].wrong_input->message = fmt::format("the scenario has {} hosts, the target names {}", hosts, places_.size());
+  }
+
+  const LabPlace& place_of(int host) const { return places_[places_.size() == 1 ? 0 : static_cast<std::size_t>(host)]; }
+
+  bool goes_on(std::size_t i, int host) const {
+    const LabResult& result = results_[i];
+    return static_cast<std::size_t>(host) < programs_[i].hosts.size() && !result.wrong_input && result.failure.empty();
+  }
+
+  // Programs that ask for the same machine share it; many are run by several, side by side.
+  void run_hosts(int host) {
+    std::map<std::pair<std::uint32_t, std::string>, std::pair<MachineSpec, std::vector<std::size_t>>> machines;
+    for (std::size_t i = 0; i < programs_.size(); ++i) {
+      if (!goes_on(i, host)) continue;
+      const MachineSpec spec =
+          machine_for(place_of(host).options.machine, programs_[i].hosts[static_cast<std::size_t>(host)]);
+      auto& machine = machines[{spec.tsc_khz, spec.clocksource}];
+      machine.first = spec;
+      machine.second.push_back(i);
+    }
+    if (machines.empty()) return;
+    const Lab lab(place_of(host).target, place_of(host).options);
+    std::vector<std::future<void>> under_way;
+    for (const auto& [key, machine] : machines) {
+      for (std::span<const std::size_t> rest = machine.second; !rest.empty();) {
+        const auto part = rest.first(std::min(kProgramsOfOneBoot, rest.size()));
+        under_way.push_back(std::async(std::launch::async, [this, &lab, &spec = machine.first, part, host] {
+          run_machine(lab, spec, part, host);
+        }));
+        rest = rest.subspan(part.size());
+      }
+    }
+    for (std::future<void>& part : under_way) part.get();
+  }
+
+  // A machine that dies takes one program with it; the rest run in a new one.
+  void run_machine(const Lab& lab, const MachineSpec& spec, std::span<const std::size_t> programs, int host) {
+    std::size_t done = 0;
+    while (done < programs.size()) {
+      Jobs jobs = lab.jobs();
+      for (std::size_t at = done; at < programs.size(); ++at) jobs.jobs.push_back(job_of(programs[at], host));
+      auto [heard, trouble] = lab.boot(jobs, spec);
+      if (!trouble.empty() && heard.results.empty()) throw ops::TargetError(trouble);
+      for (LabResult& result : heard.results) {
+        if (!result.recording && !result.wrong_input && result.failure.empty()) result.failure = trouble;
+        result.saved.merge(results_[programs[done]].saved);
+        results_[programs[done++]] = std::move(result);
+      }
     }
   }
-  return results;
-}
+
+  Job job_of(std::size_t i, int host) const {
+    return {programs_[i], host, host == 0 ? std::nullopt : results_[i].recording, results_[i].saved};
+  }
+
+  const std::vector<LabPlace>& places_;
+  const std::vector<ops::Program>& programs_;
+  std::vector<LabResult> results_;
+};
 
 }  // namespace
 
@@ -182,26 +263,15 @@ LabOptions default_lab_options(const LabTarget& target) {
   return options;
 }
 
-std::vector<LabResult> run_in_lab(const LabTarget& target, const std::vector<ops::Program>& programs,
-                                  const LabOptions& options) {
-  Lab lab(target, options);
-  std::vector<std::future<std::vector<LabResult>>> under_way;
-  for (std::size_t from = 0; from < programs.size(); from += kProgramsOfOneBoot) {
-    const std::span part(programs.begin() + static_cast<std::ptrdiff_t>(from),
-                         std::min(kProgramsOfOneBoot, programs.size() - from));
-    under_way.push_back(std::async(std::launch::async, [&lab, part] { return run_part(lab, part); }));
-  }
-  std::vector<LabResult> results;
-  for (auto& part : under_way)
-    for (LabResult& result : part.get()) results.push_back(std::move(result));
-  return results;
+std::vector<LabResult> run_in_lab(const std::vector<LabPlace>& places, const std::vector<ops::Program>& programs) {
+  return LabRun(places, programs).run();
 }
 
 std::vector<Finding> doctor_in_lab(const LabTarget& target, const LabOptions& options) {
   Lab lab(target, options);
   Jobs jobs = lab.jobs();
   jobs.doctor = true;
-  auto [heard, trouble] = lab.boot(jobs);
+  auto [heard, trouble] = lab.boot(jobs, options.machine);
   if (!trouble.empty()) throw ops::TargetError(trouble);
   return heard.findings;
 }

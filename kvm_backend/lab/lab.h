@@ -5,6 +5,7 @@
 #include <chrono>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -30,14 +31,24 @@ struct LabResult {
   std::optional<ops::Recording> recording;
   std::optional<ops::Diagnostic> wrong_input;
   std::string failure;  // of the target, when there is neither of the two
+  std::map<int, MemoryImage> saved;  // the guest's memory, by the host that put it aside
+};
+
+// A machine that programs' hosts run on.
+struct LabPlace {
+  LabTarget target;
+  LabOptions options;
 };
 
 // The defaults for a target: a TSC frequency that its emulator keeps, and a time limit that fits its speed.
 LabOptions default_lab_options(const LabTarget& target);
 
-// One result for each program, in their order; many programs run in several machines, side by side. Throws ops::TargetError when the target cannot be had at all, ops::Interrupted.
-std::vector<LabResult> run_in_lab(const LabTarget& target, const std::vector<ops::Program>& programs,
-                                  const LabOptions& options);
+// One result for each program, in their order. Host i of a program runs on place i; a single place serves all hosts, one
+// machine after the other. The state of the guest passes from each machine to the next. What a scenario writes of its
+// host (`tsc:`, `clocksource:`) the machine is given, so programs share a boot as far as they agree on that. A machine that
+// dies takes one program with it; the rest run in a new one. Throws ops::TargetError when the target cannot be had at all,
+// ops::Interrupted.
+std::vector<LabResult> run_in_lab(const std::vector<LabPlace>& places, const std::vector<ops::Program>& programs);
 
 // What `tscsim doctor` says inside. Throws likewise.
 std::vector<Finding> doctor_in_lab(const LabTarget& target, const LabOptions& options);

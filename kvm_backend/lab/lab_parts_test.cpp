@@ -251,16 +251,24 @@ TEST(Protocol, JobsSurviveTheWayIn) {
   jobs.target = "lab:amd-6.12";
   jobs.seed = UINT64_MAX;
   jobs.doctor = true;
-  jobs.programs.resize(2);
-  jobs.programs[1].name = "second";
+  jobs.jobs.resize(2);
+  jobs.jobs[1].program.name = "second";
+  jobs.jobs[1].program.hosts.resize(2);
+  jobs.jobs[1].host = 1;
+  jobs.jobs[1].earlier.emplace().header.scenario = "second";
+  jobs.jobs[1].saved[0] = {{0x200000, std::string(63, '\0') + "\xff"}};
   const Jobs back = jobs_from_text(to_text(jobs));
   EXPECT_EQ(back.target, jobs.target);
   EXPECT_EQ(back.seed, jobs.seed);
   EXPECT_TRUE(back.doctor);
-  ASSERT_EQ(back.programs.size(), 2u);
-  EXPECT_EQ(back.programs[1].name, "second");
+  ASSERT_EQ(back.jobs.size(), 2u);
+  EXPECT_FALSE(back.jobs[0].earlier);
+  EXPECT_EQ(back.jobs[1].program.name, "second");
+  EXPECT_EQ(back.jobs[1].host, 1);
+  EXPECT_EQ(back.jobs[1].earlier, jobs.jobs[1].earlier);
+  EXPECT_EQ(back.jobs[1].saved, jobs.jobs[1].saved);
   EXPECT_THROW(jobs_from_text(""), ops::InputError);
-  EXPECT_THROW(jobs_from_text("{\"format\":\"tscsim-jobs-0\"}\n"), ops::InputError);
+  EXPECT_THROW(jobs_from_text("{\"format\":\"tscsim-jobs-1\"}\n"), ops::InputError);
 }
 
 }  // namespace

@@ -11,6 +11,13 @@
 namespace tscsim::model {
 
 template <class Num>
+void Machine<Num>::set_memory(GuestMemory<Num> memory) {
+  if (TSCSIM_MUTATE(transfer_forgets_pages, false, true)) memory.pages.clear();
+  pages_ = std::move(memory.pages);
+  wall_clocks_ = std::move(memory.wall_clocks);
+}
+
+template <class Num>
 void Machine<Num>::guest_time_update(int vcpu, Host<Num>& host) {
   Vcpu<Num>& v = at(vcpu);
   const bool use_master = vm_.use_master_clock;

@@ -50,6 +50,13 @@ struct WallClockPage {
   Num nsec{};
 };
 
+// What KVM wrote into the guest's memory, by guest physical address.
+template <class Num>
+struct GuestMemory {
+  std::vector<std::pair<std::uint64_t, PvclockPage<Num>>> pages;
+  std::vector<std::pair<std::uint64_t, WallClockPage<Num>>> wall_clocks;
+};
+
 // Bits of Vcpu::requests.
 enum Request : std::uint8_t { kNoRequest = 0, kMasterClockUpdate = 1, kGlobalClockUpdate = 2, kClockUpdate = 4 };
 
@@ -155,6 +162,9 @@ class Machine {
   std::vector<Vcpu<Num>>& vcpus() { return vcpus_; }
   PvclockPage<Num>& page_at(std::uint64_t address);  // guest memory
   const std::vector<std::pair<std::uint64_t, PvclockPage<Num>>>& pages() const { return pages_; }
+  // A guest that moves takes its memory to another machine.
+  GuestMemory<Num> memory() const { return {pages_, wall_clocks_}; }
+  void set_memory(GuestMemory<Num> memory);
   bool delayed_update_pending() const { return delayed_update_pending_; }
 
   // The rules that the last perform() followed, in order.
@@ -220,6 +230,7 @@ class Machine {
   Outcome read_msr(const ops::Operation& op, Host<Num>& host);
   Outcome set_vcpu_tsc_khz(int vcpu, std::uint32_t khz);
   Outcome set_vm_tsc_khz(std::uint32_t khz);
+  std::uint64_t page_in_sight(const Vcpu<Num>& vcpu) const;
   Outcome peek_page(int vcpu);
   Outcome peek_wall_clock(int vcpu);
 

@@ -193,9 +193,17 @@ typename Machine<Num>::Outcome Machine<Num>::set_vm_tsc_khz(std::uint32_t khz) {
   return {};
 }
 
+// Where to look for the page of a vCPU: where KVM was told to keep it, else where scenarios keep it. There it lies, too,
+// when the guest has brought it along from another host.
+template <class Num>
+std::uint64_t Machine<Num>::page_in_sight(const Vcpu<Num>& vcpu) const {
+  if (vcpu.system_time_msr != 0) return vcpu.page_address();
+  return ops::layout::kPvclockPages + static_cast<std::uint64_t>(&vcpu - vcpus_.data()) * ops::layout::kPageStride;
+}
+
 template <class Num>
 typename Machine<Num>::Outcome Machine<Num>::peek_page(int vcpu) {
-  const PvclockPage<Num>& page = page_at(at(vcpu).page_address());
+  const PvclockPage<Num>& page = page_at(page_in_sight(at(vcpu)));
   Outcome out;
   out.add(ops::Field::version, Num(page.version));
   out.add(ops::Field::tsc_timestamp, page.tsc_timestamp);
@@ -208,7 +216,9 @@ typename Machine<Num>::Outcome Machine<Num>::peek_page(int vcpu) {
 
 template <class Num>
 typename Machine<Num>::Outcome Machine<Num>::peek_wall_clock(int vcpu) {
-  const WallClockPage<Num>& page = wall_clock_at(at(vcpu).wall_clock_address);
+  const std::uint64_t told = at(vcpu).wall_clock_address;
+  const std::uint64_t usual = ops::layout::kWallClockPages + static_cast<std::uint64_t>(vcpu) * ops::layout::kPageStride;
+  const WallClockPage<Num>& page = wall_clock_at(told != 0 ? told : usual);
   Outcome out;
   out.add(ops::Field::version, Num(page.version));
   out.add(ops::Field::sec, page.sec);

@@ -167,7 +167,7 @@ typename Machine<Num>::Outcome Machine<Num>::guest_operation(const ops::Operatio
 // Linux's __pvclock_read_cycles() on the page, with the guest TSC of this moment.
 template <class Num>
 typename Machine<Num>::Outcome Machine<Num>::guest_read_pvclock(Vcpu<Num>& vcpu, const Num& host_tsc) {
-  const PvclockPage<Num>& page = page_at(vcpu.page_address());
+  const PvclockPage<Num>& page = page_at(page_in_sight(vcpu));
   const Num tsc = hardware_tsc(vcpu, host_tsc);
   Outcome out;
   out.add(ops::Field::ns, page.system_time + scale(tsc - page.tsc_timestamp, page.scale));

@@ -68,19 +68,22 @@ ops::TargetProfile profile_of(const ops::HostSpec& spec, const std::string& heur
   return profile;
 }
 
-class Simulation final : public ops::Executor {
+// One host with its VM. Its clock starts at scenario time 0, like every other's.
+class SimulatedKvm {
  public:
-  Simulation(const ops::HostSpec& spec, const ops::TargetProfile& profile)
+  SimulatedKvm(const ops::HostSpec& spec, const ops::TargetProfile& profile)
       : profile_(profile), clock_(spec), host_(clock_, queue_), machine_(machine_config(profile)) {}
 
-  const ops::TargetProfile& profile() const override { return profile_; }
+  const ops::TargetProfile& profile() const { return profile_; }
+  Machine<std::uint64_t>& machine() { return machine_; }
 
-  void start_clock(ops::Header& header) override {
+  void start_clock(ops::HostHeader& header) const {
     header.zero_tsc = clock_.tsc(0);
     header.zero_base_ns = clock_.base_ns(0);
   }
 
-  ops::Entry execute(const ops::Operation& op) override {
+  // The operation's bracket, at its due time. What KVM put off until then has run.
+  ops::Entry arrive(const ops::Operation& op) {
     run_until(op.at_ns);
     ops::Entry entry;
     entry.op = op;
@@ -88,17 +91,15 @@ class Simulation final : public ops::Executor {
     host_.run_on(entry.pcpu);
     const std::uint64_t tsc = clock_.tsc(entry.pcpu), base = clock_.base_ns(entry.pcpu), real = clock_.realtime_ns();
     entry.bracket = {{tsc, tsc}, {base, base}, {real, real}};
-    if (op.kind == OpKind::move_vcpu) {
-      move(op, entry);
-      return entry;
-    }
-    if (ops::is_host_event(op.kind)) {
-      happen(op, entry);
-      return entry;
-    }
+    return entry;
+  }
+
+  void execute(ops::Entry& entry) {
+    const ops::Operation& op = entry.op;
+    if (op.kind == OpKind::move_vcpu) return move(op, entry);
+    if (ops::is_host_event(op.kind)) return happen(op, entry);
     entry.outcome = machine_.perform(op, entry.pcpu, host_);
     entry.note = story_text(machine_.story());
-    return entry;
   }
 
  private:
@@ -212,6 +213,36 @@ class Simulation final : public ops::Executor {
   std::set<int> offline_;
 };
 
+// Hosts that share nothing but scenario time and what is carried from one to the other.
+class Simulation final : public ops::Executor {
+ public:
+  Simulation(const std::vector<ops::HostSpec>& specs, const std::string& heuristic) : saved_(specs.size()) {
+    for (const ops::HostSpec& spec : specs)
+      hosts_.push_back(std::make_unique<SimulatedKvm>(spec, profile_of(spec, heuristic)));
+  }
+
+  const ops::TargetProfile& profile(int host) const override { return at(host).profile(); }
+  void start_clock(int host, std::int64_t, ops::HostHeader& header) override { at(host).start_clock(header); }
+
+  ops::Entry execute(const ops::Operation& op) override {
+    SimulatedKvm& host = at(op.host);
+    ops::Entry entry = host.arrive(op);
+    if (op.kind == OpKind::save_memory)
+      saved_[static_cast<std::size_t>(op.host)] = host.machine().memory();
+    else if (op.kind == OpKind::load_memory)
+      host.machine().set_memory(saved_.at(op.value));
+    else
+      host.execute(entry);
+    return entry;
+  }
+
+ private:
+  SimulatedKvm& at(int host) const { return *hosts_[static_cast<std::size_t>(host)]; }
+
+  std::vector<std::unique_ptr<SimulatedKvm>> hosts_;
+  std::vector<GuestMemory<std::uint64_t>> saved_;
+};
+
 }  // namespace
 
 MachineConfig machine_config(const ops::TargetProfile& profile) {
@@ -241,8 +272,8 @@ MachineConfig machine_config(const ops::TargetProfile& profile) {
   return config;
 }
 
-std::unique_ptr<ops::Executor> simulate(const ops::HostSpec& spec, const std::string& heuristic) {
-  return std::make_unique<Simulation>(spec, profile_of(spec, heuristic));
+std::unique_ptr<ops::Executor> simulate(const std::vector<ops::HostSpec>& hosts, const std::string& heuristic) {
+  return std::make_unique<Simulation>(hosts, heuristic);
 }
 
 }  // namespace tscsim::model

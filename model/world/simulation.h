@@ -1,4 +1,4 @@
-// The model as an executor: a simulated host, KVM's state machine on it, and a queue for what KVM does later on its
+// The model as an executor: simulated hosts, on each KVM's state machine and a queue for what KVM does later on its
 // own. Everything inside one operation happens at the same instant.
 #pragma once
 
@@ -15,7 +15,7 @@ namespace tscsim::model {
 // A KVM of neither vendor (PVM) computes with the default ratio only, so any vendor will do for it.
 MachineConfig machine_config(const ops::TargetProfile& profile);
 
-// Builds the simulated host of `spec`. `heuristic` empty: the kernel's own.
-std::unique_ptr<ops::Executor> simulate(const ops::HostSpec& spec, const std::string& heuristic);
+// Builds the simulated hosts. `heuristic` empty: the kernel's own.
+std::unique_ptr<ops::Executor> simulate(const std::vector<ops::HostSpec>& hosts, const std::string& heuristic);
 
 }  // namespace tscsim::model

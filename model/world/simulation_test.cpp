@@ -24,15 +24,15 @@ constexpr std::int64_t kMs = 1'000'000;
 // Two vCPUs with kvmclock on two pCPUs, without master clock: what one entry requests reaches the other after 100 ms.
 ops::Recording run(const char* kernel, std::int64_t second_entry_ns) {
   ops::Program program;
-  program.host.kernel = kernel;
-  program.host.tsc_clocksource = false;
+  program.hosts.front().kernel = kernel;
+  program.hosts.front().tsc_clocksource = false;
   program.setup = {step(OpKind::create_vm, 0), step(OpKind::create_vcpu, 0, 0), step(OpKind::create_vcpu, 0, 1)};
   for (int i = 0; i < 2; ++i)
     program.setup.push_back(step(OpKind::set_msr, 0, i,
                                  (ops::layout::kPvclockPages + static_cast<std::uint64_t>(i) * ops::layout::kPageStride) | 1,
                                  ops::msr::kKvmSystemTimeNew));
   program.timeline = {step(OpKind::run, 1 * kMs, 0), step(OpKind::run, 2 * kMs, 1), step(OpKind::run, second_entry_ns, 0)};
-  const auto executor = simulate(program.host, "");
+  const auto executor = simulate(program.hosts, "");
   return ops::run_program(program, *executor, 1);
 }
 
@@ -77,7 +77,7 @@ TEST(Simulation, UnknownKernelsAndHeuristicsAreRefused) {
     ops::HostSpec spec;
     spec.kernel = row.kernel;
     try {
-      simulate(spec, row.heuristic);
+      simulate({spec}, row.heuristic);
       ADD_FAILURE() << row.message;
     } catch (const ops::InputError& error) {
       EXPECT_EQ(error.diagnostics().front().message, row.message);
@@ -89,7 +89,7 @@ TEST(Simulation, APcpuThatIsNotThereIsNotSupported) {
   ops::Program program;
   program.setup = {step(OpKind::create_vm, 0), step(OpKind::create_vcpu, 0, 0)};
   program.timeline = {step(OpKind::move_vcpu, 0, 0, 7)};
-  const auto executor = simulate(program.host, "");
+  const auto executor = simulate(program.hosts, "");
   const ops::Recording recording = ops::run_program(program, *executor, 1);
   const ops::Entry* move = nullptr;
   for (const ops::Entry& e : recording.entries)

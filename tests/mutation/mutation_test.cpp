@@ -67,7 +67,7 @@ Evidence collect(const std::string& vectors_program) {
 // A scenario notices the mutant when an expectation no longer holds, or when it can no longer run to its end.
 bool notices(const scenarios::Scenario& scenario) {
   try {
-    const auto executor = model::simulate(scenario.program.host, scenario.program.heuristic);
+    const auto executor = model::simulate(scenario.program.hosts, scenario.program.heuristic);
     const ops::Recording recording = ops::run_program(scenario.program, *executor, 1);
     const auto verdicts = scenarios::evaluate(scenario, recording);
     return std::any_of(verdicts.begin(), verdicts.end(), [](const scenarios::Verdict& v) {
