@@ -63,8 +63,18 @@ class BracketedHost final : public model::Host<Witness> {
 
  private:
   WitnessSpace& space() { return hypothesis_.space; }
+  // Counted at the host's rate, and a thousandth more for what the rate is not.
+  std::uint64_t highest_tsc_now() const {
+    const auto passed_ns = static_cast<std::int64_t>(bracket_.base_ns.hi - hypothesis_.highest_at_base_ns);
+    const auto cycles = static_cast<__int128>(std::max<std::int64_t>(passed_ns, 0)) *
+                        hypothesis_.machine.config().host_khz / 1'000'000;
+    return hypothesis_.highest_tsc + static_cast<std::uint64_t>(cycles + cycles / 1000 + 1);
+  }
   std::optional<model::ClockPair<Witness>> pair(Witness (BracketedHost::*clock)()) {
     if (!tsc_clocksource()) return std::nullopt;
+    const std::uint64_t highest = highest_tsc_now();
+    if (hypothesis_.tsc_moved && highest > bracket_.tsc.hi)
+      return model::ClockPair<Witness>{(this->*clock)(), space().unknown(bracket_.tsc.lo, highest)};
     const Witness t = tsc();
     return model::ClockPair<Witness>{(this->*clock)(), t};
   }
@@ -96,6 +106,19 @@ void run_due_work(Hypothesis& h, const ops::Entry& entry, BracketedHost& host) {
       h.pending.push_back(item);
     }
   }
+}
+
+void note_tsc(Hypothesis& h, const ops::Entry& entry) {
+  if (entry.bracket.tsc.hi <= h.highest_tsc) return;
+  h.highest_tsc = entry.bracket.tsc.hi;
+  h.highest_at_base_ns = entry.bracket.base_ns.lo;
+}
+
+// The bracket of a jump need not be of the pCPU whose TSC moved.
+void note_jump(Hypothesis& h, const ops::Entry& entry) {
+  h.tsc_moved = true;
+  const auto cycles = static_cast<std::int64_t>(entry.op.value);
+  if (cycles > 0) h.highest_tsc += static_cast<std::uint64_t>(cycles);
 }
 
 // Whether a VM before this one had the master clock, the recording does not say.
@@ -137,12 +160,16 @@ void happen(Hypothesis& h, const ops::Entry& entry, BracketedHost& host) {
       host.mark_tsc_unstable();
       break;
     case OpKind::suspend_host:
+      h.highest_tsc = 0;  // cycle_last is what the TSC reads at resume
       resume(h, entry);
+      break;
+    case OpKind::jump_host_tsc:
+      note_jump(h, entry);
       break;
     case OpKind::online_pcpu:
       h.machine.enable_hardware(static_cast<int>(op.value), host);
       break;
-    default:  // a jump shows in the brackets of what follows
+    default:
       break;
   }
 }
@@ -217,6 +244,7 @@ bool compare_field(Hypothesis& h, const ops::Entry& entry, std::size_t index, Fi
 
 bool advance(Hypothesis& h, const ops::Entry& entry, std::size_t index) {
   const WitnessSpace::Scope scope(h.space);
+  note_tsc(h, entry);
   BracketedHost host(h, entry.bracket);
   if (entry.bracket.base_ns.hi != 0) run_due_work(h, entry, host);
   if (!entry.supported) {
