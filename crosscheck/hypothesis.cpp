@@ -65,8 +65,18 @@ class BracketedHost final : public model::Host<Witness> {
 
  private:
   WitnessSpace& space() { return space_; }
+  // Counted at the host's rate, and a thousandth more for what the rate is not.
+  std::uint64_t highest_tsc_now() const {
+    const auto passed_ns = static_cast<std::int64_t>(bracket_.base_ns.hi - history_.highest_at_base_ns);
+    const auto cycles = static_cast<__int128>(std::max<std::int64_t>(passed_ns, 0)) *
+                        history_.machine.config().host_khz / 1'000'000;
+    return history_.highest_tsc + static_cast<std::uint64_t>(cycles + cycles / 1000 + 1);
+  }
   std::optional<model::ClockPair<Witness>> pair(Witness (BracketedHost::*clock)()) {
     if (!tsc_clocksource()) return std::nullopt;
+    const std::uint64_t highest = highest_tsc_now();
+    if (history_.tsc_moved && highest > bracket_.tsc.hi)
+      return model::ClockPair<Witness>{(this->*clock)(), space().unknown(bracket_.tsc.lo, highest)};
     const Witness t = tsc();
     return model::ClockPair<Witness>{(this->*clock)(), t};
   }
@@ -99,6 +109,19 @@ void run_due_work(WitnessSpace& space, HostHistory& h, const ops::Entry& entry, 
       h.pending.push_back(item);
     }
   }
+}
+
+void note_tsc(HostHistory& h, const ops::Entry& entry) {
+  if (entry.bracket.tsc.hi <= h.highest_tsc) return;
+  h.highest_tsc = entry.bracket.tsc.hi;
+  h.highest_at_base_ns = entry.bracket.base_ns.lo;
+}
+
+// The bracket of a jump need not be of the pCPU whose TSC moved.
+void note_jump(HostHistory& h, const ops::Entry& entry) {
+  h.tsc_moved = true;
+  const auto cycles = static_cast<std::int64_t>(entry.op.value);
+  if (cycles > 0) h.highest_tsc += static_cast<std::uint64_t>(cycles);
 }
 
 // Whether a VM before this one had the master clock, the recording does not say.
@@ -140,12 +163,16 @@ void happen(WitnessSpace& space, HostHistory& h, const ops::Entry& entry, Bracke
       host.mark_tsc_unstable();
       break;
     case OpKind::suspend_host:
+      h.highest_tsc = 0;  // cycle_last is what the TSC reads at resume
       resume(space, h, entry);
+      break;
+    case OpKind::jump_host_tsc:
+      note_jump(h, entry);
       break;
     case OpKind::online_pcpu:
       h.machine.enable_hardware(static_cast<int>(op.value), host);
       break;
-    default:  // a jump shows in the brackets of what follows
+    default:
       break;
   }
 }
@@ -266,6 +293,7 @@ std::string digest_of(const HostHistory& h, const Spell& spell) {
 bool advance(Hypothesis& h, const ops::Entry& entry, std::size_t index) {
   const WitnessSpace::Scope scope(h.space);
   HostHistory& here = h.hosts[static_cast<std::size_t>(entry.op.host)];
+  note_tsc(here, entry);
   BracketedHost host(h.space, here, entry.bracket);
   if (entry.bracket.base_ns.hi != 0) run_due_work(h.space, here, entry, host);
   if (!entry.supported) {

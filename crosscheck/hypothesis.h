@@ -32,6 +32,11 @@ struct HostHistory {
   std::vector<Pending> pending;
   bool tsc_clocksource = true;
   bool tsc_unstable = false;
+  // After a TSC was moved, KVM's pairs may hold the timekeeper's cycle_last, ahead of the pCPU's own TSC (spec section
+  // 5.2): at most the highest TSC seen so far, and what has been counted since.
+  bool tsc_moved = false;
+  std::uint64_t highest_tsc = 0;
+  std::uint64_t highest_at_base_ns = 0;
   bool clocksource_left = false;  // since; what other VMs had before does not matter any more
   model::GuestMemory<Witness> saved;  // put aside for another host
 

@@ -65,6 +65,7 @@ struct ScriptedHost final : Host<std::uint64_t> {
   std::optional<ClockPair<std::uint64_t>> realtime_pair() override { return pair_real; }
   bool tsc_clocksource() const override { return clocksource_is_tsc; }
   bool tsc_unstable() const override { return unstable; }
+  void mark_tsc_unstable() override {}
   void schedule(DelayedWork, std::int64_t) override {}
 };
 

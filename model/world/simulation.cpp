@@ -60,7 +60,6 @@ ops::TargetProfile profile_of(const ops::HostSpec& spec, const std::string& heur
   profile.tsc_scaling = spec.tsc_scaling;
   profile.tsc_clocksource = spec.tsc_clocksource;
   profile.heuristic = heuristic;
-  profile.clocksource_changes = profile.tsc_jumps = profile.suspends = profile.pcpu_hotplug = true;
   profile.pcpus = static_cast<int>(spec.pcpus.size());
   const Era era = machine_config(profile).era;
   profile.offset_attribute = era.offset_attribute;
