@@ -266,6 +266,7 @@ Command crosscheck_command() {
             options.add_options()("seed", po::value<std::uint64_t>()->default_value(1)->value_name("N"),
                                   "seed, kept in the recording")("junit", po::value<std::string>()->value_name("FILE"),
                                                                  "also write a JUnit report");
+            add_trace_option(options);
           },
           run_crosscheck};
 }
@@ -277,6 +278,7 @@ Command record_command() {
             add_target_option(options, "native: this machine's /dev/kvm; lab:6.12, lab:intel-6.1, ...; model");
             options.add_options()("output,o", po::value<std::string>()->value_name("FILE"), "where the recording goes");
             add_model_options(options);
+            add_trace_option(options);
           },
           run_record};
 }

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 
+#include "kvm_backend/trace_reader.h"
 #include "ops/executor.h"
 
 namespace tscsim::kvm_backend {
@@ -22,6 +23,9 @@ struct NativeOptions {
   // Set by the program's SIGINT handler; execute() then throws ops::Interrupted. May be null; must outlive
   // the executor.
   const std::atomic<bool>* interrupted = nullptr;
+  // Where KVM's trace events come from; may be null: none are kept. Must outlive the executor. Nobody else's KVM may
+  // run on these CPUs meanwhile: kvm_update_master_clock does not say which VM it is about.
+  TraceReader* trace = nullptr;
   // What probe_target() found earlier. Without it open_native() probes first.
   std::optional<ops::TargetProfile> profile;
 };

@@ -21,6 +21,7 @@ std::string to_text(const Jobs& jobs) {
   const nlohmann::ordered_json header = {{"format", kFormat},
                                          {"target", jobs.target},
                                          {"seed", std::to_string(jobs.seed)},
+                                         {"trace", jobs.trace},
                                          {"doctor", jobs.doctor}};
   std::string text = header.dump() + "\n";
   for (const ops::Program& program : jobs.programs) text += ops::to_json(program) + "\n";
@@ -37,6 +38,7 @@ Jobs jobs_from_text(const std::string& text) {
     if (header.at("format") != kFormat) refuse("the jobs were written by another version of tscsim");
     jobs.target = header.at("target").get<std::string>();
     jobs.seed = std::stoull(header.at("seed").get<std::string>());
+    jobs.trace = header.at("trace").get<bool>();
     jobs.doctor = header.at("doctor").get<bool>();
   } catch (const std::exception& error) {
     refuse(std::string("not a list of jobs: ") + error.what());

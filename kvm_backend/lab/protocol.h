@@ -36,6 +36,7 @@ inline constexpr std::string_view kModuleOrderFile = "/modules/order";  // file 
 struct Jobs {
   std::string target;  // TargetProfile::target
   std::uint64_t seed = 0;
+  bool trace = false;   // keep KVM's trace events
   bool doctor = false;  // report what this KVM supports and honours, first
   std::vector<ops::Program> programs;
 };
