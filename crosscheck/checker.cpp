@@ -83,6 +83,7 @@ Result check(const ops::Recording& recording) {
   Result result;
   std::vector<Hypothesis> hypotheses;
   hypotheses.emplace_back(model::machine_config(recording.header.profile), recording.header.profile.tsc_clocksource);
+  hypotheses.back().traces = recording.header.profile.traces;
 
   for (std::size_t i = 0; i < recording.entries.size(); ++i) {
     Advanced advanced;

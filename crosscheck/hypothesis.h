@@ -31,6 +31,7 @@ struct Hypothesis {
   WitnessSpace space;
   std::vector<Pending> pending;
   bool tsc_clocksource = true;
+  std::vector<ops::TraceKind> traces;  // the tracepoints that were listened to
   std::vector<Answer> answers;
   std::vector<Observation> observations;
   std::string failure;  // when an observation contradicted it

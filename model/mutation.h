@@ -82,7 +82,12 @@
   MUTANT(set_clock_takes_any_flag, "KVM_SET_CLOCK accepts unknown flags")                                    \
   MUTANT(wall_clock_adds_kvmclock, "the wall clock is real time plus kvmclock, not minus (two readings)")    \
   MUTANT(wall_clock_nsec_not_reduced, "the wall clock's nsec holds the seconds too")                         \
-  MUTANT(wall_clock_version_odd, "the wall clock's version is odd")
+  MUTANT(wall_clock_version_odd, "the wall clock's version is odd")                                          \
+  /* seen in trace events alone */                                                                          \
+  MUTANT(equal_offset_not_written, "an offset that stays what it was is not written")                        \
+  MUTANT(track_counts_starter, "kvm_track_tsc counts the vCPU that started the generation, too")             \
+  MUTANT(creation_takes_no_pair, "the creation of a VM takes no master pair")                                \
+  MUTANT(set_clock_renews_twice, "KVM_SET_CLOCK renews the master pair twice (5.12)")
 
 namespace tscsim::model {
 
