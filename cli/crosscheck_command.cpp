@@ -183,6 +183,7 @@ Command crosscheck_command() {
                 "keep", po::value<std::string>()->value_name("FILE"),
                 "keep all recordings in one file; .xz compresses")("junit", po::value<std::string>()->value_name("FILE"),
                                                                  "also write a JUnit report");
+            add_trace_option(options);
           },
           run_crosscheck};
 }
@@ -194,6 +195,7 @@ Command record_command() {
             add_target_option(options, "native: this machine's /dev/kvm; lab:6.12, lab:intel-6.1, ...; model");
             options.add_options()("output,o", po::value<std::string>()->value_name("FILE"), "where the recording goes");
             add_model_options(options);
+            add_trace_option(options);
           },
           run_record};
 }

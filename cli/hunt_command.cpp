@@ -153,6 +153,7 @@ Command hunt_command() {
                 ("first", po::value<std::uint64_t>()->default_value(0)->value_name("N"), "number of the first one, to go on or to see one again")
                 ("seed", po::value<std::uint64_t>()->default_value(1)->value_name("S"), "what the lists depend on")
                 ("kernel", po::value<std::string>()->value_name("VERSION"), "with --property: the modelled kernel");
+            add_trace_option(options);
           },
           run};
 }

@@ -98,6 +98,7 @@ class LabRunner final : public Target {
     for (const lab::LabTarget& target : targets_) {
       places.push_back({target, lab_options(target)});
       places.back().options.seed = arguments.number("seed");
+      places.back().options.trace = !arguments.has("no-trace");
     }
     std::vector<lab::LabResult> results = lab::run_in_lab(places, programs);
     for (std::size_t i = 0; i < results.size(); ++i) {
@@ -149,6 +150,10 @@ void add_model_options(po::options_description& options) {
       ("kernel", po::value<std::string>()->value_name("VERSION"), "kernel of the modelled host, e.g. 6.12")
       ("heuristic", po::value<std::string>()->value_name("NAME"), "synchronisation policy instead of the kernel's own")
       ("seed", po::value<std::uint64_t>()->default_value(1)->value_name("N"), "seed, kept in the recording");
+}
+
+void add_trace_option(po::options_description& options) {
+  options.add_options()("no-trace", "in the lab: do not record KVM's trace events");
 }
 
 std::string library_folder() {

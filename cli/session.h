@@ -19,6 +19,9 @@ namespace tscsim::cli {
 // --kernel, --heuristic, --seed
 void add_model_options(po::options_description& options);
 
+// --no-trace
+void add_trace_option(po::options_description& options);
+
 // The folder of the shipped scenarios.
 std::string library_folder();
 

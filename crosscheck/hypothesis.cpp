@@ -18,14 +18,100 @@ using ops::OpKind;
 // Linux rounds a delay down by up to one tick; ticks are 10 ms at the longest (HZ=100).
 constexpr std::uint64_t kTick_ns = 10'000'000;
 
+model::Machine<Witness>& machine_of(Hypothesis& h, const ops::Entry& entry) {
+  return h.hosts[static_cast<std::size_t>(entry.op.host)].machine;
+}
+
+// Compares a value with what the model derives; the space is narrowed by it. False when it is impossible.
+bool compare_value(Hypothesis& h, const ops::Entry& entry, std::size_t index, std::string what, const Witness& derived,
+                   std::uint64_t observed) {
+  const witness::Interval interval = h.space.interval(derived);
+  Observation seen{index, std::move(what), Verdict::exact, observed, interval.lo,
+                   interval.full ? interval.lo - 1 : interval.hi()};
+  if (!interval.is_point()) seen.verdict = Verdict::bracketed;
+  const bool possible = h.space.observe(derived, observed);
+  if (!possible) seen.verdict = Verdict::mismatch;
+  h.observations.push_back(seen);
+  if (!possible) h.failure = explain(entry, seen, machine_of(h, entry));
+  return possible;
+}
+
+// KVM's trace events of one entry beside those of the model, which come while it executes the operation.
+class TraceComparison final : public model::TraceListener<Witness> {
+ public:
+  TraceComparison(Hypothesis& hypothesis, HostHistory& here, const ops::Entry& entry, std::size_t index)
+      : hypothesis_(hypothesis), here_(here), entry_(entry), index_(index) {
+    if (!here.traces.empty()) here.machine.listen(this);
+  }
+  TraceComparison(const TraceComparison&) = delete;
+  TraceComparison& operator=(const TraceComparison&) = delete;
+  ~TraceComparison() override { here_.machine.listen(nullptr); }
+
+  void traced(const ops::BasicTraceEvent<Witness>& derived) override {
+    if (failed_ || !listened_to(derived.kind)) return;
+    const ops::TraceEvent* const seen = next();
+    if (seen == nullptr || seen->kind != derived.kind || seen->vcpu != derived.vcpu)
+      return fail(event_text(seen), event_text(derived.kind, derived.vcpu));
+    ++taken_;
+    const auto names = ops::trace_values(derived.kind);
+    for (std::size_t i = 0; i < names.size() && !failed_; ++i)
+      failed_ = !compare_value(hypothesis_, entry_, index_, fmt::format("trace {} {}", ops::name_of(derived.kind), names[i]),
+                               derived.values[i], seen->values[i]);
+  }
+
+  // What the model makes of the operation is complete. False when it was contradicted.
+  bool finish() {
+    if (!failed_ && next() != nullptr) fail(event_text(next()), event_text(nullptr));
+    return !failed_;
+  }
+
+  // A reading that KVM makes between two events lies between their time stamps: both are RDTSC on the pCPU that executes
+  // the operation, and the stamp is taken (LFENCE; RDTSC, or RDTSCP) where the tracepoint stands. Kernel: Linux v6.12
+  // kernel/trace/ring_buffer.c rb_reserve_next_event(), arch/x86/kernel/trace_clock.c. The model makes its readings and
+  // its events in the kernel's order, so this holds for all of them: the offset's reading lies before
+  // kvm_write_tsc_offset, the master pair's before kvm_update_master_clock, the page's before kvm_pvclock_update. Of the
+  // clocks in ns nothing is learnt.
+  ops::Range narrowed(ops::Range tsc) const {
+    if (taken_ != 0) tsc.lo = std::max(tsc.lo, entry_.traced[taken_ - 1].tsc);
+    if (next() != nullptr) tsc.hi = std::min(tsc.hi, next()->tsc);
+    return tsc;
+  }
+
+  const ops::TraceEvent* next() const { return taken_ < entry_.traced.size() ? &entry_.traced[taken_] : nullptr; }
+
+ private:
+  bool listened_to(ops::TraceKind kind) const {
+    return std::find(here_.traces.begin(), here_.traces.end(), kind) != here_.traces.end();
+  }
+  static std::string event_text(ops::TraceKind kind, int vcpu) {
+    return vcpu == ops::kVm ? std::string(ops::name_of(kind)) : fmt::format("{} of vcpu {}", ops::name_of(kind), vcpu);
+  }
+  static std::string event_text(const ops::TraceEvent* event) {
+    return event == nullptr ? "no further one" : event_text(event->kind, event->vcpu);
+  }
+  void fail(const std::string& seen, const std::string& derived) {
+    failed_ = true;
+    hypothesis_.observations.push_back({index_, "trace event", Verdict::mismatch, 0, 0, 0});
+    hypothesis_.failure = explain(entry_, fmt::format("trace event {}", taken_ + 1), seen, derived, here_.machine);
+  }
+
+  Hypothesis& hypothesis_;
+  HostHistory& here_;
+  const ops::Entry& entry_;
+  std::size_t index_;
+  std::size_t taken_ = 0;  // events compared
+  bool failed_ = false;
+};
+
 // The host as seen through one entry's bracket.
 class BracketedHost final : public model::Host<Witness> {
  public:
-  BracketedHost(WitnessSpace& space, HostHistory& history, const ops::Bracket& bracket)
-      : space_(space), history_(history), bracket_(bracket) {}
+  BracketedHost(WitnessSpace& space, HostHistory& history, const ops::Bracket& bracket, const TraceComparison& traces)
+      : space_(space), history_(history), bracket_(bracket), traces_(traces) {}
 
   Witness tsc() override {
-    const Witness reading = space().unknown(bracket_.tsc.lo, bracket_.tsc.hi);
+    const ops::Range range = traces_.narrowed(bracket_.tsc);
+    const Witness reading = space().unknown(range.lo, range.hi);
     // Readings of one operation are ordered in time, on one pCPU.
     if (has_previous_) space().constrain(reading - previous_, 0, bracket_.tsc.hi - bracket_.tsc.lo);
     previous_ = reading;
@@ -45,6 +131,13 @@ class BracketedHost final : public model::Host<Witness> {
       history_.pending.push_back({model::DelayedWork::clocksource_falls_away, bracket_.base_ns.lo});
   }
   bool interrupts_guest() override { return !space().choose("delayed: no interrupt takes the guest out after its WRMSR"); }
+  // Traces tell that there were such exits, and how many; whether before or after what the guest did is open.
+  bool guest_exits_by_itself() override {
+    if (traces_.next() == nullptr || traces_.next() == last_exit_before_) return false;
+    if (!space().choose("delayed: a fault or an interrupt takes the guest out here")) return false;
+    last_exit_before_ = traces_.next();
+    return true;
+  }
   std::optional<model::DelayedWork> work_during_guest() override {
     auto& pending = history_.pending;
     for (auto item = pending.begin(); item != pending.end(); ++item) {
@@ -84,6 +177,8 @@ class BracketedHost final : public model::Host<Witness> {
   WitnessSpace& space_;
   HostHistory& history_;
   const ops::Bracket& bracket_;
+  const TraceComparison& traces_;
+  const ops::TraceEvent* last_exit_before_ = nullptr;  // an exit that prints nothing is not repeated
   Witness previous_;
   bool has_previous_ = false;
 };
@@ -139,18 +234,18 @@ ops::Bracket resume_bracket(const ops::Entry& entry) {
   return bracket;
 }
 
-void resume(WitnessSpace& space, HostHistory& h, const ops::Entry& entry) {
+void resume(WitnessSpace& space, HostHistory& h, const ops::Entry& entry, const TraceComparison& traces) {
   h.machine.prepare_suspend();
   const ops::Bracket bracket = resume_bracket(entry);
   std::set<int> cpus = {0};
   for (const auto& vcpu : h.machine.vcpus()) cpus.insert(std::max(vcpu.cpu, 0));
   for (const int cpu : cpus) {
-    BracketedHost host(space, h, bracket);
+    BracketedHost host(space, h, bracket, traces);
     h.machine.enable_hardware(cpu, host);
   }
 }
 
-void happen(WitnessSpace& space, HostHistory& h, const ops::Entry& entry, BracketedHost& host) {
+void happen(WitnessSpace& space, HostHistory& h, const ops::Entry& entry, BracketedHost& host, const TraceComparison& traces) {
   const ops::Operation& op = entry.op;
   h.machine.begin_story();
   switch (op.kind) {
@@ -164,7 +259,7 @@ void happen(WitnessSpace& space, HostHistory& h, const ops::Entry& entry, Bracke
       break;
     case OpKind::suspend_host:
       h.highest_tsc = 0;  // cycle_last is what the TSC reads at resume
-      resume(space, h, entry);
+      resume(space, h, entry, traces);
       break;
     case OpKind::jump_host_tsc:
       note_jump(h, entry);
@@ -204,10 +299,6 @@ std::vector<ops::BasicFieldValue<Witness>> in_observation_order(const ops::Basic
   return fields;
 }
 
-model::Machine<Witness>& machine_of(Hypothesis& h, const ops::Entry& entry) {
-  return h.hosts[static_cast<std::size_t>(entry.op.host)].machine;
-}
-
 bool compare_error(Hypothesis& h, const ops::Entry& entry, std::size_t index, int derived) {
   const bool equal = derived == entry.outcome.error;
   if (equal && entry.outcome.count != 0) return true;  // the values speak
@@ -237,15 +328,7 @@ bool compare_field(Hypothesis& h, const ops::Entry& entry, std::size_t index, Fi
     h.observations.push_back({index, "version", Verdict::bracketed, *observed, derived.constant(), *observed});
     return true;
   }
-  const witness::Interval interval = h.space.interval(derived);
-  Observation seen{index, std::string(ops::name_of(field)), Verdict::exact, *observed, interval.lo,
-                   interval.full ? interval.lo - 1 : interval.hi()};
-  if (!interval.is_point()) seen.verdict = Verdict::bracketed;
-  const bool possible = h.space.observe(derived, *observed);
-  if (!possible) seen.verdict = Verdict::mismatch;
-  h.observations.push_back(seen);
-  if (!possible) h.failure = explain(entry, seen, machine_of(h, entry));
-  return possible;
+  return compare_value(h, entry, index, std::string(ops::name_of(field)), derived, *observed);
 }
 
 // Pages that another host put aside: a recording whose numbers are out of order has none.
@@ -294,7 +377,8 @@ bool advance(Hypothesis& h, const ops::Entry& entry, std::size_t index) {
   const WitnessSpace::Scope scope(h.space);
   HostHistory& here = h.hosts[static_cast<std::size_t>(entry.op.host)];
   note_tsc(here, entry);
-  BracketedHost host(h.space, here, entry.bracket);
+  TraceComparison traces(h, here, entry, index);
+  BracketedHost host(h.space, here, entry.bracket, traces);
   if (entry.bracket.base_ns.hi != 0) run_due_work(h.space, here, entry, host);
   if (!entry.supported) {
     h.observations.push_back({index, std::string(ops::name_of(entry.op.kind)), Verdict::unsupported, 0, 0, 0});
@@ -305,10 +389,11 @@ bool advance(Hypothesis& h, const ops::Entry& entry, std::size_t index) {
   if (op.kind == OpKind::save_memory || op.kind == OpKind::load_memory) return carry_memory(h, here, op);
   if (ops::is_host_event(op.kind)) {
     if (!compare_error(h, entry, index, 0)) return false;
-    happen(h.space, here, entry, host);
+    happen(h.space, here, entry, host, traces);
     return h.space.consistent();
   }
   const auto derived = here.machine.perform(op, entry.pcpu, host);
+  if (!traces.finish()) return false;
   if (!entry.supported) return true;
   if (!compare_error(h, entry, index, derived.error)) return false;
   for (const auto& [field, value] : in_observation_order(derived))
@@ -318,7 +403,7 @@ bool advance(Hypothesis& h, const ops::Entry& entry, std::size_t index) {
 }
 
 HostHistory::HostHistory(const ops::TargetProfile& profile)
-    : machine(model::machine_config(profile)), tsc_clocksource(profile.tsc_clocksource) {}
+    : machine(model::machine_config(profile)), tsc_clocksource(profile.tsc_clocksource), traces(profile.traces) {}
 
 Hypothesis::Hypothesis(const ops::Header& header) {
   for (int host = 0; host < header.hosts(); ++host) hosts.emplace_back(header.host(host).profile);

@@ -39,6 +39,7 @@ struct HostHistory {
   std::uint64_t highest_at_base_ns = 0;
   bool clocksource_left = false;  // since; what other VMs had before does not matter any more
   model::GuestMemory<Witness> saved;  // put aside for another host
+  std::vector<ops::TraceKind> traces;  // the tracepoints that were listened to
 
   explicit HostHistory(const ops::TargetProfile& profile);
 };

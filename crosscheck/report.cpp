@@ -24,9 +24,14 @@ std::string operation_text(const ops::Operation& op) {
 }
 
 std::string explain(const ops::Entry& entry, const Observation& o, const model::Machine<witness::Witness>& machine) {
+  return explain(entry, o.what, fmt::format("{}", o.observed), derived_text(o), machine);
+}
+
+std::string explain(const ops::Entry& entry, const std::string& what, const std::string& kvm, const std::string& derived,
+                    const model::Machine<witness::Witness>& machine) {
   std::string text = fmt::format("{}\n", operation_text(entry.op));
-  text += fmt::format("  {:<9} {} = {}\n", "kvm", o.what, o.observed);
-  text += fmt::format("  {:<9} {} = {}\n", "model", o.what, derived_text(o));
+  text += fmt::format("  {:<9} {} = {}\n", "kvm", what, kvm);
+  text += fmt::format("  {:<9} {} = {}\n", "model", what, derived);
   text += fmt::format("  {:<9} host TSC {}\n", "bracket", bracket_text(entry.bracket.tsc));
   const auto& vm = machine.vm();
   text += fmt::format("  {:<9} generation {}, {} of {} vCPUs matched besides its starter, master clock {}\n", "state",

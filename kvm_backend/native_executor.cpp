@@ -112,7 +112,11 @@ class NativeExecutor final : public NativeVm {
         system_(options.device),
         cpus_(allowed_cpus()),
         profile_(options.profile ? *options.profile : probe_target(options)),
-        vm_thread_(cpus_.front()) {}
+        vm_thread_(cpus_.front()) {
+    if (options.trace == nullptr) return;
+    options.trace->forget();
+    for (std::size_t kind = 0; kind < ops::kTraceKinds; ++kind) profile_.traces.push_back(static_cast<ops::TraceKind>(kind));
+  }
 
   ~NativeExecutor() override {
     if (!clocksource_before_.empty()) clocksource_.select(clocksource_before_);
@@ -165,10 +169,19 @@ class NativeExecutor final : public NativeVm {
       on_vm_thread(entry);
     else
       on_vcpu_thread(entry, slot(op));
+    if (options_.trace != nullptr && calls_kvm(entry)) entry.traced = options_.trace->take(cpu_of(entry));
     return entry;
   }
 
  private:
+  // KVM prints on the CPU that executes the operation; its delayed work prints nothing. Where it was not called there is
+  // nothing to look for.
+  static bool calls_kvm(const Entry& entry) {
+    const bool executed = entry.supported || entry.bracket.tsc.hi != 0;
+    return executed && entry.op.kind != OpKind::peek_pvclock && entry.op.kind != OpKind::peek_wall_clock;
+  }
+  int cpu_of(const Entry& entry) const { return cpus_[static_cast<std::size_t>(entry.pcpu)]; }
+
   // Why an operation cannot even be tried here; empty when it can.
   std::string obstacle_to(const Operation& op) const {
     if (op.kind == OpKind::create_vm) return vm_ ? "there is one VM for each executor" : "";

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "kvm_backend/guest_code/guest_memory.h"
+#include "kvm_backend/trace_reader.h"
 #include "ops/executor.h"
 
 namespace tscsim::kvm_backend {
@@ -27,6 +28,9 @@ struct NativeOptions {
   // Set by the program's SIGINT handler; execute() then throws ops::Interrupted. May be null; must outlive
   // the executor.
   const std::atomic<bool>* interrupted = nullptr;
+  // Where KVM's trace events come from; may be null: none are kept. Must outlive the executor. Nobody else's KVM may
+  // run on these CPUs meanwhile: kvm_update_master_clock does not say which VM it is about.
+  TraceReader* trace = nullptr;
   // What probe_target() found earlier. Without it open_native() probes first.
   std::optional<ops::TargetProfile> profile;
 };

@@ -94,7 +94,12 @@
   MUTANT(wall_clock_nsec_not_reduced, "the wall clock's nsec holds the seconds too")                         \
   MUTANT(wall_clock_version_odd, "the wall clock's version is odd")                                          \
   /* migration */                                                                                            \
-  MUTANT(transfer_forgets_pages, "the kvmclock pages do not come along to another host")
+  MUTANT(transfer_forgets_pages, "the kvmclock pages do not come along to another host")                     \
+  /* seen in trace events alone */                                                                          \
+  MUTANT(equal_offset_not_written, "an offset that stays what it was is not written")                        \
+  MUTANT(track_counts_starter, "kvm_track_tsc counts the vCPU that started the generation, too")             \
+  MUTANT(creation_takes_no_pair, "the creation of a VM takes no master pair")                                \
+  MUTANT(set_clock_renews_twice, "KVM_SET_CLOCK renews the master pair twice (5.12)")
 
 namespace tscsim::model {
 

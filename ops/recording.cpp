@@ -16,7 +16,7 @@ namespace {
 using Json = json_text::Json;
 
 constexpr std::size_t kLineLimit = 1 << 20;
-constexpr int kNestingLimit = 4;  // an entry's outcome's fields are the deepest, and another host's profile
+constexpr int kNestingLimit = 4;  // another host's profile, the values of an entry's traced events are the deepest
 
 using json_text::decimal;
 using json_text::fail;
@@ -52,6 +52,7 @@ Json profile_json(const TargetProfile& profile) {
   if (profile.pcpu_hotplug) json["pcpu_hotplug"] = true;
   json["pcpus"] = profile.pcpus;
   json["heuristic"] = profile.heuristic;
+  for (const TraceKind kind : profile.traces) json["traces"].push_back(name_of(kind));
   return json;
 }
 
@@ -86,6 +87,16 @@ Json outcome_json(const Outcome& outcome) {
   return json;
 }
 
+Json trace_json(const TraceEvent& event) {
+  Json json;
+  json["event"] = name_of(event.kind);
+  json["tsc"] = decimal(event.tsc);
+  if (tells_vcpu(event.kind)) json["vcpu"] = event.vcpu;
+  std::size_t i = 0;
+  for (const std::string_view name : trace_values(event.kind)) json["values"][std::string(name)] = decimal(event.values[i++]);
+  return json;
+}
+
 Json entry_json(const Entry& entry) {
   Json json;
   json["type"] = "entry";
@@ -97,6 +108,7 @@ Json entry_json(const Entry& entry) {
   json["bracket"]["realtime_ns"] = range_json(entry.bracket.realtime_ns);
   json["outcome"] = outcome_json(entry.outcome);
   json["note"] = entry.note;
+  for (const TraceEvent& event : entry.traced) json["traced"].push_back(trace_json(event));
   return json;
 }
 
@@ -108,11 +120,25 @@ void write_line(const Json& json, std::ostream& out) {
 
 // ---- reading ----
 
+TraceKind read_trace_kind(const Json& json) {
+  const auto kind = json.is_string() ? trace_kind_from(json.get_ref<const std::string&>()) : std::nullopt;
+  if (!kind) fail("unknown tracepoint " + json.dump(-1, ' ', false, Json::error_handler_t::replace).substr(0, 40));
+  return *kind;
+}
+
+// The events of recordings made with tracing; others do not have the member.
+const Json* optional_array(const Json& json, const char* key) {
+  const auto found = json.find(key);
+  if (found == json.end()) return nullptr;
+  if (!found->is_array()) fail(std::string(key) + ": expected an array, found " + found->type_name());
+  return &*found;
+}
+
 TargetProfile read_profile(const Json& json) {
   const Members in(json, "profile");
   in.only({"target", "kernel", "vendor", "host_khz", "tsc_scaling", "tsc_clocksource", "offset_attribute",
            "honours_tsc_offset", "clock_has_realtime", "guest_rdtscp", "reenters_after_tsc_wrmsr", "enabling_clears_stable",
-           "clocksource_changes", "tsc_jumps", "suspends", "pcpu_hotplug", "pcpus", "heuristic"});
+           "clocksource_changes", "tsc_jumps", "suspends", "pcpu_hotplug", "pcpus", "heuristic", "traces"});
   TargetProfile profile;
   in.read("target", profile.target);
   in.read("kernel", profile.kernel);
@@ -135,6 +161,8 @@ TargetProfile read_profile(const Json& json) {
   read_if_there("pcpu_hotplug", profile.pcpu_hotplug);
   in.read_small("pcpus", profile.pcpus);
   in.read("heuristic", profile.heuristic);
+  if (const Json* traces = optional_array(json, "traces"))
+    for (const Json& name : *traces) profile.traces.push_back(read_trace_kind(name));
   return profile;
 }
 
@@ -192,9 +220,25 @@ Outcome read_outcome(const Json& json) {
   return outcome;
 }
 
+TraceEvent read_trace(const Json& json) {
+  const Members in(json, "traced");
+  TraceEvent event;
+  event.kind = read_trace_kind(in.at("event"));
+  if (tells_vcpu(event.kind)) in.only({"event", "tsc", "vcpu", "values"});
+  else in.only({"event", "tsc", "values"});
+  in.read_decimal("tsc", event.tsc);
+  if (tells_vcpu(event.kind)) in.read_small("vcpu", event.vcpu);
+  const Json& values_json = in.at("values");
+  const Members values(values_json, "values");
+  const auto names = trace_values(event.kind);
+  for (std::size_t i = 0; i < names.size(); ++i) values.read_decimal(std::string(names[i]).c_str(), event.values[i]);
+  if (values_json.size() != names.size()) fail("values: more than " + std::string(name_of(event.kind)) + " has");
+  return event;
+}
+
 Entry read_entry(const Json& json) {
   const Members in(json, "entry");
-  in.only({"type", "op", "pcpu", "supported", "bracket", "outcome", "note"});
+  in.only({"type", "op", "pcpu", "supported", "bracket", "outcome", "note", "traced"});
   Entry entry;
   entry.op = read_operation(in.at("op"));
   in.read_small("pcpu", entry.pcpu);
@@ -206,6 +250,8 @@ Entry read_entry(const Json& json) {
   bracket.read("realtime_ns", entry.bracket.realtime_ns);
   entry.outcome = read_outcome(in.at("outcome"));
   in.read("note", entry.note);
+  if (const Json* traced = optional_array(json, "traced"))
+    for (const Json& event : *traced) entry.traced.push_back(read_trace(event));
   return entry;
 }
 

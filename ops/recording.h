@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "ops/operation.h"
+#include "ops/trace_event.h"
 
 namespace tscsim::ops {
 
@@ -39,6 +40,7 @@ struct Entry {
   Bracket bracket;        // all zero when nothing was executed at all
   Outcome outcome;
   std::string note;     // e.g. the exit reason behind an error; the model's decision
+  std::vector<TraceEvent> traced;  // what KVM's tracepoints printed meanwhile, in order; see TargetProfile::traces
   friend bool operator==(const Entry&, const Entry&) = default;
 };
 
@@ -65,6 +67,8 @@ struct TargetProfile {
   bool pcpu_hotplug = false;          // offline_pcpu, online_pcpu
   int pcpus = 1;
   std::string heuristic;              // synchronisation policy, when it is not the kernel's own
+  // The tracepoints that were listened to. What one of these did not print, KVM did not do.
+  std::vector<TraceKind> traces;
   friend bool operator==(const TargetProfile&, const TargetProfile&) = default;
 };
 

@@ -95,6 +95,41 @@ TEST(RecordingText, WhatMayBeDoneToTheHostReadsBack) {
   EXPECT_EQ(recording_from(text_of(recording)), recording);
 }
 
+// Trace events are there only where the target traces, so recordings made before there were any read as before.
+Recording traced_sample() {
+  Recording recording = sample();
+  recording.header.profile.traces = {TraceKind::write_tsc_offset, TraceKind::update_master_clock};
+  recording.entries[0].traced = {{TraceKind::write_tsc_offset, 1, 77, {0, UINT64_MAX}},
+                                 {TraceKind::update_master_clock, kVm, 78, {1, 1, 0}}};
+  return recording;
+}
+
+TEST(RecordingText, TraceEventsFollowTheNote) {
+  const std::string text = text_of(traced_sample());
+  EXPECT_NE(text.find(R"("heuristic":"","traces":["kvm_write_tsc_offset","kvm_update_master_clock"]},)"),
+            std::string::npos);
+  EXPECT_NE(
+      text.find(
+          R"("note":"","traced":[{"event":"kvm_write_tsc_offset","tsc":"77","vcpu":1,"values":{"previous_tsc_offset":"0",)"
+          R"("next_tsc_offset":"18446744073709551615"}},{"event":"kvm_update_master_clock","tsc":"78",)"
+          R"("values":{"use_master_clock":"1","host_clock":"1","offset_matched":"0"}}]})"),
+      std::string::npos)
+      << text;
+  EXPECT_EQ(recording_from(text), traced_sample());
+}
+
+TEST(RecordingText, RefusesTraceEventsThatItDoesNotKnow) {
+  const std::string text = text_of(traced_sample());
+  EXPECT_EQ(error_of(replaced(text, R"({"event":"kvm_write_tsc_offset")", R"({"event":"kvm_exit")")),
+            "x.jsonl:2: error: unknown tracepoint \"kvm_exit\"");
+  EXPECT_EQ(error_of(replaced(text, R"("next_tsc_offset")", R"("next")")),
+            "x.jsonl:2: error: values: member 'next_tsc_offset' is missing");
+  EXPECT_EQ(error_of(replaced(text, R"("offset_matched":"0")", R"("offset_matched":"0","more":"0")")),
+            "x.jsonl:2: error: values: more than kvm_update_master_clock has");
+  EXPECT_EQ(error_of(replaced(text, R"("tsc":"78",)", R"("tsc":"78","vcpu":0,)")),
+            "x.jsonl:2: error: traced: unknown member 'vcpu'");
+}
+
 TEST(RecordingText, RefusesWhatItDoesNotKnow) {
   const std::string text = text_of(sample());
   const struct {
@@ -217,6 +252,21 @@ Range any_range() {
   return {std::min(a, b), std::max(a, b)};
 }
 
+std::vector<TraceKind> any_traces() {
+  std::vector<TraceKind> kinds(*rc::gen::inRange<std::size_t>(0, 4));
+  for (TraceKind& kind : kinds) kind = static_cast<TraceKind>(*rc::gen::inRange<int>(0, static_cast<int>(kTraceKinds)));
+  return kinds;
+}
+
+TraceEvent any_event(TraceKind kind) {
+  TraceEvent event;
+  event.kind = kind;
+  event.tsc = any<std::uint64_t>();
+  if (tells_vcpu(kind)) event.vcpu = any<std::int32_t>();
+  for (std::size_t i = 0; i < trace_values(kind).size(); ++i) event.values[i] = any<std::uint64_t>();
+  return event;
+}
+
 Entry any_entry() {
   Entry entry;
   entry.op.kind = static_cast<OpKind>(*rc::gen::inRange<int>(0, static_cast<int>(kOpKinds)));
@@ -236,6 +286,7 @@ Entry any_entry() {
   for (std::size_t i = 0; i < count; ++i)
     entry.outcome.add(static_cast<Field>((first + i) % kFields), any<std::uint64_t>());
   entry.note = any_text();
+  for (const TraceKind kind : any_traces()) entry.traced.push_back(any_event(kind));
   return entry;
 }
 
@@ -250,7 +301,7 @@ RC_GTEST_PROP(RecordingProperty, RoundTrips, ()) {
   recording.header.profile = {any_text(),  any_text(),  any_text(),  any<std::uint32_t>(),
                               any<bool>(), any<bool>(), any<bool>(), any<bool>(),
                               any<bool>(), any<bool>(), any<bool>(), any<bool>(), any<bool>(), any<bool>(),
-                              any<bool>(), any<bool>(), any<int>(), any_text()};
+                              any<bool>(), any<bool>(), any<int>(), any_text(), any_traces()};
   const auto entries = *rc::gen::inRange(0, 6);
   for (int i = 0; i < entries; ++i) recording.entries.push_back(any_entry());
   RC_ASSERT(recording_from(text_of(recording)) == recording);

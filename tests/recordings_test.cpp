@@ -86,6 +86,56 @@ TEST(Recordings, AChangedValueIsAMismatch) {
   }
 }
 
+// Entries of traced recordings that have events, with the recording's path for the message.
+struct TracedEntry {
+  std::string path;
+  ops::Recording recording;
+  std::size_t entry = 0;
+};
+std::vector<TracedEntry> traced_entries() {
+  std::vector<TracedEntry> all;
+  for (const std::string& path : stored()) {
+    const ops::Recording recording = load(path);
+    for (std::size_t i = 0; i < recording.entries.size(); ++i)
+      if (!recording.entries[i].traced.empty()) all.push_back({path, recording, i});
+  }
+  return all;
+}
+
+// Each event and each of its values is compared, and so is that there was no other.
+TEST(Recordings, AChangedTraceEventIsAMismatch) {
+  const auto all = traced_entries();
+  ASSERT_GE(all.size(), 20u);
+  for (const auto& [path, good, entry] : all) {
+    const auto changed = [&, &recording = good, at = entry](const auto& change) {
+      ops::Recording copy = recording;
+      change(copy.entries[at].traced);
+      return mismatch(copy);
+    };
+    const std::size_t events = good.entries[entry].traced.size();
+    for (std::size_t e = 0; e < events; ++e) {
+      const ops::TraceKind kind = good.entries[entry].traced[e].kind;
+      const std::string what = path + ": entry " + std::to_string(entry) + ", " + std::string(ops::name_of(kind));
+      for (std::size_t v = 0; v < ops::trace_values(kind).size(); ++v)
+        EXPECT_TRUE(changed([&](auto& traced) { traced[e].values[v] ^= std::uint64_t{1} << 63; })) << what << " value " << v;
+      if (!ops::tells_vcpu(kind)) continue;
+      EXPECT_TRUE(changed([&](auto& traced) { traced[e].vcpu += 1; })) << what;
+    }
+    EXPECT_TRUE(changed([](auto& traced) { traced.clear(); })) << path << ": entry " << entry;
+    EXPECT_TRUE(changed([](auto& traced) { traced.push_back(traced.front()); })) << path << ": entry " << entry;
+  }
+}
+
+// Where nothing was listened to, the absence of events says nothing; where it was, it says that nothing happened.
+TEST(Recordings, TheAbsenceOfEventsIsAStatement) {
+  for (auto [path, recording, entry] : traced_entries()) {
+    for (ops::Entry& any : recording.entries) any.traced.clear();
+    EXPECT_TRUE(mismatch(recording)) << path;
+    recording.header.profile.traces.clear();
+    EXPECT_FALSE(mismatch(recording)) << path;
+  }
+}
+
 TEST(Recordings, AnErrorThatKvmDidNotReturnIsAMismatch) {
   for (const std::string& path : stored()) {
     ops::Recording changed = load(path);

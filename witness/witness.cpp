@@ -220,6 +220,10 @@ bool WitnessSpace::apply_relation(Relation& relation, bool& changed) {
     if (f(middle) <= result.hi()) lo = middle;
     else hi = middle - 1;
   }
+  if (result.is_point()) {  // all that the relation says, and about the sum, not only about its parts
+    constraints_.push_back({relation.argument, first, lo});
+    relation.settled = changed = true;
+  }
   return bound(relation.argument, first, lo, changed);
 }
 

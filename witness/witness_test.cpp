@@ -121,6 +121,19 @@ TEST(Witness, SmallMultiplesKeepTheirStep) {
   EXPECT_EQ(space.interval(t).hi(), 8u);
 }
 
+// A function's value that is seen bounds the sum it was taken of, not only each part: the same function of the same sum
+// is then known, too.
+TEST(Witness, AnObservedImagePinsTheSumItIsOf) {
+  WitnessSpace space;
+  WitnessSpace::Scope scope(space);
+  const Witness elapsed = space.unknown(1000, 2000) - space.unknown(100, 200);
+  const Monotone threefold{[](std::uint64_t ns) { return ns * 3; }};
+  EXPECT_TRUE(space.observe(space.map(elapsed, threefold), 3000));
+  EXPECT_TRUE(space.interval(elapsed).is_point());
+  EXPECT_TRUE(space.equal(space.map(elapsed, threefold), Witness(3000)));
+  EXPECT_TRUE(space.oracle().questions.empty());
+}
+
 // More unknowns than an expression holds: what it was made of is forgotten, its bounds are kept.
 TEST(Witness, SumsOfManyUnknownsKeepTheirBounds) {
   WitnessSpace space;

@@ -1,5 +1,6 @@
 // tscsim-init: the only program of a lab machine. It runs the jobs on the machine's KVM, hands back the
 // recordings and ends the machine.
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
@@ -7,6 +8,7 @@
 #include "kvm_backend/lab/protocol.h"
 #include "kvm_backend/native_hosts.h"
 #include "kvm_backend/probe.h"
+#include "kvm_backend/trace_reader.h"
 #include "ops/error.h"
 
 namespace {
@@ -63,11 +65,24 @@ void run_job(const lab::Job& job, std::uint64_t seed, NativeOptions options) {
   }
 }
 
+// A kernel without tracefs runs the jobs all the same; their recordings then say that they were not traced.
+std::unique_ptr<TraceReader> open_trace() {
+  try {
+    return std::make_unique<TraceReader>();
+  } catch (const std::exception& error) {
+    say({{"type", "log"}, {"text", error.what()}});
+    return nullptr;
+  }
+}
+
 void run_jobs() {
   const lab::Jobs jobs = lab::jobs_from_text(lab::read_jobs());
   NativeOptions options = native_options(jobs);
   if (jobs.doctor) run_doctor(options);
-  if (!jobs.jobs.empty()) options.profile = probe_target(options);
+  if (jobs.jobs.empty()) return;
+  options.profile = probe_target(options);
+  const std::unique_ptr<TraceReader> trace = jobs.trace ? open_trace() : nullptr;
+  options.trace = trace.get();
   for (std::size_t i = 0; i < jobs.jobs.size(); ++i) {
     say({{"type", "job"}, {"index", i}});
     lab::flush_results();

@@ -137,6 +137,7 @@ class Lab {
     if (options_.notice)
       options_.notice(fmt::format("lab:{}: ran for {}.{} s", target_.name, end.taken.count() / 1000,
                                   end.taken.count() / 100 % 10));
+    if (options_.notice && !heard.log.empty()) options_.notice(fmt::format("lab:{}: in the machine:\n{}", target_.name, heard.log));
     std::string trouble = end.trouble;
     if (trouble.empty() && !heard.done) trouble = "the machine ended before its jobs did\n";
     if (!trouble.empty()) trouble = fmt::format("lab:{}: {}{}", target_.name, trouble, heard.log);
@@ -147,6 +148,7 @@ class Lab {
     Jobs jobs;
     jobs.target = "lab:" + target_.name;
     jobs.seed = options_.seed;
+    jobs.trace = options_.trace;
     return jobs;
   }
 

@@ -23,6 +23,7 @@ struct LabOptions {
   MachineSpec machine;         // its limit is for the boot; kJobLimit comes on top for each program
   std::filesystem::path init;  // tscsim-init; empty: beside this program
   std::uint64_t seed = 1;
+  bool trace = true;           // keep KVM's trace events in the recordings
   Notice notice;  // progress, a line each; may be empty
 };
 

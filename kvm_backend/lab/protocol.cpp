@@ -62,6 +62,7 @@ std::string to_text(const Jobs& jobs) {
   const Json header = {{"format", kFormat},
                                          {"target", jobs.target},
                                          {"seed", std::to_string(jobs.seed)},
+                                         {"trace", jobs.trace},
                                          {"doctor", jobs.doctor}};
   std::string text = header.dump() + "\n";
   for (const Job& job : jobs.jobs) text += job_text(job);
@@ -78,6 +79,7 @@ Jobs jobs_from_text(const std::string& text) {
     if (header.at("format") != kFormat) refuse("the jobs were written by another version of tscsim");
     jobs.target = header.at("target").get<std::string>();
     jobs.seed = std::stoull(header.at("seed").get<std::string>());
+    jobs.trace = header.at("trace").get<bool>();
     jobs.doctor = header.at("doctor").get<bool>();
     while (std::getline(lines, line)) jobs.jobs.push_back(read_job(line, lines));
   } catch (const ops::InputError&) {

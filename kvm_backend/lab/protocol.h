@@ -48,6 +48,7 @@ struct Job {
 struct Jobs {
   std::string target;  // TargetProfile::target
   std::uint64_t seed = 0;
+  bool trace = false;   // keep KVM's trace events
   bool doctor = false;  // report what this KVM supports and honours, first
   std::vector<Job> jobs;
 };

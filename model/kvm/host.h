@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <optional>
 
+#include "ops/trace_event.h"
+
 namespace tscsim::model {
 
 // A time and the TSC value from which it was computed, taken together under the timekeeper's sequence lock.
@@ -19,6 +21,14 @@ enum class DelayedWork : std::uint8_t {
   clock_update,   // kvmclock_update_work
   periodic_sync,  // kvmclock_sync_work
   clocksource_falls_away,  // an unstable TSC ceases to be the clocksource (clocksource_watchdog_work)
+};
+
+// Hears what KVM's tracepoints would print, where and in the order in which they would.
+template <class Num>
+class TraceListener {
+ public:
+  virtual ~TraceListener() = default;
+  virtual void traced(const ops::BasicTraceEvent<Num>& event) = 0;
 };
 
 template <class Num>
@@ -38,6 +48,9 @@ class Host {
   // Whether an interrupt takes the running guest out of its code now, so that pending requests are served on the way
   // back in. Asked only where the guest would otherwise go on without a full entry.
   virtual bool interrupts_guest() { return false; }
+  // Whether the guest leaves and enters once more now, for a page fault or an interrupt. Asked only where an exit has
+  // consequences: with always-catch-up.
+  virtual bool guest_exits_by_itself() { return false; }
   // Work put off earlier that runs now, while the guest runs on this CPU; asked around each thing the guest does.
   virtual std::optional<DelayedWork> work_during_guest() { return std::nullopt; }
   virtual void schedule(DelayedWork work, std::int64_t delay_ns) = 0;

@@ -80,6 +80,18 @@ void Machine<Num>::publish(Vcpu<Num>& vcpu, PvclockPage<Num> fresh) {
   const std::uint8_t kept = TSCSIM_MUTATE(page_loses_guest_stopped, ops::pvclock_flag::kGuestStopped, std::uint8_t{0});
   fresh.flags |= static_cast<std::uint8_t>(page.flags & kept);
   page = fresh;
+  trace_page(vcpu, fresh);
+}
+
+// Since the page is published through its mapping (5.18/5.19, 916d3608df82) the event follows the second step of the
+// version; before, it stood between the two and printed the odd one.
+template <class Num>
+void Machine<Num>::trace_page(const Vcpu<Num>& vcpu, const PvclockPage<Num>& page) {
+  const bool at_the_end = config_.era.publication == PagePublication::keeps_guest_stopped ||
+                          config_.era.publication == PagePublication::single_write;
+  trace(ops::TraceKind::pvclock_update, index_of(vcpu),
+        {Num(page.version - (at_the_end ? 0u : 1u)), page.tsc_timestamp, page.system_time, Num(page.scale.mul),
+         Num(static_cast<std::uint64_t>(std::int64_t{page.scale.shift})), Num(page.flags)});
 }
 
 // Seen on one host (docs/observed.md): a page that claims TSC_STABLE loses the flag, by the version protocol.
@@ -190,6 +202,7 @@ typename Machine<Num>::Outcome Machine<Num>::set_clock(const ops::Operation& op,
       break;
   }
   if (TSCSIM_MUTATE(set_clock_keeps_old_pair, true, !vm_.use_master_clock)) renew_master_pair(host);
+  if (TSCSIM_MUTATE(set_clock_renews_twice, false, true)) renew_master_pair(host);
   if ((op.flags & TSCSIM_MUTATE(set_clock_ignores_realtime, ops::clock_flag::kRealtime, 0u)) != 0) {
     const Num now = host.realtime_ns();
     if (TSCSIM_MUTATE(set_clock_goes_backwards, Num(op.realtime) < now, true)) {

@@ -167,6 +167,9 @@ class Machine {
   void set_memory(GuestMemory<Num> memory);
   bool delayed_update_pending() const { return delayed_update_pending_; }
 
+  // Who hears of trace events from now on; null: nobody. A copy of the machine talks to the same listener.
+  void listen(TraceListener<Num>* listener) { listener_ = listener; }
+
   // The rules that the last perform() followed, in order.
   std::span<const Rule> story() const { return {story_.data(), story_length_}; }
 
@@ -182,7 +185,12 @@ class Machine {
   void follow(Rule rule) {
     if (story_length_ < story_.size()) story_[story_length_++] = rule;
   }
+  void trace(ops::TraceKind kind, int vcpu, const std::array<Num, ops::kMaxTraceValues>& values) {
+    if (listener_ != nullptr) listener_->traced({kind, vcpu, 0, values});
+  }
+  static Num clock_mode(const Host<Num>& host) { return Num(host.tsc_clocksource() ? 1 : 0); }  // vdso_clock_mode
   Vcpu<Num>& at(int vcpu) { return vcpus_[static_cast<std::size_t>(vcpu)]; }
+  int index_of(const Vcpu<Num>& vcpu) const { return static_cast<int>(&vcpu - vcpus_.data()); }
   Outcome refuse(int error);
 
   // tsc_sync.inl: writes, generations, the master clock request.
@@ -213,6 +221,7 @@ class Machine {
 
   // kvmclock.inl: pages, KVM_GET_CLOCK, KVM_SET_CLOCK, wall clock.
   void publish(Vcpu<Num>& vcpu, PvclockPage<Num> fresh);
+  void trace_page(const Vcpu<Num>& vcpu, const PvclockPage<Num>& page);
   static void clear_stable(PvclockPage<Num>& page);
   WallClockPage<Num>& wall_clock_at(std::uint64_t address);
   void write_system_time(int vcpu, std::uint64_t value, bool old_msr, bool by_host, Host<Num>& host);
@@ -243,6 +252,7 @@ class Machine {
   bool had_master_clock_ = false;  // kvm_guest_has_master_clock, one for the host
   std::optional<Num> rate_limit_begin_;
   int rate_limit_used_ = 0;
+  TraceListener<Num>* listener_ = nullptr;
   std::array<Rule, 12> story_{};
   std::size_t story_length_ = 0;
 };

@@ -23,6 +23,8 @@ void Machine<Num>::renew_master_pair(Host<Num>& host) {
   if (vm_.use_master_clock) follow(Rule::master_clock_on);
   else if (!pair) follow(Rule::master_clock_off_clocksource);
   else follow(matched ? Rule::master_clock_off_veto : Rule::master_clock_off_unmatched);
+  trace(ops::TraceKind::update_master_clock, ops::kVm,
+        {Num(vm_.use_master_clock ? 1 : 0), clock_mode(host), Num(all_vcpus_matched() ? 1 : 0)});
 }
 
 template <class Num>

@@ -44,8 +44,12 @@ Num Machine<Num>::hardware_tsc(const Vcpu<Num>& vcpu, const Num& host_tsc) const
   return config_.tsc_scaling ? guest_tsc(vcpu, host_tsc) : vcpu.l1_tsc_offset + host_tsc;
 }
 
+// Kernel: Linux v6.12 x86.c kvm_vcpu_write_tsc_offset(); in 5.10 the vendor modules' write_l1_tsc_offset(). Both trace
+// before they write, also when the offset stays what it was.
 template <class Num>
 void Machine<Num>::set_l1_offset(Vcpu<Num>& vcpu, Num offset) {
+  if (TSCSIM_MUTATE(equal_offset_not_written, true, !(offset == vcpu.l1_tsc_offset)))
+    trace(ops::TraceKind::write_tsc_offset, index_of(vcpu), {vcpu.l1_tsc_offset, offset});
   if (!config_.honours_tsc_offset) {
     follow(Rule::offset_not_honoured);
     return;
@@ -138,9 +142,13 @@ void Machine<Num>::track(Vcpu<Num>& vcpu, bool new_generation, Host<Num>& host) 
       wanted = (is_on && new_generation) || is_on != could;
       break;
   }
-  if (!TSCSIM_MUTATE(master_clock_never_requested, wanted, false)) return;
-  vcpu.requests |= kMasterClockUpdate;
-  follow(Rule::requests_master_clock);
+  if (TSCSIM_MUTATE(master_clock_never_requested, wanted, false)) {
+    vcpu.requests |= kMasterClockUpdate;
+    follow(Rule::requests_master_clock);
+  }
+  const auto matched = static_cast<std::uint64_t>(vm_.nr_vcpus_matched_tsc) + TSCSIM_MUTATE(track_counts_starter, 0u, 1u);
+  trace(ops::TraceKind::track_tsc, index_of(vcpu),
+        {Num(matched), Num(vcpus_.size()), Num(is_on ? 1 : 0), clock_mode(host)});
 }
 
 template <class Num>

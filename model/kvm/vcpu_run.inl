@@ -11,7 +11,7 @@ namespace tscsim::model {
 template <class Num>
 void Machine<Num>::create_vm(Host<Num>& host) {
   vm_.kvmclock_offset = Num(0) - host.base_ns();
-  renew_master_pair(host);
+  if (TSCSIM_MUTATE(creation_takes_no_pair, true, false)) renew_master_pair(host);
 }
 
 template <class Num>
@@ -122,6 +122,10 @@ void Machine<Num>::leave(Vcpu<Num>& vcpu, Host<Num>& host) {
 // What the work requests takes the guest out, and is served on the way back in.
 template <class Num>
 void Machine<Num>::let_work_run(int vcpu, Host<Num>& host) {
+  while (at(vcpu).tsc_always_catchup && host.guest_exits_by_itself()) {
+    leave(at(vcpu), host);
+    enter(vcpu, host);
+  }
   while (const std::optional<DelayedWork> work = host.work_during_guest()) {
     run_delayed(*work, host);
     if (at(vcpu).requests == 0) continue;
