@@ -16,7 +16,7 @@ namespace {
 using Json = json_text::Json;
 
 constexpr std::size_t kLineLimit = 1 << 20;
-constexpr int kNestingLimit = 4;  // another host's profile, the values of an entry's traced events are the deepest
+constexpr int kNestingLimit = 5;  // the tracepoints of another host's profile are the deepest
 
 using json_text::decimal;
 using json_text::fail;
