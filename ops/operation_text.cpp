@@ -40,7 +40,6 @@ std::string action_text(const Operation& op) {
   if (op.kind == OpKind::set_clock && op.flags != 0) text += fmt::format(" flags {:#x}", op.flags);
   if (op.kind == OpKind::set_clock && (op.flags & clock_flag::kRealtime) != 0) text += fmt::format(" realtime {}", op.realtime);
   if (op.kind == OpKind::set_clocksource) text += op.value != 0 ? " tsc" : " other than tsc";
-  if (op.kind == OpKind::load_memory) text += fmt::format(" of host {}", op.value);
   return text;
 }
 
