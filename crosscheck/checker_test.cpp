@@ -174,5 +174,55 @@ TEST(Checker, UnsupportedOperationsAreCounted) {
   EXPECT_EQ(check(recording).count(Verdict::unsupported), 2u);
 }
 
+// ---- two hosts ----
+
+ops::Step on(int host, ops::Step s) {
+  s.op.host = host;
+  return s;
+}
+
+// A guest with a page on a goes to b, whose page then goes on from a's version.
+ops::Program migration() {
+  ops::Program program = two_vcpus();
+  program.hosts.push_back(program.hosts.front());
+  program.hosts[1].name = "b";
+  program.hosts[1].kernel = "6.1";
+  program.hosts[1].tsc_khz = 2'000'000;
+  constexpr std::int64_t kMs = 1'000'000;
+  for (int i = 0; i < 2; ++i) program.timeline.push_back(step(OpKind::run, kMs, i));
+  program.timeline.push_back(step(OpKind::save_memory, 2 * kMs));
+  for (ops::Step moved : program.setup) {
+    if (moved.op.kind == OpKind::set_msr) continue;
+    moved.op.at_ns = 3 * kMs;
+    program.timeline.push_back(on(1, moved));
+  }
+  program.timeline.push_back(on(1, step(OpKind::load_memory, 3 * kMs)));
+  program.timeline.push_back(on(1, step(OpKind::set_clock, 4 * kMs, ops::kVm, 123'456'789)));
+  for (int i = 0; i < 2; ++i) program.timeline.push_back(on(1, step(OpKind::peek_pvclock, 4 * kMs, i)));
+  for (int i = 0; i < 2; ++i)
+    program.timeline.push_back(on(1, step(OpKind::set_msr, 4 * kMs, i, program.setup[static_cast<std::size_t>(3 + i)].op.value,
+                                          ops::msr::kKvmSystemTimeNew)));
+  for (int i = 0; i < 2; ++i) program.timeline.push_back(on(1, step(OpKind::read_pvclock, 5 * kMs, i)));
+  return program;
+}
+
+TEST(Checker, EachHostHasItsOwnHistory) {
+  const ops::Recording recording = record(migration());
+  const Result exact = check(recording);
+  EXPECT_EQ(exact.count(Verdict::mismatch), 0u) << (exact.mismatches.empty() ? "" : exact.mismatches[0].explanation);
+  EXPECT_EQ(exact.count(Verdict::exact), exact.observations.size());
+  EXPECT_EQ(check(widened(recording, 3000, 5000)).count(Verdict::mismatch), 0u);
+}
+
+TEST(Checker, APageThatDidNotComeAlongIsAMismatch) {
+  ops::Recording recording = record(migration());
+  for (ops::Entry& entry : recording.entries)
+    if (entry.op.host == 1 && entry.op.kind == OpKind::peek_pvclock && !entry.op.probe)
+      for (std::size_t i = 0; i < entry.outcome.count; ++i) entry.outcome.fields[i].value = 0;
+  const Result result = check(recording);
+  ASSERT_EQ(result.count(Verdict::mismatch), 1u);
+  EXPECT_NE(result.mismatches.front().explanation.find("on host 1"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace tscsim::crosscheck

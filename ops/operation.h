@@ -166,6 +166,10 @@ std::optional<Field> primary_field(OpKind kind);
 std::string_view msr_name(std::uint32_t index);
 std::optional<std::uint32_t> msr_from(std::string_view name);
 
+// What the 64 bits of a field stand for in arithmetic: signed for the page's shift and for a TSC offset, which is the
+// guest's counter minus the host's and mostly negative.
+__int128 numeric_value(OpKind kind, Field field, std::uint64_t bits);
+
 // True for operations that the guest executes, inside KVM_RUN.
 bool is_guest(OpKind kind);
 

@@ -48,7 +48,6 @@ std::string action_text(const Operation& op) {
     text += fmt::format(" for {} ns, the TSC {}", op.value, restarts ? "restarts" : "continues");
   }
   if (op.kind == OpKind::set_clocksource) text += op.value != 0 ? " tsc" : " other than tsc";
-  if (op.kind == OpKind::load_memory) text += fmt::format(" of host {}", op.value);
   return text;
 }
 

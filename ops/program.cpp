@@ -203,8 +203,7 @@ class Runner {
       refuse(step, origin + " is not one number", "name a field: " + fields_text(entry));
     if (!value)
       refuse(step, origin + " has no field " + in_quotes(field_name), "use one of " + fields_text(entry));
-    // The shift is the one signed field; a TSC offset stays what KVM gives, a number modulo 2^64.
-    return *field == Field::shift ? Wide{static_cast<std::int64_t>(*value)} : Wide{*value};
+    return numeric_value(entry.op.kind, *field, *value);
   }
 
   static std::string fields_text(const Entry& entry) {

@@ -349,7 +349,7 @@ class ExpectParser {
 
   // State is looked at where the guest is at that time; readings count wherever they were made.
   void add_host(Expectation& out) const {
-    if (out.host) out.text += " on " + timeline_.hosts[static_cast<std::size_t>(*out.host)];
+    if (out.host) out.text += " (host " + timeline_.hosts[static_cast<std::size_t>(*out.host)] + ")";
     if (out.host || has_from(out.subject)) return;
     for (const Stay& stay : timeline_.stays)
       if (!out.at_ns || stay.from_ns <= *out.at_ns) out.host = stay.host;

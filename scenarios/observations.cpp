@@ -112,7 +112,7 @@ Quantity Observations::quantity(const Observation& observation) const {
 Wide Observations::value(const Observation& observation) const {
   const std::uint64_t* found = entry(observation.entry).outcome.find(observation.field);
   if (!found) throw std::logic_error("the entry does not hold this field");
-  return observation.field == Field::shift ? Wide{static_cast<std::int64_t>(*found)} : Wide{*found};
+  return ops::numeric_value(entry(observation.entry).op.kind, observation.field, *found);
 }
 
 // ---- what changes along the way ----

@@ -206,7 +206,8 @@ TEST(Parser, ExpectationsAreSpokenInOneLine) {
                   "p - c.clock at most 5 ms", "p.tsc is b within 10 ms", "k is 2 GHz", "c.flags is 14",
                   "tsc_offset of all is equal", "tsc_offset of vCPUs 0 1 is unequal at 4_000_000 ns",
                   "tsc_offset of vCPU 0 is saved - 100", "tsc_adjust of vCPU 1 is 1000", "master_clock is on",
-                  "master_clock is off at 5_000_000 ns", "tsc_skew is 0 from 6_000_000 ns",
+                  "master_clock is off at 5_000_000 ns", "master_clock is on (host b)",
+                            "tsc_adjust of vCPU 1 is 0 (host b)", "tsc_skew is 0 from 6_000_000 ns",
                   "kvmclock_skew at most 1 us at 9_000_000 ns", "tsc_jump of vCPU 0 is 100 ms within 1 ms",
                   "kvmclock_jump of vCPU 0 is -5 s within 1 us from 6_000_000 ns to 9_000_000 ns"));
 }

@@ -104,6 +104,15 @@ bool is_open(std::uint64_t address) {
                      [&](const Region& r) { return address >= r.begin && address < r.end; });
 }
 
+bool is_zero(const char* line) {
+  std::uint64_t bits = 0, word = 0;
+  for (std::size_t i = 0; i < kImageLineBytes; i += sizeof word) {
+    std::memcpy(&word, line + i, sizeof word);
+    bits |= word;
+  }
+  return bits == 0;
+}
+
 }  // namespace
 
 MemoryImage GuestMemory::save() const {
@@ -111,14 +120,15 @@ MemoryImage GuestMemory::save() const {
   std::atomic_signal_fence(std::memory_order_seq_cst);
   for (const Region& region : kOpenRegions)
     for (std::uint64_t at = region.begin; at < region.end; at += kImageLineBytes) {
-      std::string line(reinterpret_cast<const char*>(mapping_.data()) + at, kImageLineBytes);
-      if (line.find_first_not_of('\0') != std::string::npos) image.emplace_back(at, std::move(line));
+      const auto* line = reinterpret_cast<const char*>(mapping_.data()) + at;
+      if (!is_zero(line)) image.emplace_back(at, std::string(line, kImageLineBytes));
     }
   return image;
 }
 
 void GuestMemory::load(const MemoryImage& image) {
-  for (const Region& region : kOpenRegions) std::memset(mapping_.data() + region.begin, 0, region.end - region.begin);
+  // Fresh memory is zero, and touching all of it takes long in a lab machine.
+  for (const auto& [address, line] : save()) std::memset(mapping_.data() + address, 0, line.size());
   for (const auto& [address, line] : image)
     if (is_open(address) && line.size() == kImageLineBytes) write_at(mapping_, address, line.data(), line.size());
   std::atomic_signal_fence(std::memory_order_seq_cst);

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "ops/error.h"
 
 namespace tscsim::model {
@@ -97,6 +99,40 @@ TEST(Simulation, APcpuThatIsNotThereIsNotSupported) {
   ASSERT_NE(move, nullptr);
   EXPECT_FALSE(move->supported);
   EXPECT_EQ(move->note, "needs: pCPU 7 online (this host has 1)");
+}
+
+ops::Step on(int host, ops::Step s) {
+  s.op.host = host;
+  return s;
+}
+
+TEST(Simulation, HostsShareScenarioTimeAndTheMemoryThatIsCarried) {
+  ops::Program program;
+  program.hosts.resize(2);
+  program.hosts[0].tsc_khz = 2'000'000;
+  program.hosts[1].tsc_khz = 1'000'000;
+  program.hosts[1].uptime_ns = 60'000'000'000;
+  program.hosts[1].realtime_error_ns = -5;
+  program.setup = {step(OpKind::create_vm, 0), step(OpKind::create_vcpu, 0, 0),
+                   step(OpKind::set_msr, 0, 0, ops::layout::kPvclockPages | 1, ops::msr::kKvmSystemTimeNew)};
+  program.timeline = {step(OpKind::run, kMs, 0), step(OpKind::peek_pvclock, 2 * kMs, 0), step(OpKind::save_memory, 2 * kMs),
+                      on(1, step(OpKind::create_vm, 3 * kMs)), on(1, step(OpKind::create_vcpu, 3 * kMs, 0)),
+                      on(1, step(OpKind::load_memory, 3 * kMs)), on(1, step(OpKind::peek_pvclock, 3 * kMs, 0))};
+  const auto executor = simulate(program.hosts, "");
+  const ops::Recording recording = ops::run_program(program, *executor, 1);
+  const auto peeked = [&](int host) {
+    const auto entry = std::find_if(recording.entries.begin(), recording.entries.end(), [&](const ops::Entry& e) {
+      return e.op.kind == OpKind::peek_pvclock && !e.op.probe && e.op.host == host;
+    });
+    return entry->outcome;
+  };
+  EXPECT_NE(*peeked(0).find(ops::Field::version), 0u);
+  EXPECT_EQ(peeked(0), peeked(1)) << "the page lies as it was";
+  const ops::Bracket& last = recording.entries.back().bracket;
+  EXPECT_EQ(last.tsc.lo, 60'003'000'000u) << "b's own counter, 60 s old at scenario time 0";
+  EXPECT_EQ(last.realtime_ns.lo, static_cast<std::uint64_t>(program.hosts[1].realtime_ns) + 3 * kMs - 5);
+  EXPECT_EQ(recording.header.host(1).zero_tsc, 60'000'000'000u);
+  EXPECT_EQ(recording.header.host(0).zero_tsc, 7'200'000'000'000u);
 }
 
 }  // namespace
