@@ -54,11 +54,11 @@ constexpr std::array<KindInfo, kOpKinds> kKinds{{
      "set_clocksource",
      {},
      "The host's clocksource becomes the TSC (1) or something else (0)."},
-    {OpKind::save_memory, "save_memory", {}, "The guest's memory is put aside, to go to another host."},
+    {OpKind::save_memory, "save_memory", {}, "The guest's memory is put aside: the first half of the step 'transfer'."},
     {OpKind::load_memory,
      "load_memory",
      {},
-     "The memory that another host put aside becomes that of this host's VM."},
+     "The memory that another host put aside becomes this VM's: the other half of 'transfer'."},
 }};
 
 constexpr std::array<std::string_view, kFields> kFieldNames{
