@@ -25,6 +25,15 @@ std::string state_of(const Tally& t) {
   return t.held == 0 && t.not_run != 0 ? "skipped" : "passed";
 }
 
+// Why a kernel that the scenario or --kernel names is too old for it; empty when none is.
+std::string unmet_kernel(const scenarios::Scenario& scenario) {
+  for (const ops::HostSpec& host : scenario.program.hosts) {
+    if (host.kernel.empty()) continue;
+    if (std::string need = scenarios::unmet_kernel(scenario, host.kernel); !need.empty()) return need;
+  }
+  return "";
+}
+
 // A scenario that cannot be read is an error; the others still run.
 void check_one(const std::string& file, const Arguments& arguments, Report& report) {
   const bool text = !arguments.json();
@@ -32,8 +41,7 @@ void check_one(const std::string& file, const Arguments& arguments, Report& repo
   try {
     const scenarios::Scenario scenario = load(file, arguments);
     name = scenario.meta.name;
-    const std::string& kernel = scenario.program.hosts.front().kernel;
-    if (const std::string need = kernel.empty() ? "" : scenarios::unmet_kernel(scenario, kernel); !need.empty()) {
+    if (const std::string need = unmet_kernel(scenario); !need.empty()) {
       ++report.skipped;
       report.junit.push_back({"check", name, "", need});
       report.scenarios.push_back({{"name", name}, {"state", "skipped"}, {"detail", need}});

@@ -128,6 +128,7 @@ std::vector<lab::LabTarget> lab_targets_of(const std::string& names) {
   std::vector<lab::LabTarget> targets;
   std::istringstream parts(names);
   for (std::string name; std::getline(parts, name, '+');) {
+    if (name == "native") throw UsageError("only lab targets can be joined by '+'; 'native' runs all hosts of a scenario itself");
     const auto target = name.rfind(kLabPrefix, 0) == 0 ? lab::find_lab_target(name.substr(kLabPrefix.size())) : std::nullopt;
     if (!target) throw UsageError(unknown_target(name));
     targets.push_back(*target);

@@ -62,11 +62,11 @@ constexpr std::array<KindInfo, kOpKinds> kKinds{{
      "The host sleeps (S3) and resumes; its TSC counted on or starts again from 0."},
     {OpKind::offline_pcpu, "offline_pcpu", {}, "CPU hot-unplug of a pCPU; vCPUs pinned to it go to pCPU 0."},
     {OpKind::online_pcpu, "online_pcpu", {}, "The pCPU comes back."},
-    {OpKind::save_memory, "save_memory", {}, "The guest's memory is put aside, to go to another host."},
+    {OpKind::save_memory, "save_memory", {}, "The guest's memory is put aside: the first half of the step 'transfer'."},
     {OpKind::load_memory,
      "load_memory",
      {},
-     "The memory that another host put aside becomes that of this host's VM."},
+     "The memory that another host put aside becomes this VM's: the other half of 'transfer'."},
 }};
 
 constexpr std::array<std::string_view, kFields> kFieldNames{

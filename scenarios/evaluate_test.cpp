@@ -27,6 +27,7 @@ class Tape {
     recording.header.zero_base_ns = kZeroBase;
     recording.header.profile.target = "model";
     recording.header.profile.host_khz = kKhz;
+    recording.header.other_hosts.assign(scenario.program.hosts.size() - 1, recording.header);
     for (const auto* steps : {&scenario.program.setup, &scenario.program.timeline})
       for (const ops::Step& step : *steps) add(step.op);
   }
@@ -579,6 +580,79 @@ TEST(Metrics, EachHasASentenceAndAnExampleThatParses) {
     EXPECT_NO_THROW(parse_scenario(text, "t.yaml")) << metric.name;
     EXPECT_EQ(find_metric(metric.name)->subject, metric.subject);
     EXPECT_EQ(metric_name(metric.subject), metric.name);
+  }
+}
+
+// ---- two hosts ----
+
+constexpr std::uint64_t kFiveMinutes = 300'000'000'000;
+
+// b's wall clock is five minutes behind, or so the scenario says; on this tape it is `behind_ns`.
+Tape late_by_the_wall(const char* target, std::uint64_t behind_ns) {
+  Tape tape(R"(
+hosts:
+  a: {}
+  b: {realtime_error: -5 min}
+timeline:
+  - {at: 1 s, get_clock: src}
+  - {at: 2 s, transfer: {from: a, to: b}}
+  - {at: 3 s, set_clock: {clock: src.clock, realtime: src.realtime, flags: [realtime]}}
+  - {at: 3 s, get_clock: dst}
+expect:
+  - {dst.clock - src.clock: {at_most: 1 s}}
+)");
+  tape.on_hardware(1000);
+  for (int host = 0; host < 2; ++host) tape.recording.header.host(host).profile.target = target;
+  for (ops::Entry& entry : tape.recording.entries) {
+    if (entry.op.host == 1) entry.bracket.realtime_ns.lo -= behind_ns, entry.bracket.realtime_ns.hi -= behind_ns;
+    if (entry.op.kind != OpKind::get_clock) continue;
+    entry.outcome.add(Field::clock, 700);
+    entry.outcome.add(Field::realtime, entry.bracket.realtime_ns.lo);
+  }
+  return tape;
+}
+
+TEST(TwoHosts, WhatTheirWallClocksMissIsLateness) {
+  EXPECT_EQ(late_by_the_wall("lab:amd-6.12", kFiveMinutes).verdict().state, State::held);
+  EXPECT_EQ(late_by_the_wall("lab:amd-6.12", kFiveMinutes - 3'000'000'000).verdict().state, State::unsure);
+  const Verdict native = late_by_the_wall("native", 0).verdict();
+  EXPECT_EQ(native.state, State::not_run);
+  EXPECT_THAT(native.detail, testing::HasSubstr("as host b"));
+}
+
+TEST(TwoHosts, AValueMayRestOnNeitherHostsCounter) {
+  const struct {
+    const char* offset;
+    State state;
+  } cases[] = {
+      {"offset + src.host_tsc - dst.host_tsc", State::held},
+      {"offset + src.host_tsc", State::not_run},
+      {"offset - dst.host_tsc", State::not_run},
+  };
+  for (const auto& c : cases) {
+    Tape tape(std::string(R"(
+hosts: {a: {}, b: {}}
+timeline:
+  - {at: 1 s, get_clock: src}
+  - {at: 1 s, vcpu: 0, get_tsc_offset: offset}
+  - {at: 1 s, vcpu: 0, rdtsc: before}
+  - {at: 2 s, transfer: {from: a, to: b}}
+  - {at: 3 s, get_clock: dst}
+  - {at: 3 s, vcpu: 0, set_tsc_offset: )") +
+              c.offset + R"(}
+  - {at: 3 s, vcpu: 0, rdtsc: after}
+expect:
+  - {after - before: {at_most: 1 s}}
+)");
+    tape.on_hardware(1000);
+    for (ops::Entry& entry : tape.recording.entries) {
+      if (entry.op.kind == OpKind::get_clock) entry.outcome.add(Field::host_tsc, kZeroTsc + 1);
+      if (entry.op.kind == OpKind::get_tsc_offset || entry.op.kind == OpKind::rdtsc) entry.outcome.add(Field::value, 5);
+    }
+    const Verdict verdict = tape.verdict();
+    EXPECT_EQ(verdict.state, c.state) << c.offset << ": " << verdict.detail;
+    const bool named = verdict.detail.find("where this host's TSC stands") != std::string::npos;
+    EXPECT_EQ(named, c.state == State::not_run) << verdict.detail;
   }
 }
 

@@ -161,17 +161,6 @@ class Lab {
   KernelFiles kernel_;
 };
 
-// The machine that a scenario asks for: only what its author wrote, and what an emulator can give.
-MachineSpec machine_for(MachineSpec spec, const ops::HostSpec& host) {
-  const bool possible = host.tsc_khz >= kLowestTscKhz && host.tsc_khz <= kHighestTscKhz;
-  if (host.tsc_khz_written && possible) spec.tsc_khz = host.tsc_khz;
-  if (host.tsc_clocksource) return spec;
-  spec.clocksource = "acpi_pm";
-  // This clock does not follow the TSC, so the kernel must not be told another rate than the true one.
-  if (!host.tsc_khz_written) spec.tsc_khz = 0;
-  return spec;
-}
-
 // All hosts of all programs: first every program's host 0, then every host 1, and so on.
 class LabRun {
  public:
@@ -263,6 +252,17 @@ LabOptions default_lab_options(const LabTarget& target) {
   options.machine.tsc_khz = qemu ? kQemuTscKhz : kBochsTscKhz;
   options.machine.limit = qemu ? kQemuLimit : kBochsLimit;
   return options;
+}
+
+MachineSpec machine_for(MachineSpec usual, const ops::HostSpec& host) {
+  MachineSpec spec = std::move(usual);
+  const bool possible = host.tsc_khz >= kLowestTscKhz && host.tsc_khz <= kHighestTscKhz;
+  if (host.tsc_khz_written && possible) spec.tsc_khz = host.tsc_khz;
+  if (host.tsc_clocksource) return spec;
+  spec.clocksource = "acpi_pm";
+  // This clock does not follow the TSC, so the kernel must not be told another rate than the true one.
+  if (!host.tsc_khz_written) spec.tsc_khz = 0;
+  return spec;
 }
 
 std::vector<LabResult> run_in_lab(const std::vector<LabPlace>& places, const std::vector<ops::Program>& programs) {

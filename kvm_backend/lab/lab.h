@@ -44,6 +44,9 @@ struct LabPlace {
 // The defaults for a target: a TSC frequency that its emulator keeps, and a time limit that fits its speed.
 LabOptions default_lab_options(const LabTarget& target);
 
+// The machine that a scenario asks for: `usual`, but for what its author wrote of the host and an emulator can give.
+MachineSpec machine_for(MachineSpec usual, const ops::HostSpec& host);
+
 // One result for each program, in their order. Host i of a program runs on place i; a single place serves all hosts, one
 // machine after the other. The state of the guest passes from each machine to the next. What a scenario writes of its
 // host (`tsc:`, `clocksource:`) the machine is given, so programs share a boot as far as they agree on that. A machine that

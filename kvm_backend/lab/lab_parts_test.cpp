@@ -12,6 +12,7 @@
 #include "kvm_backend/lab/cpio.h"
 #include "kvm_backend/lab/files.h"
 #include "kvm_backend/lab/kernel_image.h"
+#include "kvm_backend/lab/lab.h"
 #include "kvm_backend/lab/process.h"
 #include "kvm_backend/lab/protocol.h"
 #include "kvm_backend/lab/targets.h"
@@ -269,6 +270,33 @@ TEST(Protocol, JobsSurviveTheWayIn) {
   EXPECT_EQ(back.jobs[1].saved, jobs.jobs[1].saved);
   EXPECT_THROW(jobs_from_text(""), ops::InputError);
   EXPECT_THROW(jobs_from_text("{\"format\":\"tscsim-jobs-1\"}\n"), ops::InputError);
+}
+
+TEST(MachineFor, GivesWhatTheAuthorWroteAndAnEmulatorCan) {
+  const MachineSpec usual = default_lab_options(*find_lab_target("6.12")).machine;
+  const struct {
+    const char* why;
+    bool written;
+    std::uint32_t khz;
+    bool tsc_clocksource;
+    std::uint32_t machine_khz;
+    const char* clocksource;
+  } cases[] = {
+      {"nothing written: programs share a boot", false, 2'600'000, true, 2'000'000, "tsc"},
+      {"a rate", true, 2'600'000, true, 2'600'000, "tsc"},
+      {"a rate that nothing boots on", true, 1, true, 2'000'000, "tsc"},
+      {"another clocksource: the true rate", false, 2'600'000, false, 0, "acpi_pm"},
+      {"both: as written", true, 3'000'000, false, 3'000'000, "acpi_pm"},
+  };
+  for (const auto& c : cases) {
+    ops::HostSpec host;
+    host.tsc_khz_written = c.written;
+    host.tsc_khz = c.khz;
+    host.tsc_clocksource = c.tsc_clocksource;
+    const MachineSpec machine = machine_for(usual, host);
+    EXPECT_EQ(machine.tsc_khz, c.machine_khz) << c.why;
+    EXPECT_EQ(machine.clocksource, c.clocksource) << c.why;
+  }
 }
 
 }  // namespace

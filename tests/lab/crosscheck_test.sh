@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
-# The shipped scenarios on one target of the lab: no mismatch, no failed expectation, and something was compared.
-# Usage: crosscheck_test.sh TSCSIM SOURCE_DIR TARGET. Exit 77: the target cannot be had here; says why.
+# Shipped scenarios on one target of the lab: no mismatch, no failed expectation, and something was compared.
+# Usage: crosscheck_test.sh TSCSIM TARGET FOLDER... Exit 77: the target cannot be had here; says why.
 set -uo pipefail
-tscsim=$1 source_dir=$2 target=$3
+tscsim=$1 target=$2
+shift 2
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
 
 status=0
-"$tscsim" crosscheck "$source_dir/scenarios" --on "$target" >out.txt 2>err.txt || status=$?
+"$tscsim" crosscheck "$@" --on "$target" >out.txt 2>err.txt || status=$?
 if [[ $status -eq 3 ]]; then
   echo "skipped: $target is not available: $(tail -n 5 err.txt)"
   exit 77
