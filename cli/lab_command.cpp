@@ -84,9 +84,21 @@ int fetch(const std::vector<std::string>& names, const Arguments& arguments) {
   return status;
 }
 
+// The command's own output and exit status.
+int run_inside(const lab::LabTarget& target, const std::string& command, const Arguments& arguments) {
+  const lab::CommandEnd end = lab::command_in_lab(target, command, lab_options(target));
+  if (arguments.json())
+    print({{"command", "lab boot"}, {"target", "lab:" + target.name}, {"output", end.output}, {"status", end.status}});
+  else
+    std::cout << end.output << std::flush;
+  return end.status;
+}
+
 int boot(const std::vector<std::string>& words, const Arguments& arguments) {
-  if (words.empty()) throw UsageError("'lab boot' needs a target\nexample: tscsim lab boot 6.12");
+  if (words.empty()) throw UsageError("'lab boot' needs a target\nexample: tscsim lab boot 6.12 -- uname -r");
   const lab::LabTarget target = target_named(words.front());
+  if (words.size() > 1)
+    return run_inside(target, fmt::format("{}", fmt::join(words.begin() + 1, words.end(), " ")), arguments);
   const auto findings = lab::doctor_in_lab(target, lab_options(target));
   Json items = Json::array();
   for (const auto& finding : findings) {
@@ -112,7 +124,7 @@ int run(const Arguments& arguments) {
 }  // namespace
 
 Command lab_command() {
-  return {"lab", "list|fetch|boot [TARGET...]",
+  return {"lab", "list|fetch [TARGET...]|boot TARGET [-- COMMAND]",
           "stock kernels with their own KVM under emulation: list the targets, fetch what they need, boot one", kExample,
           [](po::options_description&) {}, run};
 }

@@ -205,6 +205,19 @@ EmulatorFiles Cache::emulator(Emulator emulator) {
           root};
 }
 
+fs::path Cache::busybox() {
+  const fs::path root = folder_ / "tools/busybox", program = root / "bin/busybox";
+  if (fs::exists(program)) return program;
+  const Lock lock(folder_);
+  if (fs::exists(program)) return program;
+  Apt apt(folder_ / "apt/bookworm", "bookworm", notice_, interrupted_);
+  apt.update();
+  NewFolder made(root);
+  apt.unpack({"busybox-static"}, made.path());
+  made.commit();
+  return program;
+}
+
 void Cache::fetch_emulator(Emulator emulator) {
   const EmulatorSource& source = source_of(emulator);
   Apt apt(folder_ / "apt" / source.suite, source.suite, notice_, interrupted_);

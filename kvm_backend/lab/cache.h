@@ -39,6 +39,7 @@ class Cache {
   // Fetch what is missing. Throw ops::TargetError with the reason when it cannot be had.
   KernelFiles kernel(const LabTarget& target);
   EmulatorFiles emulator(Emulator emulator);
+  std::filesystem::path busybox();  // the program, statically linked
 
  private:
   class Lock;

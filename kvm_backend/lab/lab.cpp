@@ -43,6 +43,7 @@ fs::path init_path(const LabOptions& options) {
 struct Heard {
   std::vector<LabResult> results;  // of the programs that were begun
   std::vector<Finding> findings;
+  std::optional<CommandEnd> command;
   std::string log;
   bool done = false;
 };
@@ -79,6 +80,7 @@ class Listener {
     if (type == "doctor")
       for (const Json& f : json.at("findings"))
         heard_.findings.push_back({f.at("name"), f.at("value"), f.at("note")});
+    if (type == "command") heard_.command = {json.at("output").get<std::string>(), json.at("status").get<int>()};
     if (type == "log") heard_.log += "  " + json.at("text").get<std::string>() + "\n";
     if (type == "done") heard_.done = true;
   }
@@ -114,6 +116,11 @@ class MachineSlot {
   }
 };
 
+std::string purpose_of(const Jobs& jobs) {
+  if (jobs.jobs.empty()) return "";
+  return fmt::format(" for {} program{}", jobs.jobs.size(), jobs.jobs.size() == 1 ? "" : "s");
+}
+
 class Lab {
  public:
   Lab(const LabTarget& target, const LabOptions& options)
@@ -123,14 +130,15 @@ class Lab {
     kernel_ = cache_.kernel(target);
   }
 
+  fs::path busybox() const { return Cache(options_.notice, options_.machine.interrupted).busybox(); }
+
   // The second is the report when the machine did not end as it should.
   std::pair<Heard, std::string> boot(const Jobs& jobs, MachineSpec spec) const {
     const MachineSlot slot;
     const ScratchFolder scratch;
     spec.limit += kJobLimit * static_cast<int>(jobs.jobs.size());
     if (options_.notice)
-      options_.notice(fmt::format("lab:{}: booting {} for {} program{}", target_.name, kernel_.package,
-                                  jobs.jobs.size(), jobs.jobs.size() == 1 ? "" : "s"));
+      options_.notice(fmt::format("lab:{}: booting {}{}", target_.name, kernel_.package, purpose_of(jobs)));
     const MachineEnd end =
         boot_machine(target_, kernel_, emulator_, init_, to_text(jobs), spec, scratch.path());
     Heard heard = Listener().hear(end.results);
@@ -267,6 +275,17 @@ MachineSpec machine_for(MachineSpec usual, const ops::HostSpec& host) {
 
 std::vector<LabResult> run_in_lab(const std::vector<LabPlace>& places, const std::vector<ops::Program>& programs) {
   return LabRun(places, programs).run();
+}
+
+CommandEnd command_in_lab(const LabTarget& target, const std::string& command, const LabOptions& options) {
+  const Lab lab(target, options);
+  Jobs jobs = lab.jobs();
+  jobs.command = command;
+  MachineSpec spec = options.machine;
+  spec.busybox = lab.busybox();
+  auto [heard, trouble] = lab.boot(jobs, spec);
+  if (!heard.command) throw ops::TargetError(trouble);
+  return *heard.command;
 }
 
 std::vector<Finding> doctor_in_lab(const LabTarget& target, const LabOptions& options) {

@@ -54,6 +54,14 @@ MachineSpec machine_for(MachineSpec usual, const ops::HostSpec& host);
 // ops::Interrupted.
 std::vector<LabResult> run_in_lab(const std::vector<LabPlace>& places, const std::vector<ops::Program>& programs);
 
+// Runs a shell command as root in the machine, with busybox's programs. Its output, when the machine has ended, and its
+// exit status. Throws likewise.
+struct CommandEnd {
+  std::string output;
+  int status = 0;
+};
+CommandEnd command_in_lab(const LabTarget& target, const std::string& command, const LabOptions& options);
+
 // What `tscsim doctor` says inside. Throws likewise.
 std::vector<Finding> doctor_in_lab(const LabTarget& target, const LabOptions& options);
 

@@ -22,6 +22,10 @@ std::string initramfs(const Boot& boot) {
     order += module + "\n";
   }
   archive.add_file("modules/order", order);
+  if (!boot.spec.busybox.empty()) {
+    archive.add_directory("bin");
+    archive.add_file("bin/busybox", read_file(boot.spec.busybox), true);
+  }
   if (boot.target.emulator == Emulator::bochs) archive.add_file("jobs", boot.jobs);
   return archive.finish();
 }

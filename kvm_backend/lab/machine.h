@@ -23,6 +23,7 @@ struct MachineSpec {
   std::int64_t realtime_s = 1'704'067'200;  // Unix time at power-on, in exact mode
   std::string clocksource = "tsc";
   std::uint32_t memory_mib = 256;
+  std::filesystem::path busybox;  // put there as /bin/busybox; empty: not
   std::chrono::milliseconds limit{120'000};
   const std::atomic<bool>* interrupted = nullptr;
 };

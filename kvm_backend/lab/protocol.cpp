@@ -63,6 +63,7 @@ std::string to_text(const Jobs& jobs) {
                                          {"target", jobs.target},
                                          {"seed", std::to_string(jobs.seed)},
                                          {"trace", jobs.trace},
+                                         {"command", jobs.command},
                                          {"doctor", jobs.doctor}};
   std::string text = header.dump() + "\n";
   for (const Job& job : jobs.jobs) text += job_text(job);
@@ -80,6 +81,7 @@ Jobs jobs_from_text(const std::string& text) {
     jobs.target = header.at("target").get<std::string>();
     jobs.seed = std::stoull(header.at("seed").get<std::string>());
     jobs.trace = header.at("trace").get<bool>();
+    jobs.command = header.at("command").get<std::string>();
     jobs.doctor = header.at("doctor").get<bool>();
     while (std::getline(lines, line)) jobs.jobs.push_back(read_job(line, lines));
   } catch (const ops::InputError&) {

@@ -49,6 +49,7 @@ struct Jobs {
   std::string target;  // TargetProfile::target
   std::uint64_t seed = 0;
   bool trace = false;   // keep KVM's trace events
+  std::string command;  // for a shell, instead of programs
   bool doctor = false;  // report what this KVM supports and honours, first
   std::vector<Job> jobs;
 };

@@ -13,8 +13,6 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdlib>
-#include <filesystem>
-#include <fstream>
 #include <iostream>
 #include <optional>
 #include <string>
@@ -25,6 +23,7 @@
 #include "ops/error.h"
 #include "scenarios/evaluate.h"
 #include "scenarios/scenario.h"
+#include "stored_recordings.h"
 
 namespace tscsim {
 namespace {
@@ -39,28 +38,16 @@ constexpr std::array<Survivor, 0> kSurvivors = {};
 
 struct Evidence {
   std::vector<scenarios::Scenario> scenarios;
-  std::vector<std::pair<std::string, ops::Recording>> recordings;
+  std::vector<StoredRecording> recordings;
   std::string vectors_program;
 };
-
-std::vector<std::string> files_in(const std::string& folder, const std::string& extension) {
-  std::vector<std::string> files;
-  for (const auto& entry : std::filesystem::directory_iterator(folder))
-    if (entry.path().extension() == extension) files.push_back(entry.path().string());
-  std::sort(files.begin(), files.end());
-  return files;
-}
 
 Evidence collect(const std::string& vectors_program) {
   Evidence evidence;
   evidence.vectors_program = vectors_program;
   for (const std::string& path : scenarios::find_scenarios(TSCSIM_SCENARIOS))
     evidence.scenarios.push_back(scenarios::load_scenario(path));
-  for (const std::string& path : files_in(TSCSIM_RECORDINGS, ".jsonl")) {
-    std::ifstream in(path);
-    evidence.recordings.emplace_back(std::filesystem::path(path).stem().string(),
-                                     ops::read_json_lines(in, path));
-  }
+  evidence.recordings = stored_recordings(TSCSIM_RECORDINGS);
   return evidence;
 }
 
@@ -89,7 +76,7 @@ std::string by_scenario(const Evidence& evidence) {
 }
 
 std::string by_recording(const Evidence& evidence) {
-  for (const auto& [name, recording] : evidence.recordings)
+  for (const auto& [name, archived, recording] : evidence.recordings)
     if (notices(recording)) return name;
   return "";
 }
