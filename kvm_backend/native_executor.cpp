@@ -354,6 +354,8 @@ class NativeExecutor final : public NativeVm {
   void on_host(Entry& entry) {
     if (entry.op.kind == OpKind::offline_pcpu) leave_pcpu(static_cast<int>(entry.op.value));
     on_vm_thread(entry);
+    const bool moves_tsc = entry.op.kind == OpKind::suspend_host || entry.op.kind == OpKind::jump_host_tsc;
+    if (moves_tsc && options_.trace != nullptr) options_.trace->reset();
     if (entry.op.kind == OpKind::suspend_host && zero_ns_) *zero_ns_ -= entry.op.value;
     for (ops::Range* range : {&entry.bracket.tsc, &entry.bracket.realtime_ns})
       if (range->lo > range->hi) range->lo = 0;  // it went back: nothing is known from below

@@ -198,4 +198,10 @@ void TraceReader::forget() {
   for (const int cpu : allowed_cpus()) take(cpu);
 }
 
+// Kernel: Documentation/trace/ftrace.rst: opening `trace` with O_TRUNC clears the buffers, stamps included.
+void TraceReader::reset() {
+  const std::string path = folder_ + "/trace";
+  if (!open_file(path.c_str(), O_WRONLY | O_TRUNC).fd) throw std::runtime_error(path + " cannot be cleared");
+}
+
 }  // namespace tscsim::kvm_backend

@@ -57,6 +57,9 @@ class TraceReader {
   // Forgets what was printed on all CPUs.
   void forget();
 
+  // The host's TSC was moved: the buffers do not let their stamps go back, so they begin anew. Throws likewise.
+  void reset();
+
  private:
   void enable(ops::TraceKind kind);
   const Fd& pipe_of(int cpu);
