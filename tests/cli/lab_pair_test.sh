@@ -24,7 +24,7 @@ cases=$((cases + 1))
 status=0
 "$tscsim" crosscheck "$migration" there-and-back.yaml --on lab:6.1+lab:6.12 >out.txt 2>err.txt || status=$?
 want_status 0 "crosscheck on two machines"
-grep -qE '^agree +documented-offsets +2[0-9]{2} exact, [0-9]+ bracketed, 0 undecided, 0 mismatch, 0 unsupported' out.txt ||
+grep -qE '^agree +documented-offsets +[23][0-9]{2} exact, [0-9]+ bracketed, 0 undecided, 0 mismatch, 0 unsupported' out.txt ||
   wrong "documented-offsets: $(cat out.txt err.txt)"
 grep -qE "^not run +there-and-back +load_memory on host 'a' needs what host 'b' did" out.txt ||
   wrong "there-and-back: $(cat out.txt)"
