@@ -5,22 +5,13 @@
 #include <gtest/gtest.h>
 
 #include "model/world/simulation.h"
-#include "ops/program.h"
+#include "ops/testing.h"
 
 namespace tscsim::crosscheck {
 namespace {
 
 using ops::OpKind;
-
-ops::Step step(OpKind kind, std::int64_t at_ns, int vcpu = ops::kVm, std::uint64_t value = 0, std::uint32_t msr = 0) {
-  ops::Step s;
-  s.op.kind = kind;
-  s.op.at_ns = at_ns;
-  s.op.vcpu = vcpu;
-  s.op.value = value;
-  s.op.msr = msr;
-  return s;
-}
+using ops::step;
 
 ops::Program two_vcpus() {
   ops::Program program;

@@ -7,29 +7,24 @@
 #include <sstream>
 
 #include "kvm_backend/lab/cache.h"
+#include "ops/testing.h"
 
 namespace tscsim::kvm_backend::lab {
 namespace {
 
-ops::Step step(ops::OpKind kind, std::int32_t vcpu = ops::kVm, std::int64_t at_ns = 0) {
-  ops::Step s;
-  s.op.kind = kind;
-  s.op.vcpu = vcpu;
-  s.op.at_ns = at_ns;
-  return s;
-}
+using ops::step;
 
 ops::Program two_vcpus() {
   ops::Program program;
   program.name = "two-vcpus";
-  program.setup = {step(ops::OpKind::create_vm), step(ops::OpKind::create_vcpu, 0),
-                   step(ops::OpKind::create_vcpu, 1)};
-  ops::Step first = step(ops::OpKind::rdtsc, 0);
+  program.setup = {step(ops::OpKind::create_vm), step(ops::OpKind::create_vcpu, 0, 0),
+                   step(ops::OpKind::create_vcpu, 0, 1)};
+  ops::Step first = step(ops::OpKind::rdtsc, 0, 0);
   first.capture = "first";
-  ops::Step write = step(ops::OpKind::set_msr, 1, 1'000'000);
+  ops::Step write = step(ops::OpKind::set_msr, 1'000'000, 1);
   write.op.msr = ops::msr::kIa32Tsc;
   write.value = ops::Expression::parse("first + 1 ms", ops::Unit::cycles);
-  program.timeline = {first, write, step(ops::OpKind::rdtsc, 1, 2'000'000)};
+  program.timeline = {first, write, step(ops::OpKind::rdtsc, 2'000'000, 1)};
   return program;
 }
 

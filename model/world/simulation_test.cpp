@@ -5,21 +5,13 @@
 #include <algorithm>
 
 #include "ops/error.h"
+#include "ops/testing.h"
 
 namespace tscsim::model {
 namespace {
 
 using ops::OpKind;
-
-ops::Step step(OpKind kind, std::int64_t at_ns, int vcpu = ops::kVm, std::uint64_t value = 0, std::uint32_t msr = 0) {
-  ops::Step s;
-  s.op.kind = kind;
-  s.op.at_ns = at_ns;
-  s.op.vcpu = vcpu;
-  s.op.value = value;
-  s.op.msr = msr;
-  return s;
-}
+using ops::step;
 
 constexpr std::int64_t kMs = 1'000'000;
 
