@@ -39,7 +39,7 @@ std::string era_text(const model::Era& era) {
   const auto yes = [](bool b) { return b ? "yes" : "no"; };
   std::string text;
   text += fmt::format("  TSC writes: rules of era {}, heuristic {}\n", era.sync_era, era.heuristic);
-  text += fmt::format("  guest writes of IA32_TSC go through the heuristic: {}\n", yes(era.guest_writes_synchronise));
+  text += fmt::format("  guest writes of IA32_TSC go through the heuristic: {}\n", yes(era.guest_writes == ops::GuestWrites::join));
   text += fmt::format("  TSC offset attribute: {}\n", yes(era.offset_attribute));
   text += fmt::format("  KVM_GET_CLOCK tells realtime and host TSC, KVM_SET_CLOCK takes flags: {}\n", yes(era.clock_flags_accepted));
   text += fmt::format("  a guest write of TSC_ADJUST refreshes its kvmclock page: {}\n", yes(era.guest_adjust_requests_update));
@@ -60,11 +60,33 @@ std::vector<Item> kernel_items() {
   return items;
 }
 
+std::string spelling(const model::PolicyInfo& policy) {
+  if (policy.parameters.empty()) return "not said in parameters: C++ of its own\n";
+  ops::HeuristicParameters parameters;
+  ops::split_heuristic(policy.parameters).apply(parameters);
+  return fmt::format("parameters: {}\n", ops::to_text(parameters));
+}
+
+std::string example_value(const ops::HeuristicParameter& parameter) {
+  if (parameter.name == "window") return "500ms";
+  const auto last = parameter.values.rfind('|');
+  return std::string(parameter.values.substr(last + 1));
+}
+
 std::vector<Item> heuristic_items() {
   std::vector<Item> items;
   for (const model::PolicyInfo& policy : model::sync_policies())
     items.push_back({"heuristic", std::string(policy.name), std::string(policy.description),
-                     fmt::format("synchronises: {}\nsource: {}\n", policy.description, policy.source)});
+                     fmt::format("synchronises: {}\nsource: {}\n{}", policy.description, policy.source, spelling(policy))});
+  return items;
+}
+
+std::vector<Item> parameter_items() {
+  std::vector<Item> items;
+  for (const ops::HeuristicParameter& parameter : ops::heuristic_parameters())
+    items.push_back({"parameter", std::string(parameter.name), fmt::format("{}: {}", parameter.values, parameter.meaning),
+                     fmt::format("of a heuristic: {}\n{}\nexample: --heuristic 'base=window,{}={}'\n", parameter.values,
+                                 parameter.meaning, parameter.name, example_value(parameter))});
   return items;
 }
 
@@ -99,7 +121,7 @@ std::vector<Item> rule_items() {
 using Lister = std::vector<Item> (*)();
 const std::vector<std::pair<std::string, Lister>>& subjects() {
   static const std::vector<std::pair<std::string, Lister>> all = {
-      {"scenarios", scenario_items}, {"kernels", kernel_items}, {"heuristics", heuristic_items},
+      {"scenarios", scenario_items}, {"kernels", kernel_items}, {"heuristics", heuristic_items}, {"parameters", parameter_items},
       {"operations", operation_items}, {"metrics", metric_items}, {"rules", rule_items}};
   return all;
 }
@@ -160,12 +182,12 @@ int run_explain(const Arguments& arguments) {
 }  // namespace
 
 Command list_command() {
-  return {"list", "scenarios|kernels|heuristics|operations|metrics|rules", "what there is", "tscsim list kernels",
+  return {"list", "scenarios|kernels|heuristics|parameters|operations|metrics|rules", "what there is", "tscsim list kernels",
           [](po::options_description&) {}, run_list};
 }
 
 Command explain_command() {
-  return {"explain", "NAME", "a scenario, kernel, heuristic, operation, metric or rule, and where it comes from",
+  return {"explain", "NAME", "a scenario, kernel, heuristic, its parameters, operation, metric or rule, and where it comes from",
           "tscsim explain window-after-user-write", [](po::options_description&) {}, run_explain};
 }
 

@@ -50,7 +50,7 @@ int hunt_on_model(const Arguments& arguments) {
     throw UsageError(fmt::format("unknown property '{}'; one of {}", arguments.text("property"), fmt::join(names, ", ")));
   }
   const hunt::Options options = options_of(arguments);
-  const auto find = hunt::hunt_property(*property, arguments.text("kernel"), options, [&](std::uint64_t runs) {
+  const auto find = hunt::hunt_property(*property, {arguments.text("kernel"), arguments.text("heuristic")}, options, [&](std::uint64_t runs) {
     throw_if_interrupted();
     show_progress(fmt::format("{} of {} runs", runs, options.runs), runs, options.runs);
   });
@@ -152,7 +152,8 @@ Command hunt_command() {
                 ("runs", po::value<std::uint64_t>()->default_value(100)->value_name("N"), "how many operation lists")
                 ("first", po::value<std::uint64_t>()->default_value(0)->value_name("N"), "number of the first one, to go on or to see one again")
                 ("seed", po::value<std::uint64_t>()->default_value(1)->value_name("S"), "what the lists depend on")
-                ("kernel", po::value<std::string>()->value_name("VERSION"), "with --property: the modelled kernel");
+                ("kernel", po::value<std::string>()->value_name("VERSION"), "with --property: the modelled kernel")
+                ("heuristic", po::value<std::string>()->value_name("NAME|PARAMETERS"), "with --property: its synchronisation policy");
             add_trace_option(options);
           },
           run};

@@ -149,7 +149,8 @@ lab::LabOptions lab_options(const lab::LabTarget& target) {
 void add_model_options(po::options_description& options) {
   options.add_options()
       ("kernel", po::value<std::string>()->value_name("VERSION"), "kernel of the modelled host, e.g. 6.12")
-      ("heuristic", po::value<std::string>()->value_name("NAME"), "synchronisation policy instead of the kernel's own")
+      ("heuristic", po::value<std::string>()->value_name("NAME|PARAMETERS"),
+       "synchronisation policy instead of the kernel's own, e.g. window=500ms,zero_write=value (tscsim list parameters)")
       ("seed", po::value<std::uint64_t>()->default_value(1)->value_name("N"), "seed, kept in the recording");
 }
 

@@ -117,17 +117,17 @@ constexpr std::array kProperties = {
     Property{"model-agrees-with-itself", "the cross-check accepts the model's own recordings", checker_refuses},
 };
 
-std::optional<std::string> violation_of(const Property& property, const Draft& draft, const std::string& kernel) {
+std::optional<std::string> violation_of(const Property& property, const Draft& draft, const Modelled& modelled) {
   scenarios::Scenario scenario = to_scenario(draft);
-  scenario.program.hosts.front().kernel = kernel;
-  const auto executor = model::simulate(scenario.program.hosts, "");
+  scenario.program.hosts.front().kernel = modelled.kernel;
+  const auto executor = model::simulate(scenario.program.hosts, modelled.heuristic);
   return property.violation(ops::run_program(scenario.program, *executor, 1));
 }
 
 // A draft from which too much was cut is no scenario any more.
-bool still_violates(const Property& property, const Draft& draft, const std::string& kernel) {
+bool still_violates(const Property& property, const Draft& draft, const Modelled& modelled) {
   try {
-    return violation_of(property, draft, kernel).has_value();
+    return violation_of(property, draft, modelled).has_value();
   } catch (const ops::InputError&) {
     return false;
   }
@@ -143,20 +143,20 @@ const Property* find_property(std::string_view name) {
   return nullptr;
 }
 
-std::optional<PropertyFind> hunt_property(const Property& property, const std::string& kernel, const Options& options,
+std::optional<PropertyFind> hunt_property(const Property& property, const Modelled& modelled, const Options& options,
                                           const std::function<void(std::uint64_t)>& progress) {
   Ground ground;
   ground.pcpus = 2;
   ground.clocksource_changes = ground.tsc_jumps = ground.suspends = ground.pcpu_hotplug = ground.marks_unstable = true;
   for (std::uint64_t i = 0; i < options.runs; ++i) {
     const Draft draft = draft_of_run(options, ground, options.first + i);
-    if (violation_of(property, draft, kernel)) {
+    if (violation_of(property, draft, modelled)) {
       const Draft small = shrink(draft, options.shrink_attempts, [&](const std::vector<Draft>& candidates) {
         std::vector<bool> answers;
-        for (const Draft& candidate : candidates) answers.push_back(still_violates(property, candidate, kernel));
+        for (const Draft& candidate : candidates) answers.push_back(still_violates(property, candidate, modelled));
         return answers;
       });
-      return PropertyFind{small, *violation_of(property, small, kernel)};
+      return PropertyFind{small, *violation_of(property, small, modelled)};
     }
     progress(i + 1);
   }

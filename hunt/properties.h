@@ -26,8 +26,14 @@ struct PropertyFind {
   std::string violation;
 };
 
-// Random lists on the simulated host of `kernel` (empty: the newest). The first find ends the hunt.
-std::optional<PropertyFind> hunt_property(const Property& property, const std::string& kernel, const Options& options,
+// The modelled KVM.
+struct Modelled {
+  std::string kernel;     // empty: the newest
+  std::string heuristic;  // empty: the kernel's own
+};
+
+// Random lists on a simulated host. The first find ends the hunt.
+std::optional<PropertyFind> hunt_property(const Property& property, const Modelled& modelled, const Options& options,
                                           const std::function<void(std::uint64_t runs)>& progress);
 
 }  // namespace tscsim::hunt

@@ -28,6 +28,8 @@
   MUTANT(user_set_not_recorded, "a write by user space does not open the window (6.8)")                      \
   MUTANT(creation_does_not_join, "the creation of a vCPU starts a generation")                               \
   MUTANT(unstable_join_forgets_elapsed, "on an unstable TSC the value that joins is not moved on")           \
+  MUTANT(window_parameter_ignored, "the window is 1 s, whatever its parameter says")                         \
+  MUTANT(anchor_ignored, "the window is measured from the last write, whatever the anchor")                  \
   /* generations */                                                                                          \
   MUTANT(generation_not_advanced, "a new generation has the old number")                                     \
   MUTANT(matched_counted_twice, "a vCPU that joins its own generation again is counted again")               \

@@ -114,6 +114,7 @@ bool moves_clocksource(const ops::Program& program) {
 // What the scenario asks of its host and this one does not have; empty if it is such a host. The TSC's
 // frequency is judged for each expectation by itself.
 std::string missing_host(const ops::Program& program, const ops::HostSpec& host, const ops::TargetProfile& profile) {
+  if (program.heuristic != profile.heuristic) return "needs: the model, with the heuristic " + program.heuristic;
   if (!host.kernel.empty() && version_of(host.kernel) != version_of(profile.kernel))
     return "needs: kernel " + host.kernel + " (here " + profile.kernel + ")";
   if (has_own_clock_errors(host, grants_wall_clocks(program, profile)))

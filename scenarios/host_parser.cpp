@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <limits>
 
+#include "ops/heuristic.h"
+
 namespace tscsim::scenarios {
 namespace {
 
@@ -76,6 +78,25 @@ void read_clocks(Reader& reader, const Fields& fields, ops::HostSpec& host) {
     host.realtime_drift_ppb = reader.ratio_ppb(*node).value_or(0);
 }
 
+// Parameters become the text that the command line takes. Whether the model has a heuristic of that name, it says itself.
+std::string read_heuristic(Reader& reader, const YamlNode& node) {
+  if (node.is(Kind::scalar)) return reader.text(node, "the name of a heuristic").value_or("");
+  const Fields fields(reader.diagnostics(), node, "a heuristic", {});
+  std::string text;
+  ops::HeuristicParameters unused;
+  for (const std::string& name : fields.keys()) {
+    const YamlNode& value = *fields.find(name);
+    const auto word = reader.text(value, "the value of a heuristic's parameter");
+    if (!word) continue;
+    const auto error = name == ops::kHeuristicBase ? std::nullopt : ops::set_parameter(unused, name, *word);
+    if (error) reader.diagnostics().add(error->in_name ? *fields.key(name) : value, error->message, error->mend);
+    text += (text.empty() ? "" : ",") + name + "=" + *word;
+  }
+  if (fields.valid() && fields.keys().empty())
+    reader.diagnostics().add(node, "a heuristic without parameters", "write 'heuristic: {window: 500 ms}'");
+  return text;
+}
+
 }  // namespace
 
 ops::HostSpec parse_host(Reader& reader, const YamlNode& node) {
@@ -114,7 +135,7 @@ VmSpec parse_vm(Reader& reader, const YamlNode& node) {
   if (const YamlNode* vcpus = fields.find("vcpus"))
     vm.vcpus = static_cast<std::int32_t>(reader.integer(*vcpus, 1, ops::layout::kMaxVcpus).value_or(1));
   if (const YamlNode* heuristic = fields.find("heuristic"))
-    vm.heuristic = reader.text(*heuristic, "the name of a heuristic").value_or("");
+    vm.heuristic = read_heuristic(reader, *heuristic);
   if (const YamlNode* kvmclock = fields.find("kvmclock"))
     vm.kvmclock = reader.on_off(*kvmclock).value_or(false);
   return vm;

@@ -115,6 +115,8 @@ TEST(Parser, SetUpCreatesTheVm) {
                                    "0 set_msr 0 MSR_KVM_SYSTEM_TIME_NEW 2097153",
                                    "0 set_msr 1 MSR_KVM_SYSTEM_TIME_NEW 2101249"));
   EXPECT_EQ(scenario.program.heuristic, "never");
+  EXPECT_EQ(parse("vm: {heuristic: {base: window, window: 500 ms, zero_write: value}}\ntimeline: []\n").program.heuristic,
+            "base=window,window=500 ms,zero_write=value");
   EXPECT_EQ(scenario.program.name, "t");
   EXPECT_EQ(scenario.program.hash.size(), 16U);
 }

@@ -7,6 +7,7 @@
 #include <regex>
 #include <set>
 
+#include "ops/heuristic.h"
 #include "scenarios/metrics.h"
 #include "scenarios/scenario.h"
 #include "scenarios/test_files.h"
@@ -184,7 +185,7 @@ TEST(Schema, AcceptsEveryShippedScenario) {
 TEST(Schema, RefusesWhatTheParserRefuses) {
   for (const char* name :
        {"bare-duration", "unknown-key", "several-errors", "wrong-units", "bad-hosts", "not-a-mapping",
-        "missing-parts", "wrong-shapes", "bad-steps", "bad-samples", "bad-expectations"}) {
+        "missing-parts", "wrong-shapes", "bad-steps", "bad-samples", "bad-expectations", "bad-heuristic"}) {
     const std::string text = read_text(source_path("refused/" + std::string(name) + ".yaml"));
     EXPECT_NE(check_text(text), "") << name;
   }
@@ -212,8 +213,22 @@ TEST(Schema, KnowsNoWordThatTheParserDoesNot) {
   expect_all(schema["definitions"]["step"]["properties"], used(sample["timeline"]));
   expect_all(schema["definitions"]["expectation"]["properties"], used(sample["expect"]));
   expect_all(schema["definitions"]["host"]["properties"], used(json::array({sample["hosts"]["a"]})));
+  expect_all(schema["definitions"]["heuristic"]["properties"], used(json::array({sample["vm"]["heuristic"]})));
   for (const Metric& metric : metrics())
     EXPECT_TRUE(schema["definitions"]["expectation"]["properties"].contains(metric.name)) << metric.name;
+}
+
+TEST(Schema, KnowsTheParametersOfAHeuristic) {
+  const json schema = json::parse(read_text(source_path("scenario.schema.json")));
+  const json& properties = schema["definitions"]["heuristic"]["properties"];
+  EXPECT_EQ(properties.size(), ops::heuristic_parameters().size() + 1) << "and base";
+  for (const ops::HeuristicParameter& parameter : ops::heuristic_parameters()) {
+    ASSERT_TRUE(properties.contains(parameter.name)) << parameter.name;
+    std::string words;
+    for (const json& word : properties[std::string(parameter.name)].value("enum", json::array()))
+      words += (words.empty() ? "" : "|") + word.get<std::string>();
+    EXPECT_EQ(words, parameter.name == "window" ? "" : parameter.values) << parameter.name;
+  }
 }
 
 TEST(Schema, ValidatorRefusesUnknownKeywords) {

@@ -115,8 +115,8 @@ Era era_for(KernelVersion v) {
   era.counts_every_match = !v.at_least(3, 17);
   era.narrow_generations = !v.at_least(3, 17);
   era.has_generation_count = v.at_least(3, 8);
-  era.guest_writes_synchronise = !v.at_least(5, 10);
-  era.microsecond_elapsed_defect = !v.at_least(4, 12);
+  if (!v.at_least(5, 10)) era.guest_writes = ops::GuestWrites::join;
+  if (!v.at_least(4, 12)) era.unstable_join = ops::UnstableJoin::adds_thousandth;
   era.offset_attribute = v.at_least(5, 16);
   era.guest_adjust_requests_update = guest_adjust_updates(v);
   era.vm_tsc_khz = v.at_least(5, 18);

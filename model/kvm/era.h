@@ -9,6 +9,8 @@
 #include <string>
 #include <string_view>
 
+#include "ops/heuristic.h"
+
 namespace tscsim::model {
 
 struct KernelVersion {
@@ -63,8 +65,10 @@ struct Era {
   bool counts_every_match = false;   // 3.8 to 3.16: a vCPU that joins again is counted again
   bool narrow_generations = false;   // to 3.16: generation numbers are 8 bit
   bool has_generation_count = true;  // nr_vcpus_matched_tsc and the master clock exist (3.8)
-  bool guest_writes_synchronise = false;      // to 5.9 (0c899c25d754)
-  bool microsecond_elapsed_defect = false;    // 3.4 to 4.11: an unstable join adds a thousandth of the elapsed time
+  ops::GuestWrites guest_writes = ops::GuestWrites::adjust;  // joined to 5.9 (0c899c25d754)
+  // 3.4 to 4.11: an unstable join adds a thousandth of the elapsed time
+  ops::UnstableJoin unstable_join = ops::UnstableJoin::adds_elapsed;
+  ops::JoinedWrite joined_write = ops::JoinedWrite::as_written;
   bool offset_attribute = true;               // 5.16, 828ca89628bf
   bool guest_adjust_requests_update = true;   // 5.15, d9130a2dfdd4; in 5.10.y too
   bool vm_tsc_khz = true;                     // 5.18, ffbb61d09fc5

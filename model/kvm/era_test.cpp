@@ -29,8 +29,8 @@ TEST(KernelVersion, ReadsReleaseStrings) {
 // One row for each change: the last version without it and the first with it.
 TEST(Era, EachBehaviourChangesWhereTheSpecSays) {
   const auto at = [](const char* text) { return era_for(*KernelVersion::parse(text)); };
-  EXPECT_TRUE(at("5.9").guest_writes_synchronise);
-  EXPECT_FALSE(at("5.10").guest_writes_synchronise);
+  EXPECT_EQ(at("5.9").guest_writes, ops::GuestWrites::join);
+  EXPECT_EQ(at("5.10").guest_writes, ops::GuestWrites::adjust);
   EXPECT_FALSE(at("5.15").offset_attribute);
   EXPECT_TRUE(at("5.16").offset_attribute);
   EXPECT_FALSE(at("5.14").guest_adjust_requests_update);

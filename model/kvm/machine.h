@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <utility>
@@ -23,7 +24,7 @@ namespace tscsim::model {
 
 struct MachineConfig {
   Era era;
-  const SyncPolicy* policy = nullptr;  // never null once the machine runs
+  std::shared_ptr<const SyncPolicy> policy;  // never null once the machine runs
   Vendor vendor = Vendor::vmx;
   std::uint32_t host_khz = 0;          // KVM's tsc_khz
   bool tsc_scaling = false;            // has_tsc_control
@@ -194,6 +195,11 @@ class Machine {
   Outcome refuse(int error);
 
   // tsc_sync.inl: writes, generations, the master clock request.
+  Num generation_line(const Vcpu<Num>& vcpu, const Num& ns) const;
+  TscWrite<Num> seen_by_policy(const Vcpu<Num>& vcpu, std::optional<Num> user_value, bool by_guest,
+                               const Num& scaled_tsc, const Num& ns) const;
+  static bool is_zero_request(const TscWrite<Num>& write);
+  Num elapsed_for_unstable_join(const Vcpu<Num>& vcpu, Num elapsed_ns) const;
   void synchronize(Vcpu<Num>& vcpu, std::optional<Num> user_value, bool by_guest, Host<Num>& host);
   void record(Vcpu<Num>& vcpu, Num offset, Num tsc, Num ns, bool matched, bool by_user, Host<Num>& host);
   void track(Vcpu<Num>& vcpu, bool new_generation, Host<Num>& host);

@@ -62,40 +62,66 @@ bool Machine<Num>::all_vcpus_matched() const {
   return vm_.nr_vcpus_matched_tsc + 1 == static_cast<int>(vcpus_.size());
 }
 
+// Where a vCPU that joined the generation at its start would be at `ns`.
 template <class Num>
-void Machine<Num>::synchronize(Vcpu<Num>& vcpu, std::optional<Num> user_value, bool by_guest, Host<Num>& host) {
-  Num data = user_value.value_or(Num(0));
-  Num offset = data - scale(host.tsc(), vcpu.l1_tsc_scaling_ratio);
-  const Num ns = host.base_ns();
+Num Machine<Num>::generation_line(const Vcpu<Num>& vcpu, const Num& ns) const {
+  return vm_.cur_tsc_write + scale(ns - vm_.cur_tsc_nsec, vcpu.virtual_scale);
+}
 
+template <class Num>
+TscWrite<Num> Machine<Num>::seen_by_policy(const Vcpu<Num>& vcpu, std::optional<Num> user_value, bool by_guest,
+                                           const Num& scaled_tsc, const Num& ns) const {
   TscWrite<Num> write;
-  write.data = data;
-  write.is_zero_request = TSCSIM_MUTATE(guest_zero_joins, !by_guest, true) && data == Num(0);
+  write.data = user_value.value_or(Num(0));
+  write.creation = !user_value.has_value();
   write.by_guest = by_guest;
-  write.elapsed_ns = ns - vm_.last_tsc_nsec;
-  write.last_tsc_write = vm_.last_tsc_write;
+  write.last = {ns - vm_.last_tsc_nsec, vm_.last_tsc_write, vm_.last_tsc_offset + scaled_tsc};
+  write.generation = {ns - vm_.cur_tsc_nsec, vm_.cur_tsc_write, vm_.cur_tsc_offset + scaled_tsc};
   write.virtual_tsc_khz = vcpu.virtual_tsc_khz;
   write.virtual_scale = vcpu.virtual_scale;
   write.user_set_tsc = vm_.user_set_tsc;
+  return write;
+}
 
-  const bool wants = TSCSIM_MUTATE(creation_does_not_join, true, user_value.has_value()) &&
+template <class Num>
+void Machine<Num>::synchronize(Vcpu<Num>& vcpu, std::optional<Num> user_value, bool by_guest, Host<Num>& host) {
+  const Num scaled_tsc = scale(host.tsc(), vcpu.l1_tsc_scaling_ratio);
+  const Num ns = host.base_ns();
+  const TscWrite<Num> write = seen_by_policy(vcpu, user_value, by_guest, scaled_tsc, ns);
+  Num data = write.data;
+  Num offset = data - scaled_tsc;
+
+  const bool unstable = host.tsc_unstable() && config_.era.unstable_join != ops::UnstableJoin::takes_offset;
+  const bool may = !unstable || config_.era.unstable_join != ops::UnstableJoin::own_generation;
+  const bool wants = TSCSIM_MUTATE(creation_does_not_join, true, user_value.has_value()) && may &&
                      config_.policy->wants_to_synchronise(write);
   const bool same_rate = TSCSIM_MUTATE(rate_not_compared, vcpu.virtual_tsc_khz == vm_.last_tsc_khz, vm_.last_tsc_khz != 0);
   const bool matched = wants && same_rate;
-  if (matched && !host.tsc_unstable()) {
+  const bool on_the_line = config_.era.joined_write == ops::JoinedWrite::on_the_line;
+  if (matched && on_the_line) data = generation_line(vcpu, ns);
+  if (matched && !unstable) {
     offset = TSCSIM_MUTATE(absorbed_value_kept, vm_.cur_tsc_offset, offset);
-    follow(write.is_zero_request ? Rule::joins_zero : Rule::joins_window);
+    follow(is_zero_request(write) ? Rule::joins_zero : Rule::joins_window);
   } else if (matched) {
-    Num elapsed = write.elapsed_ns;
-    if (config_.era.microsecond_elapsed_defect)
-      elapsed = map_monotone(elapsed, [](std::uint64_t e) { return e / 1000; });
-    data = data + TSCSIM_MUTATE(unstable_join_forgets_elapsed, scale(elapsed, vcpu.virtual_scale), Num(0));
+    if (!on_the_line) data = data + elapsed_for_unstable_join(vcpu, write.last.elapsed_ns);
     offset = data - scale(host.tsc(), vcpu.l1_tsc_scaling_ratio);
     follow(Rule::joins_unstable);
   } else {
     follow(wants ? Rule::starts_generation_rate : Rule::starts_generation);
   }
   record(vcpu, offset, data, ns, matched, user_value.has_value(), host);
+}
+
+template <class Num>
+bool Machine<Num>::is_zero_request(const TscWrite<Num>& write) {
+  return write.creation || (!write.by_guest && write.data == Num(0));
+}
+
+template <class Num>
+Num Machine<Num>::elapsed_for_unstable_join(const Vcpu<Num>& vcpu, Num elapsed_ns) const {
+  if (config_.era.unstable_join == ops::UnstableJoin::adds_thousandth)
+    elapsed_ns = map_monotone(elapsed_ns, [](std::uint64_t e) { return e / 1000; });
+  return TSCSIM_MUTATE(unstable_join_forgets_elapsed, scale(elapsed_ns, vcpu.virtual_scale), Num(0));
 }
 
 template <class Num>
@@ -159,7 +185,7 @@ void Machine<Num>::host_write_tsc(int vcpu, Num value, Host<Num>& host) {
 template <class Num>
 void Machine<Num>::guest_write_tsc(int vcpu, Num value, Host<Num>& host) {
   Vcpu<Num>& v = at(vcpu);
-  if (TSCSIM_MUTATE(guest_write_synchronises, config_.era.guest_writes_synchronise, true)) {
+  if (TSCSIM_MUTATE(guest_write_synchronises, config_.era.guest_writes == ops::GuestWrites::join, true)) {
     const Num before = v.l1_tsc_offset;
     synchronize(v, value, true, host);
     v.ia32_tsc_adjust = v.ia32_tsc_adjust + (v.l1_tsc_offset - before);

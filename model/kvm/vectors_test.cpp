@@ -72,7 +72,7 @@ struct ScriptedHost final : Host<std::uint64_t> {
 MachineConfig config_for(const char* kernel, std::uint32_t host_khz, Vendor vendor, bool scaling) {
   MachineConfig config;
   config.era = era_for(*KernelVersion::parse(kernel));
-  config.policy = find_sync_policy(config.era.heuristic);
+  config.policy = sync_policy(config.era.heuristic);
   config.vendor = vendor;
   config.host_khz = host_khz;
   config.tsc_scaling = scaling;
@@ -415,15 +415,15 @@ TEST(Vectors, SyncWindow) {
   for_each_row("sync_window", [](const json& r) {
     TscWrite<std::uint64_t> write;
     write.data = u64(r, "data");
-    write.elapsed_ns = u64(r, "now_ns") - u64(r, "last_tsc_nsec");
-    write.last_tsc_write = u64(r, "last_tsc_write");
+    write.last.elapsed_ns = u64(r, "now_ns") - u64(r, "last_tsc_nsec");
+    write.last.tsc_write = u64(r, "last_tsc_write");
     write.virtual_tsc_khz = u32(r, "khz");
     write.virtual_scale = ns_to_cycles(u32(r, "khz"));
-    EXPECT_EQ(write.elapsed_ns, u64(r, "elapsed"));
-    EXPECT_EQ(find_sync_policy("window")->wants_to_synchronise(write), r.at("in_window_4_12").get<bool>());
-    EXPECT_EQ(find_sync_policy("window-us")->wants_to_synchronise(write), r.at("in_window_3_4").get<bool>());
+    EXPECT_EQ(write.last.elapsed_ns, u64(r, "elapsed"));
+    EXPECT_EQ(sync_policy("window")->wants_to_synchronise(write), r.at("in_window_4_12").get<bool>());
+    EXPECT_EQ(sync_policy("window-us")->wants_to_synchronise(write), r.at("in_window_3_4").get<bool>());
     write.user_set_tsc = true;
-    EXPECT_EQ(find_sync_policy("window-after-user-write")->wants_to_synchronise(write), r.at("in_window_4_12").get<bool>());
+    EXPECT_EQ(sync_policy("window-after-user-write")->wants_to_synchronise(write), r.at("in_window_4_12").get<bool>());
   });
 }
 

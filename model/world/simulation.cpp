@@ -254,14 +254,8 @@ MachineConfig machine_config(const ops::TargetProfile& profile) {
                  "give a version from 3.4 on, such as 6.12; see 'tscsim list kernels'");
   MachineConfig config;
   config.era = era_for(*version);
-  config.policy = find_sync_policy(profile.heuristic.empty() ? config.era.heuristic : std::string_view(profile.heuristic));
-  if (config.policy == nullptr) {
-    std::vector<std::string> names;
-    for (const PolicyInfo& policy : sync_policies()) names.emplace_back(policy.name);
-    const std::string near = ops::nearest_word(profile.heuristic, names);
-    throw refuse(fmt::format("unknown heuristic '{}'", profile.heuristic),
-                 near.empty() ? "see 'tscsim list heuristics'" : fmt::format("did you mean '{}'?", near));
-  }
+  config.policy = sync_policy(profile.heuristic, config.era.heuristic);
+  config.policy->adapt(config.era);
   config.vendor = profile.vendor == "svm" ? Vendor::svm : Vendor::vmx;
   config.host_khz = profile.host_khz;
   config.tsc_scaling = profile.tsc_scaling;
