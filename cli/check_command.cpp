@@ -34,39 +34,45 @@ std::string unmet_kernel(const scenarios::Scenario& scenario) {
   return "";
 }
 
-// A scenario that cannot be read is an error; the others still run.
-void check_one(const std::string& file, const Arguments& arguments, Report& report) {
+void check_one(const scenarios::Scenario& scenario, const Arguments& arguments, Report& report) {
   const bool text = !arguments.json();
+  const std::string name = scenarios::label(scenario);
+  if (const std::string need = unmet_kernel(scenario); !need.empty()) {
+    ++report.skipped;
+    report.junit.push_back({"check", name, "", need});
+    report.scenarios.push_back({{"name", name}, {"state", "skipped"}, {"detail", need}});
+    if (text) std::cout << fmt::format("{:<8} {:<46} {}\n", "skipped", name, need);
+    return;
+  }
+  const ops::Recording recording = run_on_model(scenario, arguments);
+  const auto verdicts = scenarios::evaluate(scenario, recording);
+  const Tally t = tally(verdicts);
+  const std::string state = state_of(t);
+  (state == "passed" ? report.passed : state == "failed" ? report.failed : report.skipped) += 1;
+  const std::string bad = verdict_lines(verdicts, true);
+  report.junit.push_back({"check", name, state == "failed" ? bad : "", state == "skipped" ? bad : ""});
+  report.scenarios.push_back({{"name", name},
+                              {"state", state},
+                              {"fingerprint", ops::fingerprint(recording)},
+                              {"expectations", verdicts_json(verdicts)}});
+  if (text) std::cout << fmt::format("{:<8} {:<46} {} held, {} failed, {} not run\n{}", state, name, t.held,
+                                     t.failed + t.unsure, t.not_run, bad);
+}
+
+// A scenario that cannot be read is an error; the others still run.
+void check_file(const std::string& file, const Arguments& arguments, Report& report) {
   std::string name = file;
   try {
-    const scenarios::Scenario scenario = load(file, arguments);
-    name = scenario.meta.name;
-    if (const std::string need = unmet_kernel(scenario); !need.empty()) {
-      ++report.skipped;
-      report.junit.push_back({"check", name, "", need});
-      report.scenarios.push_back({{"name", name}, {"state", "skipped"}, {"detail", need}});
-      if (text) std::cout << fmt::format("{:<8} {:<46} {}\n", "skipped", name, need);
-      return;
+    for (const scenarios::Scenario& scenario : load_for_model(file, arguments)) {
+      name = scenarios::label(scenario);
+      check_one(scenario, arguments, report);
     }
-    const ops::Recording recording = run_on_model(scenario, arguments);
-    const auto verdicts = scenarios::evaluate(scenario, recording);
-    const Tally t = tally(verdicts);
-    const std::string state = state_of(t);
-    (state == "passed" ? report.passed : state == "failed" ? report.failed : report.skipped) += 1;
-    const std::string bad = verdict_lines(verdicts, true);
-    report.junit.push_back({"check", name, state == "failed" ? bad : "", state == "skipped" ? bad : ""});
-    report.scenarios.push_back({{"name", name},
-                                {"state", state},
-                                {"fingerprint", ops::fingerprint(recording)},
-                                {"expectations", verdicts_json(verdicts)}});
-    if (text) std::cout << fmt::format("{:<8} {:<46} {} held, {} failed, {} not run\n{}", state, name, t.held,
-                                       t.failed + t.unsure, t.not_run, bad);
   } catch (const ops::InputError& error) {
     const std::string why = std::string(error.what()) + "\n";
     ++report.errors;
     report.junit.push_back({"check", name, why, ""});
     report.scenarios.push_back({{"name", name}, {"state", "error"}, {"detail", why}});
-    if (text) std::cout << fmt::format("{:<8} {}\n", "error", name);
+    if (!arguments.json()) std::cout << fmt::format("{:<8} {}\n", "error", name);
     std::cerr << why;
   }
 }
@@ -79,7 +85,7 @@ int run(const Arguments& arguments) {
   Report report;
   for (const std::string& file : scenario_files(paths)) {
     throw_if_interrupted();
-    check_one(file, arguments, report);
+    check_file(file, arguments, report);
   }
   if (arguments.has("junit")) storage::write_file(arguments.text("junit"), junit_xml("tscsim check", report.junit));
   if (arguments.json()) {

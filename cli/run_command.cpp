@@ -33,7 +33,7 @@ void print_entry(const ops::Entry& entry, const ops::Header& header, const std::
 void print_text(const scenarios::Scenario& scenario, const ops::Recording& recording,
                 const std::vector<scenarios::Verdict>& verdicts, bool probes) {
   const ops::Header& header = recording.header;
-  std::cout << fmt::format("{}: {}\n", scenario.meta.name, scenario.meta.title);
+  std::cout << fmt::format("{}: {}\n", scenarios::label(scenario), scenario.meta.title);
   for (int host = 0; host < header.hosts(); ++host) {
     const ops::TargetProfile& profile = header.host(host).profile;
     std::cout << fmt::format("  {}on the model: Linux {}, {}, TSC {} kHz{}\n",
@@ -72,35 +72,48 @@ Json entry_json(const ops::Entry& entry, const ops::Header& header) {
   return json;
 }
 
-int run(const Arguments& arguments) {
+// The runs of all files so far.
+struct Replay {
+  int runs = 0;
   Tally total;
   Json documents = Json::array();
-  for (const std::string& file : scenario_files(arguments.positional)) {
-    const scenarios::Scenario scenario = load(file, arguments);
-    const ops::Recording recording = run_on_model(scenario, arguments);
-    const auto verdicts = scenarios::evaluate(scenario, recording);
-    const Tally one = tally(verdicts);
-    total.failed += one.failed + one.unsure;
-    total.held += one.held;
-    if (!arguments.json()) {
-      if (total.held + total.failed != one.held + one.failed + one.unsure) std::cout << "\n";
-      print_text(scenario, recording, verdicts, arguments.has("probes"));
-      continue;
-    }
-    Json timeline = Json::array();
-    for (const ops::Entry& entry : recording.entries)
-      if (!entry.op.probe || arguments.has("probes")) timeline.push_back(entry_json(entry, recording.header));
-    documents.push_back({{"name", scenario.meta.name},
-                         {"kernel", recording.header.profile.kernel},
-                         {"fingerprint", ops::fingerprint(recording)},
-                         {"timeline", timeline},
-                         {"expectations", verdicts_json(verdicts)}});
+};
+
+Json document(const scenarios::Scenario& scenario, const ops::Recording& recording,
+              const std::vector<scenarios::Verdict>& verdicts, bool probes) {
+  Json timeline = Json::array();
+  for (const ops::Entry& entry : recording.entries)
+    if (!entry.op.probe || probes) timeline.push_back(entry_json(entry, recording.header));
+  return {{"name", scenarios::label(scenario)},
+          {"kernel", recording.header.profile.kernel},
+          {"fingerprint", ops::fingerprint(recording)},
+          {"timeline", timeline},
+          {"expectations", verdicts_json(verdicts)}};
+}
+
+void replay(const scenarios::Scenario& scenario, const Arguments& arguments, Replay& so_far) {
+  const ops::Recording recording = run_on_model(scenario, arguments);
+  const auto verdicts = scenarios::evaluate(scenario, recording);
+  const Tally one = tally(verdicts);
+  so_far.total.failed += one.failed + one.unsure;
+  so_far.total.held += one.held;
+  if (arguments.json()) {
+    so_far.documents.push_back(document(scenario, recording, verdicts, arguments.has("probes")));
+    return;
   }
+  if (so_far.runs++ != 0) std::cout << "\n";
+  print_text(scenario, recording, verdicts, arguments.has("probes"));
+}
+
+int run(const Arguments& arguments) {
+  Replay replayed;
+  for (const std::string& file : scenario_files(arguments.positional))
+    for (const scenarios::Scenario& scenario : load_for_model(file, arguments)) replay(scenario, arguments, replayed);
   if (arguments.json())
     print({{"command", "run"},
-           {"summary", {{"held", total.held}, {"failed", total.failed}}},
-           {"scenarios", documents}});
-  return total.failed == 0 ? kAllHeld : kFailed;
+           {"summary", {{"held", replayed.total.held}, {"failed", replayed.total.failed}}},
+           {"scenarios", replayed.documents}});
+  return replayed.total.failed == 0 ? kAllHeld : kFailed;
 }
 
 }  // namespace

@@ -193,6 +193,12 @@ scenarios::Scenario load(const std::string& path, const Arguments& arguments) {
   return scenario;
 }
 
+std::vector<scenarios::Scenario> load_for_model(const std::string& path, const Arguments& arguments) {
+  const scenarios::Scenario scenario = load(path, arguments);
+  if (arguments.has("kernel")) return {scenario};
+  return scenarios::for_each_kernel(scenario);
+}
+
 ops::Recording run_on_model(const scenarios::Scenario& scenario, const Arguments& arguments) {
   const auto executor = model::simulate(scenario.program.hosts, scenario.program.heuristic);
   return run(scenario, *executor, arguments);

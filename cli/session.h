@@ -34,6 +34,9 @@ void check_model_options(const Arguments& arguments);
 // Loads a scenario and applies --kernel and --heuristic.
 scenarios::Scenario load(const std::string& path, const Arguments& arguments);
 
+// What a file makes for the model: one scenario, or one for each of its `kernels` unless --kernel names another.
+std::vector<scenarios::Scenario> load_for_model(const std::string& path, const Arguments& arguments);
+
 ops::Recording run_on_model(const scenarios::Scenario& scenario, const Arguments& arguments);
 
 // What became of one scenario on a target: a recording, or wrong input, or a failure of the target.

@@ -128,37 +128,33 @@ std::string missing_host(const ops::Program& program, const ops::HostSpec& host,
   return {};
 }
 
-std::string missing_hosts(const ops::Program& program, const ops::Header& header) {
+std::string missing_hosts(const Scenario& scenario, const ops::Header& header) {
+  const ops::Program& program = scenario.program;
   for (int host = 0; host < header.hosts(); ++host) {
-    const ops::HostSpec& spec = program.hosts[static_cast<std::size_t>(host)];
+    ops::HostSpec spec = program.hosts[static_cast<std::size_t>(host)];
+    if (!scenario.meta.kernels.empty()) spec.kernel.clear();  // any from the first on
     const std::string missing = missing_host(program, spec, header.host(host).profile);
     if (!missing.empty()) return missing + (header.hosts() > 1 ? ", as host " + spec.name : "");
   }
   return {};
 }
 
-// "5.16" before "6.1"; other text, and what stands behind the minor number, does not count.
-std::pair<int, int> version_number(const std::string& release) {
-  const std::size_t dot = release.find('.');
-  if (dot == std::string::npos) return {0, 0};
-  return {std::atoi(release.c_str()), std::atoi(release.c_str() + dot + 1)};
-}
-
 class Evaluator {
  public:
   Evaluator(const Scenario& scenario, const ops::Recording& recording)
-      : scenario_(scenario), seen_(scenario.program, recording) {
+      : scenario_(scenario), seen_(scenario.program, recording), kernel_(recording.header.profile.kernel) {
     for (int host = 0; host < recording.header.hosts() && missing_host_.empty(); ++host)
       missing_host_ = unmet_kernel(scenario, recording.header.host(host).profile.kernel);
     if (seen_.simulated() || !missing_host_.empty()) return;
     missing_host_ = scenario.meta.model_only ? "needs: the model, where operations run on the nanosecond"
-                                             : missing_hosts(scenario.program, recording.header);
+                                             : missing_hosts(scenario, recording.header);
   }
 
   std::vector<Verdict> evaluate() {
     std::vector<Verdict> verdicts = unexpected_refusals();
     for (std::size_t i = 0; i < scenario_.expectations.size(); ++i) {
       const Expectation& expectation = scenario_.expectations[i];
+      if (!meant_here(expectation)) continue;
       Verdict verdict{static_cast<int>(i), expectation.place, expectation.text, State::not_run, {}};
       judge(expectation, verdict);
       verdicts.push_back(std::move(verdict));
@@ -167,6 +163,9 @@ class Evaluator {
   }
 
  private:
+  // Kernels are told apart in scenarios of one host only.
+  bool meant_here(const Expectation& expectation) const { return expectation.kernels.contains(kernel_); }
+
   void judge(const Expectation& expectation, Verdict& verdict) const {
     try {
       if (!missing_host_.empty()) not_run(missing_host_);
@@ -208,7 +207,9 @@ class Evaluator {
     const std::size_t setup = scenario_.program.setup.size();
     return std::any_of(
         scenario_.expectations.begin(), scenario_.expectations.end(),
-        [&](const Expectation& e) { return e.subject == Subject::step_error && e.step + setup == step; });
+        [&](const Expectation& e) {
+          return e.subject == Subject::step_error && e.step + setup == step && meant_here(e);
+        });
   }
 
   std::string step_place(std::size_t step) const {
@@ -831,6 +832,7 @@ class Evaluator {
 
   const Scenario& scenario_;
   Observations seen_;
+  std::string kernel_;  // of the host, or of the first of several
   std::string missing_host_;
 };
 

@@ -7,6 +7,7 @@
 #include <set>
 #include <tuple>
 
+#include "scenarios/kernel_groups.h"
 #include "scenarios/metrics.h"
 #include "scenarios/units.h"
 
@@ -72,10 +73,6 @@ class ExpectParser {
     const std::string* subject = nullptr;
     for (const std::string& key : fields.keys()) {
       if (key == "at" || key == "from" || key == "on") continue;
-      if (key == "kernels") {
-        diagnostics_.add(*fields.key(key), "'" + key + "' is reserved and has no meaning yet", "remove it");
-        return;
-      }
       if (subject) {
         diagnostics_.add_clash(*fields.key(key), "'" + key + "' is a second subject in this expectation",
                                "the first stands", diagnostics_.place(*fields.key(*subject)),
@@ -412,8 +409,17 @@ class ExpectParser {
 
 }  // namespace
 
-std::vector<Expectation> parse_expect(Reader& reader, const YamlNode& node, const Timeline& timeline) {
-  return ExpectParser(reader, timeline).parse(node);
+// A list, or by kernel a mapping of lists.
+std::vector<Expectation> parse_expect(Reader& reader, const YamlNode& node, const Timeline& timeline,
+                                      const std::vector<std::string>& kernels) {
+  if (!node.is(Kind::mapping)) return ExpectParser(reader, timeline).parse(node);
+  std::vector<Expectation> out;
+  for (const KernelGroup& group : parse_kernel_groups(reader, node, "expect", kernels, true))
+    for (Expectation& expectation : ExpectParser(reader, timeline).parse(*group.value)) {
+      expectation.kernels = group.range;
+      out.push_back(std::move(expectation));
+    }
+  return out;
 }
 
 }  // namespace tscsim::scenarios

@@ -9,6 +9,7 @@
 
 namespace tscsim::scenarios {
 
-std::vector<Expectation> parse_expect(Reader& reader, const YamlNode& node, const Timeline& timeline);
+std::vector<Expectation> parse_expect(Reader& reader, const YamlNode& node, const Timeline& timeline,
+                                      const std::vector<std::string>& kernels);
 
 }  // namespace tscsim::scenarios

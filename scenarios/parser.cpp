@@ -5,6 +5,7 @@
 #include "scenarios/diagnostics.h"
 #include "scenarios/expect_parser.h"
 #include "scenarios/host_parser.h"
+#include "scenarios/kernel_groups.h"
 #include "scenarios/reader.h"
 #include "scenarios/scenario.h"
 #include "scenarios/timeline_parser.h"
@@ -62,6 +63,26 @@ Meta read_meta(Reader& reader, const YamlNode& root, const Fields& fields, const
   return meta;
 }
 
+// The first kernel is also `since:`; a host's own would contradict the list.
+void read_kernels(Reader& reader, const Fields& fields, Meta& meta, std::vector<ops::HostSpec>& hosts) {
+  const YamlNode* node = fields.find("kernels");
+  if (!node) return;
+  const auto clash = [&](const char* key, const std::string& mend) {
+    if (const YamlNode* other = fields.key(key))
+      reader.diagnostics().add_clash(*fields.key("kernels"), std::string("'kernels' beside '") + key + "'",
+                                     std::string("'") + key + "' stands", reader.diagnostics().place(*other), mend);
+  };
+  clash("since", "remove 'since': the first of 'kernels' says it");
+  clash("hosts", "'kernels' is for a scenario of one host; give each of several its own");
+  if (fields.find("host") && !hosts.front().kernel.empty())
+    reader.diagnostics().add_clash(*fields.key("kernels"), "'kernels' beside the host's own kernel", "'host' stands",
+                                   reader.diagnostics().place(*fields.key("host")), "keep one of the two");
+  meta.kernels = parse_kernels(reader, *node);
+  if (meta.kernels.empty()) return;
+  meta.since = meta.kernels.front();
+  hosts.front().kernel = meta.kernels.back();
+}
+
 std::vector<ops::HostSpec> read_hosts(Reader& reader, const Fields& fields) {
   const YamlNode* host = fields.find("host");
   const YamlNode* hosts = fields.find("hosts");
@@ -82,23 +103,24 @@ Scenario parse_scenario(std::string_view text, const std::string& file) {
   if (root.is(YamlNode::Kind::null))
     throw ops::InputError(ops::Diagnostic{{file, 0, 0}, "the file holds no scenario", "", {}, 1});
   const Fields fields(diagnostics, root, "a scenario",
-                      {"name", "title", "source", "story", "since", "only", "host", "hosts", "vm", "timeline", "expect"});
+                      {"name", "title", "source", "story", "since", "kernels", "only", "host", "hosts", "vm", "timeline", "expect"});
   if (!fields.valid()) diagnostics.throw_if_any();
 
   Scenario scenario;
   scenario.meta = read_meta(reader, root, fields, file);
   ops::Program& program = scenario.program;
   program.hosts = read_hosts(reader, fields);
+  read_kernels(reader, fields, scenario.meta, program.hosts);
   const YamlNode* vm_node = fields.find("vm");
   const VmSpec vm = vm_node ? parse_vm(reader, *vm_node) : VmSpec{};
   const ops::Place vm_place = diagnostics.place(vm_node ? *vm_node : root);
-  Timeline timeline = parse_timeline(reader, fields.find("timeline"), program.hosts, vm, vm_place);
+  Timeline timeline = parse_timeline(reader, fields.find("timeline"), program.hosts, vm, vm_place, scenario.meta.kernels);
   if (!fields.find("timeline"))
     diagnostics.add(root, "this scenario has no 'timeline'", "add 'timeline:' with a list of steps");
 
   scenario.expectations = std::move(timeline.refusals);
   if (const YamlNode* expect = fields.find("expect"))
-    for (Expectation& expectation : parse_expect(reader, *expect, timeline))
+    for (Expectation& expectation : parse_expect(reader, *expect, timeline, scenario.meta.kernels))
       scenario.expectations.push_back(std::move(expectation));
   diagnostics.throw_if_any();
 

@@ -214,6 +214,29 @@ TEST(Parser, ExpectationsAreSpokenInOneLine) {
                   "kvmclock_jump of vCPU 0 is -5 s within 1 us from 6_000_000 ns to 9_000_000 ns"));
 }
 
+TEST(Parser, WhatIsSaidByKernelHoldsFromThereOnUpToTheNext) {
+  const Scenario scenario = parse_scenario(read_text(source_path("testdata/by-kernel.yaml")), "by-kernel.yaml");
+  const auto meant = [&](const std::string& release) {
+    std::vector<std::string> texts;
+    for (const Expectation& expectation : scenario.expectations)
+      if (expectation.kernels.contains(release)) texts.push_back(expectation.text);
+    return texts;
+  };
+  using testing::ElementsAre;
+  EXPECT_THAT(meant("5.7"), ElementsAre("set_tsc_khz on vCPU 0 fails with EINVAL", "a at least 0 ns", "a is 1 ns"));
+  EXPECT_THAT(meant("5.14.0-rc3"), ElementsAre("set_tsc_khz on vCPU 0 fails with EINVAL", "a at least 0 ns", "a is 1 ns"));
+  EXPECT_THAT(meant("5.15.32"), ElementsAre("a at least 0 ns", "a is 1 ns"));
+  EXPECT_THAT(meant("6.12"), ElementsAre("set_tsc_khz on vCPU 0 fails with ENOTTY", "a at least 0 ns", "a is 2 ns"));
+  EXPECT_EQ(scenario.meta.since, "5.7");
+
+  std::vector<std::string> labels;
+  for (const Scenario& copy : for_each_kernel(scenario)) {
+    labels.push_back(label(copy));
+    EXPECT_EQ(copy.program.hosts.front().kernel, copy.meta.kernel);
+  }
+  EXPECT_THAT(labels, ElementsAre("by-kernel@5.7", "by-kernel@5.15", "by-kernel@6.8"));
+}
+
 TEST(Library, ShippedScenariosParseAndNameTheirSource) {
   const auto files = find_scenarios(source_path(""));
   EXPECT_GE(files.size(), 4U);

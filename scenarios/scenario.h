@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "ops/error.h"
@@ -15,12 +16,23 @@
 
 namespace tscsim::scenarios {
 
+// Kernel releases from one version on and before another; empty: no bound.
+struct KernelRange {
+  std::string from, before;
+  bool contains(const std::string& release) const;
+};
+
+// Orders versions by their first two numbers: 6.1 before 6.12. What stands behind them does not count.
+std::pair<int, int> version_number(const std::string& release);
+
 struct Meta {
   std::string name;  // equals the file's stem
   std::string title;
   std::string source;  // empty if the author gave none
   std::string story;   // likewise
   std::string since;   // first kernel on which the expectations hold, "5.16"; empty: any
+  std::vector<std::string> kernels;  // on each of which the timeline runs, ascending; empty: on the host's
+  std::string kernel;       // the one of `kernels` that this copy is for; empty: all of them
   bool model_only = false;  // the expectations rest on instants that no real machine can keep
 };
 
@@ -54,6 +66,7 @@ struct Expectation {
   std::optional<std::int32_t> host;       // whose VM a metric looks at; absent (skew and jump only): all of them
   int error = 0;                          // step_error: the errno
   std::size_t step = 0;                   // step_error: index into Program::timeline
+  KernelRange kernels;                    // on which it is meant to hold
 };
 
 struct Scenario {
@@ -65,6 +78,12 @@ struct Scenario {
 // `file` appears in messages; its stem must be the scenario's name unless `file` is empty or "-". Throws
 // ops::InputError that holds every fault found, in the order of their places.
 Scenario parse_scenario(std::string_view text, const std::string& file);
+
+// The scenario on each of its `kernels` in turn; itself when it has none.
+std::vector<Scenario> for_each_kernel(const Scenario& scenario);
+
+// "young-guest", and "young-guest@6.7" for the copy that is for one kernel of several.
+std::string label(const Scenario& scenario);
 
 // Reads and parses. Also throws ops::InputError when the file cannot be read; a file above kMaxFileBytes is
 // not read into memory.

@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "scenarios/errno_names.h"
+#include "scenarios/kernel_groups.h"
 #include "scenarios/units.h"
 
 namespace tscsim::scenarios {
@@ -116,8 +117,9 @@ std::string repeated_message(const Capture& capture) {
 
 class TimelineParser {
  public:
-  TimelineParser(Reader& reader, const std::vector<ops::HostSpec>& hosts, const VmSpec& vm)
-      : reader_(reader), diagnostics_(reader.diagnostics()), hosts_(hosts), vm_(vm), vms_(hosts.size()) {
+  TimelineParser(Reader& reader, const std::vector<ops::HostSpec>& hosts, const VmSpec& vm,
+                 const std::vector<std::string>& kernels)
+      : reader_(reader), diagnostics_(reader.diagnostics()), hosts_(hosts), vm_(vm), kernels_(kernels), vms_(hosts.size()) {
     for (const ops::HostSpec& host : hosts) out_.hosts.push_back(host.name);
   }
 
@@ -129,6 +131,11 @@ class TimelineParser {
   }
 
  private:
+  // That a step must fail, on all kernels or on some.
+  struct Refusal {
+    int error = 0;
+    KernelRange kernels;
+  };
   // One line of the file while it is read.
   struct Line {
     const YamlNode* node = nullptr;
@@ -139,11 +146,13 @@ class TimelineParser {
     std::int64_t gap_ns = 0;
     std::vector<std::int32_t> vcpus;  // kVm alone for operations on the VM
     std::string capture;
-    int fails = 0;
+    std::vector<Refusal> fails;
+
+    bool always_fails() const { return fails.size() == 1 && fails.front().kernels.from.empty(); }
   };
   struct Planned {
     ops::Step step;
-    int fails = 0;
+    std::vector<Refusal> fails;
   };
 
   // ---- set-up ----
@@ -378,9 +387,22 @@ class TimelineParser {
                        std::string("a ") + line.word->text + " cannot be expected to fail", "remove 'fails'");
       return false;
     }
+    if (node->is(Kind::mapping)) return read_fails_by_kernel(line, *node);
     const auto name = reader_.word(*node, "errno", errno_names());
-    if (name) line.fails = *errno_from(*name);
+    if (name) line.fails.push_back({*errno_from(*name), {}});
     return name.has_value();
+  }
+
+  // {5.7: EINVAL, 5.8: no}
+  bool read_fails_by_kernel(Line& line, const YamlNode& node) {
+    std::vector<std::string> words = errno_names();
+    words.emplace_back("no");
+    const std::size_t before = diagnostics_.size();
+    for (const KernelGroup& group : parse_kernel_groups(reader_, node, "fails", kernels_, false)) {
+      const auto name = reader_.word(*group.value, "errno", words);
+      if (name && *name != "no") line.fails.push_back({*errno_from(*name), group.range});
+    }
+    return diagnostics_.size() == before;
   }
 
   // ---- captures ----
@@ -424,7 +446,7 @@ class TimelineParser {
                        "write one step for each vCPU");
       return false;
     }
-    if (line.fails == 0) return true;
+    if (!line.always_fails()) return true;
     diagnostics_.add(node, "a step that fails has nothing to capture", "remove the name or 'fails'");
     return false;
   }
@@ -656,7 +678,7 @@ class TimelineParser {
       return;
     }
     plan_each(line, [&](ops::Step& step) { step.op.vcpu = static_cast<std::int32_t>(*index); });
-    if (line.fails == 0) here().kvmclock_on.push_back(false);
+    if (line.fails.empty()) here().kvmclock_on.push_back(false);
   }
 
   void kvmclock(const Line& line) {
@@ -852,21 +874,22 @@ class TimelineParser {
     std::stable_sort(planned_.begin(), planned_.end(),
                      [](const Planned& a, const Planned& b) { return a.step.op.at_ns < b.step.op.at_ns; });
     for (Planned& planned : planned_) {
-      if (planned.fails != 0) out_.refusals.push_back(refusal(planned));
+      for (const Refusal& refused : planned.fails) out_.refusals.push_back(refusal(planned, refused));
       out_.steps.push_back(std::move(planned.step));
     }
   }
 
-  Expectation refusal(const Planned& planned) const {
+  Expectation refusal(const Planned& planned, const Refusal& refused) const {
     Expectation expectation;
     expectation.subject = Subject::step_error;
     expectation.place = planned.step.place;
-    expectation.error = planned.fails;
+    expectation.error = refused.error;
+    expectation.kernels = refused.kernels;
     expectation.step = out_.steps.size();
     const ops::Operation& op = planned.step.op;
     expectation.text = std::string(ops::name_of(op.kind)) +
                        (op.vcpu == ops::kVm ? "" : " on vCPU " + std::to_string(op.vcpu)) + " fails with " +
-                       errno_name(planned.fails);
+                       errno_name(refused.error);
     return expectation;
   }
 
@@ -874,6 +897,7 @@ class TimelineParser {
   Diagnostics& diagnostics_;
   const std::vector<ops::HostSpec>& hosts_;
   const VmSpec& vm_;
+  const std::vector<std::string>& kernels_;
   std::vector<HostVm> vms_;  // of each host
   std::int32_t host_ = 0;    // that the line acts on
   Timeline out_;
@@ -886,8 +910,8 @@ class TimelineParser {
 }  // namespace
 
 Timeline parse_timeline(Reader& reader, const YamlNode* node, const std::vector<ops::HostSpec>& hosts,
-                        const VmSpec& vm, const ops::Place& vm_place) {
-  return TimelineParser(reader, hosts, vm).parse(node, vm_place);
+                        const VmSpec& vm, const ops::Place& vm_place, const std::vector<std::string>& kernels) {
+  return TimelineParser(reader, hosts, vm, kernels).parse(node, vm_place);
 }
 
 }  // namespace tscsim::scenarios

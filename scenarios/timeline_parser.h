@@ -31,6 +31,6 @@ struct Timeline {
 
 // `node` is nullptr when the file has no timeline.
 Timeline parse_timeline(Reader& reader, const YamlNode* node, const std::vector<ops::HostSpec>& hosts,
-                        const VmSpec& vm, const ops::Place& vm_place);
+                        const VmSpec& vm, const ops::Place& vm_place, const std::vector<std::string>& kernels);
 
 }  // namespace tscsim::scenarios

@@ -46,7 +46,8 @@ Evidence collect(const std::string& vectors_program) {
   Evidence evidence;
   evidence.vectors_program = vectors_program;
   for (const std::string& path : scenarios::find_scenarios(TSCSIM_SCENARIOS))
-    evidence.scenarios.push_back(scenarios::load_scenario(path));
+    for (scenarios::Scenario& scenario : scenarios::for_each_kernel(scenarios::load_scenario(path)))
+      evidence.scenarios.push_back(std::move(scenario));
   evidence.recordings = stored_recordings(TSCSIM_RECORDINGS);
   return evidence;
 }
@@ -71,7 +72,7 @@ bool notices(const ops::Recording& recording) {
 
 std::string by_scenario(const Evidence& evidence) {
   for (const scenarios::Scenario& scenario : evidence.scenarios)
-    if (notices(scenario)) return scenario.meta.name;
+    if (notices(scenario)) return scenarios::label(scenario);
   return "";
 }
 
