@@ -7,6 +7,7 @@
 #include "cli/commands.h"
 #include "cli/crosscheck_report.h"
 #include "cli/interrupt.h"
+#include "cli/keeper.h"
 #include "cli/session.h"
 #include "cli/text.h"
 #include "ops/error.h"
@@ -46,8 +47,8 @@ std::vector<scenarios::Scenario> load_all(const Arguments& arguments, Crosscheck
 
 class Crosscheck {
  public:
-  Crosscheck(const Arguments& arguments, CrosscheckReport& report)
-      : arguments_(arguments), report_(report), loaded_(load_all(arguments, report)) {}
+  Crosscheck(const Arguments& arguments, CrosscheckReport& report, RecordingKeeper& keeper)
+      : arguments_(arguments), report_(report), keeper_(keeper), loaded_(load_all(arguments, report)) {}
 
   // Targets of the lab run beside each other, as far as there are CPUs, and are compared in the order in which they
   // were named. The native one runs alone: company would widen its brackets.
@@ -70,8 +71,6 @@ class Crosscheck {
     }
   }
 
-  const std::vector<ops::Recording>& recordings() const { return recordings_; }
-
  private:
   std::vector<Ran> run_to_end(Target& target) const {
     std::vector<Ran> all;
@@ -90,25 +89,25 @@ class Crosscheck {
     if (!ran.recording) return report_.not_run(name, target.name(), ran.failure);
     if (announced_ != target.name()) announce(ran.recording->header);
     announced_ = target.name();
-    if (arguments_.has("keep")) recordings_.push_back(*ran.recording);
+    keeper_.add(*ran.recording);
     report_.compare(name, *ran.recording, scenarios::evaluate(scenario, *ran.recording), kept_path(name, target.name()));
   }
 
   const Arguments& arguments_;
   CrosscheckReport& report_;
+  RecordingKeeper& keeper_;
   std::vector<scenarios::Scenario> loaded_;
-  std::vector<ops::Recording> recordings_;
   std::string announced_;
 };
 
 int run_crosscheck(const Arguments& arguments) {
-  for (const char* option : {"junit", "keep"})
-    if (arguments.has(option)) storage::require_folder_of(arguments.text(option));
+  if (arguments.has("junit")) storage::require_folder_of(arguments.text("junit"));
+  RecordingKeeper keeper(arguments);
   auto targets = targets_of(arguments.text("on"));
   CrosscheckReport report(!arguments.json());
-  Crosscheck crosscheck(arguments, report);
+  Crosscheck crosscheck(arguments, report, keeper);
   crosscheck.run(targets);
-  if (arguments.has("keep")) storage::write_recordings(arguments.text("keep"), crosscheck.recordings());
+  keeper.save();
   return report.finish("crosscheck", arguments);
 }
 
@@ -180,9 +179,8 @@ Command crosscheck_command() {
             add_target_option(options, "native: this machine's /dev/kvm; lab:6.12, lab:intel-6.1, ... (tscsim lab list); lab:6.1+lab:6.12, one for each host; several with commas; all");
             options.add_options()("seed", po::value<std::uint64_t>()->default_value(1)->value_name("N"),
                                   "seed, kept in the recording")(
-                "keep", po::value<std::string>()->value_name("FILE"),
-                "keep all recordings in one file; .xz compresses")("junit", po::value<std::string>()->value_name("FILE"),
-                                                                 "also write a JUnit report");
+                "junit", po::value<std::string>()->value_name("FILE"), "also write a JUnit report");
+            add_keep_option(options);
             add_trace_option(options);
           },
           run_crosscheck};

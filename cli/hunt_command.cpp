@@ -7,6 +7,7 @@
 
 #include "cli/commands.h"
 #include "cli/interrupt.h"
+#include "cli/keeper.h"
 #include "cli/session.h"
 #include "cli/text.h"
 #include "hunt/hunt.h"
@@ -92,13 +93,17 @@ int hunt_on_target(const Arguments& arguments) {
   const auto targets = targets_of(arguments.text("on"));
   if (targets.size() != 1) throw UsageError("'hunt' runs on one target");
   Target& target = *targets.front();
+  RecordingKeeper keeper(arguments);
   const ops::TargetProfile profile = target.profile(arguments);
   hunt::Options options = options_of(arguments);
   options.batch = target.batch();
   const auto run_batch = [&](const std::vector<scenarios::Scenario>& batch) {
     throw_if_interrupted();
     std::vector<hunt::Execution> runs;
-    target.run(batch, arguments, [&](std::size_t, const Ran& ran) { runs.push_back({ran.recording, ran.failure}); });
+    target.run(batch, arguments, [&](std::size_t, const Ran& ran) {
+      if (ran.recording) keeper.add(*ran.recording);
+      runs.push_back({ran.recording, ran.failure});
+    });
     return runs;
   };
   Json finds = Json::array();
@@ -127,6 +132,7 @@ int hunt_on_target(const Arguments& arguments) {
                        options.runs);
        },
        spotted, found});
+  keeper.save();
   if (arguments.json())
     print({{"command", "hunt"}, {"summary", summary_json(outcome.tally)}, {"target", profile.target}, {"finds", finds}});
   else
@@ -154,6 +160,7 @@ Command hunt_command() {
                 ("seed", po::value<std::uint64_t>()->default_value(1)->value_name("S"), "what the lists depend on")
                 ("kernel", po::value<std::string>()->value_name("VERSION"), "with --property: the modelled kernel")
                 ("heuristic", po::value<std::string>()->value_name("NAME|PARAMETERS"), "with --property: its synchronisation policy");
+            add_keep_option(options);
             add_trace_option(options);
           },
           run};

@@ -2,6 +2,8 @@
 // recording of real KVM, or by a numeric vector of the spec. The model without an error must pass all three.
 //
 // Usage: mutation_test VECTORS_PROGRAM [PART/PARTS]. Prints who notices what first.
+//        mutation_test --by FILE... judges by the recordings in these files alone, such as those that
+//        `tscsim crosscheck --keep` and `tscsim hunt --keep` wrote, and prints which mutants they let pass.
 #include "model/mutation.h"
 
 #include <fcntl.h>
@@ -159,16 +161,37 @@ int run(const std::string& vectors_program, Part part) {
   return wrong == 0 ? 0 : 1;
 }
 
+// What recordings alone notice, with nothing demanded: docs/lab.md says what is known of those that pass.
+int run_by_recordings(std::span<char* const> files) {
+  Evidence evidence;
+  for (const char* file : files)
+    for (ops::Recording& recording : storage::read_recordings(file)) {
+      std::string name = fmt::format("{}:{}", recording.header.profile.target, recording.header.scenario);
+      evidence.recordings.push_back({std::move(name), true, std::move(recording)});
+    }
+  std::vector<std::string> passed;
+  for (std::size_t i = 0; i < model::kMutants.size(); ++i) {
+    model::active_mutant = static_cast<model::Mutant>(i);
+    const std::string noticed = by_recording(evidence);
+    fmt::print("{:<42} {}\n", model::kMutants[i].name, noticed.empty() ? "-" : noticed);
+    if (noticed.empty() == (i != 0)) passed.emplace_back(model::kMutants[i].name);
+  }
+  fmt::print("{} recordings; not as they must be: {}\n", evidence.recordings.size(), fmt::join(passed, ", "));
+  return 0;
+}
+
 }  // namespace
 }  // namespace tscsim
 
 int main(int argc, char** argv) {
-  const auto part = tscsim::part_from(argc > 2 ? argv[2] : "1/1");
+  const bool by_recordings = argc > 2 && std::string_view(argv[1]) == "--by";
+  const auto part = tscsim::part_from(!by_recordings && argc > 2 ? argv[2] : "1/1");
   if (argc < 2 || !part) {
-    std::cerr << "usage: mutation_test VECTORS_PROGRAM [PART/PARTS]\n";
+    std::cerr << "usage: mutation_test VECTORS_PROGRAM [PART/PARTS]\n       mutation_test --by RECORDING...\n";
     return 2;
   }
   try {
+    if (by_recordings) return tscsim::run_by_recordings({argv + 2, static_cast<std::size_t>(argc) - 2});
     return tscsim::run(argv[1], *part);
   } catch (const std::exception& error) {
     std::cerr << error.what() << "\n";

@@ -1,0 +1,31 @@
+// --keep FILE: all recordings of a run in one file, also when the run ends before its time.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "cli/arguments.h"
+#include "ops/recording.h"
+
+namespace tscsim::cli {
+
+void add_keep_option(po::options_description& options);
+
+class RecordingKeeper {
+ public:
+  // Throws ops::InputError at once when there is no folder for the file.
+  explicit RecordingKeeper(const Arguments& arguments);
+  // An interrupt or an error between: what was recorded is written, and what prevents that is said.
+  ~RecordingKeeper();
+  RecordingKeeper(const RecordingKeeper&) = delete;
+  RecordingKeeper& operator=(const RecordingKeeper&) = delete;
+
+  void add(const ops::Recording& recording);
+  void save();  // throws ops::InputError
+
+ private:
+  std::string path_;  // empty: nothing is kept
+  std::vector<ops::Recording> recordings_;
+};
+
+}  // namespace tscsim::cli
