@@ -11,6 +11,7 @@ Command crosscheck_command();
 Command record_command();
 Command verify_command();
 Command hunt_command();
+Command export_command();
 Command doctor_command();
 Command lab_command();
 Command list_command();

@@ -199,8 +199,8 @@ std::vector<scenarios::Scenario> load_for_model(const std::string& path, const A
   return scenarios::for_each_kernel(scenario);
 }
 
-ops::Recording run_on_model(const scenarios::Scenario& scenario, const Arguments& arguments) {
-  const auto executor = model::simulate(scenario.program.hosts, scenario.program.heuristic);
+ops::Recording run_on_model(const scenarios::Scenario& scenario, const Arguments& arguments, model::Tracing tracing) {
+  const auto executor = model::simulate(scenario.program.hosts, scenario.program.heuristic, tracing);
   return run(scenario, *executor, arguments);
 }
 

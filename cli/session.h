@@ -9,6 +9,7 @@
 
 #include "cli/arguments.h"
 #include "kvm_backend/lab/lab.h"
+#include "model/world/simulation.h"
 #include "ops/error.h"
 #include "ops/recording.h"
 #include "scenarios/evaluate.h"
@@ -37,7 +38,8 @@ scenarios::Scenario load(const std::string& path, const Arguments& arguments);
 // What a file makes for the model: one scenario, or one for each of its `kernels` unless --kernel names another.
 std::vector<scenarios::Scenario> load_for_model(const std::string& path, const Arguments& arguments);
 
-ops::Recording run_on_model(const scenarios::Scenario& scenario, const Arguments& arguments);
+ops::Recording run_on_model(const scenarios::Scenario& scenario, const Arguments& arguments,
+                            model::Tracing tracing = model::Tracing::off);
 
 // What became of one scenario on a target: a recording, or wrong input, or a failure of the target.
 struct Ran {

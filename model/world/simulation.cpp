@@ -51,7 +51,7 @@ std::string story_text(std::span<const Rule> story) {
   return text;
 }
 
-ops::TargetProfile profile_of(const ops::HostSpec& spec, const std::string& heuristic) {
+ops::TargetProfile profile_of(const ops::HostSpec& spec, const std::string& heuristic, Tracing tracing) {
   ops::TargetProfile profile;
   profile.target = "model";
   profile.kernel = spec.kernel.empty() ? std::string(kNewestKernel) : spec.kernel;
@@ -61,6 +61,8 @@ ops::TargetProfile profile_of(const ops::HostSpec& spec, const std::string& heur
   profile.tsc_clocksource = spec.tsc_clocksource;
   profile.heuristic = heuristic;
   profile.pcpus = static_cast<int>(spec.pcpus.size());
+  for (std::size_t kind = 0; tracing == Tracing::on && kind < ops::kTraceKinds; ++kind)
+    profile.traces.push_back(static_cast<ops::TraceKind>(kind));
   const Era era = machine_config(profile).era;
   profile.offset_attribute = era.offset_attribute;
   profile.clock_has_realtime = era.clock_flags_accepted;
@@ -96,12 +98,33 @@ class SimulatedKvm {
   void execute(ops::Entry& entry) {
     const ops::Operation& op = entry.op;
     if (op.kind == OpKind::move_vcpu) return move(op, entry);
+    const Listening listening(*this, entry);
     if (ops::is_host_event(op.kind)) return happen(op, entry);
     entry.outcome = machine_.perform(op, entry.pcpu, host_);
     entry.note = story_text(machine_.story());
   }
 
  private:
+  // Keeps in the entry what KVM traces while it executes.
+  class Listening final : public TraceListener<std::uint64_t> {
+   public:
+    Listening(SimulatedKvm& kvm, ops::Entry& entry) : kvm_(kvm), entry_(entry) {
+      if (!kvm.profile_.traces.empty()) kvm.machine_.listen(this);
+    }
+    ~Listening() override { kvm_.machine_.listen(nullptr); }
+    Listening(const Listening&) = delete;
+    Listening& operator=(const Listening&) = delete;
+
+    void traced(const ops::TraceEvent& event) override {
+      entry_.traced.push_back(event);
+      entry_.traced.back().tsc = kvm_.host_.tsc();
+    }
+
+   private:
+    SimulatedKvm& kvm_;
+    ops::Entry& entry_;
+  };
+
   void run_until(std::int64_t at_ns) {
     while (queue_.next_time().value_or(sim::SimTime::last()).ns <= at_ns) {
       const auto event = queue_.pop();
@@ -215,9 +238,9 @@ class SimulatedKvm {
 // Hosts that share nothing but scenario time and what is carried from one to the other.
 class Simulation final : public ops::Executor {
  public:
-  Simulation(const std::vector<ops::HostSpec>& specs, const std::string& heuristic) : saved_(specs.size()) {
+  Simulation(const std::vector<ops::HostSpec>& specs, const std::string& heuristic, Tracing tracing) : saved_(specs.size()) {
     for (const ops::HostSpec& spec : specs)
-      hosts_.push_back(std::make_unique<SimulatedKvm>(spec, profile_of(spec, heuristic)));
+      hosts_.push_back(std::make_unique<SimulatedKvm>(spec, profile_of(spec, heuristic, tracing)));
   }
 
   const ops::TargetProfile& profile(int host) const override { return at(host).profile(); }
@@ -265,8 +288,9 @@ MachineConfig machine_config(const ops::TargetProfile& profile) {
   return config;
 }
 
-std::unique_ptr<ops::Executor> simulate(const std::vector<ops::HostSpec>& hosts, const std::string& heuristic) {
-  return std::make_unique<Simulation>(hosts, heuristic);
+std::unique_ptr<ops::Executor> simulate(const std::vector<ops::HostSpec>& hosts, const std::string& heuristic,
+                                        Tracing tracing) {
+  return std::make_unique<Simulation>(hosts, heuristic, tracing);
 }
 
 }  // namespace tscsim::model

@@ -15,7 +15,11 @@ namespace tscsim::model {
 // A KVM of neither vendor (PVM) computes with the default ratio only, so any vendor will do for it.
 MachineConfig machine_config(const ops::TargetProfile& profile);
 
+// Whether entries hold what KVM's tracepoints would have printed.
+enum class Tracing : std::uint8_t { off, on };
+
 // Builds the simulated hosts. `heuristic` empty: the kernel's own.
-std::unique_ptr<ops::Executor> simulate(const std::vector<ops::HostSpec>& hosts, const std::string& heuristic);
+std::unique_ptr<ops::Executor> simulate(const std::vector<ops::HostSpec>& hosts, const std::string& heuristic,
+                                        Tracing tracing = Tracing::off);
 
 }  // namespace tscsim::model

@@ -12,6 +12,16 @@ counts='exact bracketed=0 undecided=0 mismatch=0 unsupported=0'
 wants_object 0 "$counts" verify one.jsonl
 wants_object 0 "$counts" verify one.jsonl --scenario one.yaml
 
+# As KVM's tracepoints print it. A recording without trace events says so.
+run_tscsim export ftrace one.yaml
+want_status 0 "export ftrace one.yaml"
+grep -qxF '             vmm-1       [000] ..... 9360000000000: kvm_track_tsc: vcpu_id 0 masterclock 0 offsetmatched 0 nr_online 1 hostclock tsc' \
+  "$work/out.txt" || wrong "export ftrace: no line of kvm_track_tsc"
+wants_object 0 'count=2' export ftrace one.yaml two.yaml
+refuses_silently 2 "one.jsonl: error: the recording of 'one' on model holds no trace events
+  mend: record it in the lab without --no-trace, or give the scenario" export ftrace one.jsonl
+refuses_silently 2 "tscsim: cannot export 'ftrac'; did you mean 'ftrace'?" export ftrac one.jsonl
+
 head -c -20 one.jsonl >cut.jsonl
 refuses_silently 2 "cut.jsonl:$lines: error: the recording is cut: the last line is not complete
   mend: take the whole file again from where it was recorded" verify cut.jsonl
