@@ -153,7 +153,7 @@ class BracketedHost final : public model::Host<Witness> {
   }
   void schedule(model::DelayedWork work, std::int64_t delay_ns) override {
     const std::uint64_t delay = static_cast<std::uint64_t>(delay_ns);
-    history_.pending.push_back({work, bracket_.base_ns.lo + delay - kTick_ns});
+    history_.pending.push_back({work, history_.least_jiffies_at(bracket_.base_ns.lo) + delay - kTick_ns});
   }
 
  private:
@@ -215,6 +215,7 @@ void note_tsc(HostHistory& h, const ops::Entry& entry) {
 // The bracket of a jump need not be of the pCPU whose TSC moved.
 void note_jump(HostHistory& h, const ops::Entry& entry) {
   h.tsc_moved = true;
+  h.jump = entry.bracket.base_ns;
   const auto cycles = static_cast<std::int64_t>(entry.op.value);
   if (cycles > 0) h.highest_tsc += static_cast<std::uint64_t>(cycles);
 }
@@ -372,6 +373,10 @@ std::string digest_of(const HostHistory& h, const Spell& spell) {
 }
 
 }  // namespace
+
+std::uint64_t HostHistory::least_jiffies_at(std::uint64_t base_ns) const {
+  return jump && base_ns < jump->hi + kTick_ns ? std::min(jump->lo, base_ns) : base_ns;
+}
 
 bool advance(Hypothesis& h, const ops::Entry& entry, std::size_t index) {
   const WitnessSpace::Scope scope(h.space);

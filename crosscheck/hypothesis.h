@@ -2,6 +2,7 @@
 // that KVM has put off.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -37,11 +38,16 @@ struct HostHistory {
   bool tsc_moved = false;
   std::uint64_t highest_tsc = 0;
   std::uint64_t highest_at_base_ns = 0;
+  // base_ns around the last jump of the TSC. Until the next tick jiffies stand where they were before it; a delay that
+  // is counted from there is over as soon as the tick finds out.
+  std::optional<ops::Range> jump;
   bool clocksource_left = false;  // since; what other VMs had before does not matter any more
   model::GuestMemory<Witness> saved;  // put aside for another host
   std::vector<ops::TraceKind> traces;  // the tracepoints that were listened to
 
   explicit HostHistory(const ops::TargetProfile& profile);
+  // The time, in base_ns, that jiffies show at the least when it is `base_ns`, give or take a tick.
+  std::uint64_t least_jiffies_at(std::uint64_t base_ns) const;
 };
 
 // Hosts share no unknown: their readings are of different counters, and what passes from one to the other is in the
