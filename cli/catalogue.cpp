@@ -5,9 +5,9 @@
 #include <iostream>
 
 #include "cli/commands.h"
+#include "cli/kernel_text.h"
 #include "cli/session.h"
 #include "cli/text.h"
-#include "model/kvm/era.h"
 #include "model/kvm/rules.h"
 #include "model/kvm/sync_policy.h"
 #include "ops/error.h"
@@ -35,28 +35,11 @@ std::vector<Item> scenario_items() {
   return items;
 }
 
-std::string era_text(const model::Era& era) {
-  const auto yes = [](bool b) { return b ? "yes" : "no"; };
-  std::string text;
-  text += fmt::format("  TSC writes: rules of era {}, heuristic {}\n", era.sync_era, era.heuristic);
-  text += fmt::format("  guest writes of IA32_TSC go through the heuristic: {}\n", yes(era.guest_writes == ops::GuestWrites::join));
-  text += fmt::format("  TSC offset attribute: {}\n", yes(era.offset_attribute));
-  text += fmt::format("  KVM_GET_CLOCK tells realtime and host TSC, KVM_SET_CLOCK takes flags: {}\n", yes(era.clock_flags_accepted));
-  text += fmt::format("  a guest write of TSC_ADJUST refreshes its kvmclock page: {}\n", yes(era.guest_adjust_requests_update));
-  text += fmt::format("  KVM_SET_TSC_KHZ on the VM: {}{}\n", yes(era.vm_tsc_khz),
-                      era.vm_tsc_khz_refused_after_vcpu ? ", refused once a vCPU exists" : "");
-  text += fmt::format("  KVM_SET_CLOCK is exact at the master pair: {}\n",
-                      yes(era.set_clock == model::SetClock::anchored_at_master_pair));
-  text += fmt::format("  other vCPUs' pages follow: {}\n", era.global_update == model::GlobalUpdate::delayed
-                                                              ? "after 100 ms, and every 300 s"
-                                                              : era.global_update == model::GlobalUpdate::immediate ? "at once" : "never");
-  return text;
-}
-
 std::vector<Item> kernel_items() {
   std::vector<Item> items;
-  for (const model::KnownKernel& kernel : model::known_kernels())
-    items.push_back({"kernel", std::string(kernel.version), std::string(kernel.changed), ""});
+  for (const model::Change& change : model::changes())
+    items.push_back({"kernel", std::string(title_of(change)),
+                     fmt::format("{}: {} {}", name_of(change.subject), change.sentence, source_text(change)), ""});
   return items;
 }
 
@@ -162,12 +145,8 @@ int say(const Item& item, const Arguments& arguments) {
 int run_explain(const Arguments& arguments) {
   const std::string& wanted = arguments.positional.front();
   std::vector<std::string> names;
-  if (const auto version = model::KernelVersion::parse(wanted); version && version->at_least(3, 4)) {
-    std::string details;
-    for (const model::KnownKernel& kernel : model::known_kernels())
-      if (kernel.version == wanted) details = fmt::format("{}\n", kernel.changed);
-    return say({"kernel", wanted, "", details + era_text(model::era_for(*version))}, arguments);
-  }
+  if (const auto version = model::KernelVersion::parse(wanted); version && model::has_era(*version))
+    return say({"kernel", wanted, "", kernel_text(wanted, *version)}, arguments);
   for (const auto& [subject, lister] : subjects()) {
     for (const Item& item : lister()) {
       if (item.name == wanted) return say(item, arguments);

@@ -44,6 +44,8 @@
   MUTANT(host_adjust_moves_offset, "a host write of TSC_ADJUST moves the TSC")                               \
   MUTANT(guest_adjust_adds, "a guest write of TSC_ADJUST adds all of the value to the TSC")                  \
   MUTANT(guest_adjust_leaves_page, "a guest write of TSC_ADJUST leaves the kvmclock page as it was")         \
+  MUTANT(first_write_window_moves, "before 3.4, a write that joins moves the window on")                     \
+  MUTANT(clock_starts_at_host_boot, "kvmclock counts from the host's boot, as before 4.9")                    \
   /* rates */                                                                                                \
   MUTANT(tolerance_doubled, "500 ppm are tolerated instead of 250")                                          \
   MUTANT(tolerance_ignored, "no deviation from the host's rate is tolerated, not even 0")                    \
@@ -97,6 +99,13 @@
   MUTANT(wall_clock_version_odd, "the wall clock's version is odd")                                          \
   /* migration */                                                                                            \
   MUTANT(transfer_forgets_pages, "the kvmclock pages do not come along to another host")                     \
+  /* kernels of long ago, and the next one */                                                                \
+  MUTANT(boottime_is_raw, "kvmclock counts the raw clock before 5.6, too")                                   \
+  MUTANT(page_rate_always_effective, "the page's rate is the effective one before 4.9, too")                 \
+  MUTANT(get_clock_never_scales, "KVM_GET_CLOCK counts the host's cycles in 7.4, too")                       \
+  MUTANT(get_clock_never_falls_back, "KVM_GET_CLOCK keeps to the master pair off the TSC in 7.4, too")       \
+  MUTANT(difference_stays_unsigned, "the TSC before the generation wraps in 7.4, too")                       \
+  MUTANT(catchup_at_snapshot, "catch-up compares at the master pair in 7.4, too")                            \
   /* seen in trace events alone */                                                                          \
   MUTANT(equal_offset_not_written, "an offset that stays what it was is not written")                        \
   MUTANT(track_counts_starter, "kvm_track_tsc counts the vCPU that started the generation, too")             \

@@ -60,8 +60,11 @@ std::uint64_t HostClock::base_ns(int pcpu) const {
 }
 
 std::uint64_t HostClock::realtime_ns() const {
-  const auto drift = static_cast<std::int64_t>(static_cast<__int128>(now_ns_) * spec_.realtime_drift_ppb / 1'000'000'000);
-  return static_cast<std::uint64_t>(spec_.realtime_ns + spec_.realtime_error_ns + now_ns_ + drift + realtime_jump_ns());
+  return static_cast<std::uint64_t>(spec_.realtime_ns + spec_.realtime_error_ns + now_ns_ + realtime_jump_ns()) + slewed_ns();
+}
+
+std::uint64_t HostClock::slewed_ns() const {
+  return static_cast<std::uint64_t>(static_cast<std::int64_t>(static_cast<__int128>(now_ns_) * spec_.realtime_drift_ppb / 1'000'000'000));
 }
 
 // CLOCK_REALTIME counts the same cycles as the raw clock.

@@ -34,6 +34,8 @@ class HostClock {
   std::uint64_t tsc(int pcpu) const;
   std::uint64_t base_ns(int pcpu) const;
   std::uint64_t realtime_ns() const;
+  // What NTP has made of CLOCK_REALTIME, and of every clock that follows it, since scenario time 0; modulo 2^64.
+  std::uint64_t slewed_ns() const;
   // What KVM's copy of the timekeeper gives together; the TSC is never below the timekeeper's last reading.
   std::optional<ClockPair<std::uint64_t>> base_pair(int pcpu) const;
   std::optional<ClockPair<std::uint64_t>> realtime_pair(int pcpu) const;

@@ -18,6 +18,7 @@ constexpr std::array kSyncEras = {
     SyncEra{5, 16, "5.16", "window"},                  SyncEra{5, 10, "5.10", "window"},
     SyncEra{4, 12, "4.12", "window"},                  SyncEra{3, 17, "3.19", "window-us"},
     SyncEra{3, 8, "3.9", "window-us"},                 SyncEra{3, 4, "3.6", "window-us"},
+    SyncEra{2, 6, "3.3", "window-from-first-write"},
 };
 
 GlobalUpdate global_update_for(KernelVersion v) {
@@ -55,33 +56,23 @@ bool guest_adjust_updates(KernelVersion v) {
   return v.at_least(5, 15) || stable_5_10;
 }
 
-constexpr std::array kKernels = {
-    KnownKernel{"3.4", "generations; window of one second in microseconds; every write goes through the heuristic"},
-    KnownKernel{"3.8", "the master clock; vCPUs that match are counted"},
-    KnownKernel{"3.16", "a TSC that went backwards while a CPU was down vetoes the master clock for good"},
-    KnownKernel{"3.17", "a vCPU that joins a generation again is not counted again"},
-    KnownKernel{"3.19", "any match while the TSC clocksource is in use requests a master clock update"},
-    KnownKernel{"4.9", "KVM_GET_CLOCK follows the master clock and says KVM_CLOCK_TSC_STABLE"},
-    KnownKernel{"4.12", "window in cycles; a host write of 0 always joins"},
-    KnownKernel{"4.13", "KVM_SET_CLOCK renews the master pair before it computes the difference"},
-    KnownKernel{"5.6", "kvmclock counts CLOCK_MONOTONIC_RAW"},
-    KnownKernel{"5.8", "KVM_SET_TSC_KHZ works again on hardware without TSC scaling"},
-    KnownKernel{"5.10", "guest writes of IA32_TSC move the offset and TSC_ADJUST; they no longer synchronise"},
-    KnownKernel{"5.12", "KVM_SET_CLOCK is exact at the master pair"},
-    KnownKernel{"5.14", "a host suspend tells the guests, by GUEST_STOPPED"},
-    KnownKernel{"5.15", "a guest write of TSC_ADJUST refreshes its kvmclock page"},
-    KnownKernel{"5.16", "the TSC offset attribute; KVM_CLOCK_REALTIME and KVM_CLOCK_HOST_TSC"},
-    KnownKernel{"5.18", "KVM_SET_TSC_KHZ on the VM"},
-    KnownKernel{"6.1", "Debian 12; same timekeeping as 5.18, page publication of 5.19"},
-    KnownKernel{"6.8", "values are compared only after user space has set a TSC; fewer master clock renewals"},
-    KnownKernel{"6.12", "Debian 13; same timekeeping as 6.8"},
-    KnownKernel{"6.15", "protected guest TSCs; GUEST_STOPPED no longer leaks into Xen pages"},
-    KnownKernel{"6.16", "the page's rate is at least 1 kHz"},
-    KnownKernel{"6.17", "KVM_SET_TSC_KHZ on the VM is refused once a vCPU exists"},
-    KnownKernel{"6.19", "kvmclock updates reach all vCPUs at once, no delayed or periodic work"},
-    KnownKernel{"7.1", "global updates on load are limited to ten a second"},
-    KnownKernel{"7.3", "setting Xen shared info no longer renews the master clock"},
-};
+BaseClock base_clock_for(KernelVersion v) {
+  if (v.at_least(5, 6)) return BaseClock::raw;
+  return v.at_least(5, 5) ? BaseClock::mixed : BaseClock::boottime;
+}
+
+ClockStart clock_start_for(KernelVersion v) {
+  if (v.at_least(4, 9)) return ClockStart::vm_creation;
+  return v.at_least(4, 1) && !v.at_least(4, 4) ? ClockStart::guest_enables : ClockStart::host_boot;
+}
+
+void queued(KernelVersion v, Era& era) {
+  if (!v.at_least(7, 4)) return;
+  era.get_clock_scales = true;
+  era.get_clock_falls_back = true;
+  era.signed_tsc_difference = true;
+  era.catchup_compares_now = true;
+}
 
 }  // namespace
 
@@ -117,17 +108,29 @@ Era era_for(KernelVersion v) {
   era.has_generation_count = v.at_least(3, 8);
   if (!v.at_least(5, 10)) era.guest_writes = ops::GuestWrites::join;
   if (!v.at_least(4, 12)) era.unstable_join = ops::UnstableJoin::adds_thousandth;
+  if (!v.at_least(3, 4)) era.unstable_join = ops::UnstableJoin::adds_elapsed;
   era.offset_attribute = v.at_least(5, 16);
+  era.window_stays_at_first_write = !v.at_least(3, 4);
+  era.compares_rates = v.at_least(3, 4);
   era.guest_adjust_requests_update = guest_adjust_updates(v);
   era.vm_tsc_khz = v.at_least(5, 18);
   era.vm_tsc_khz_refused_after_vcpu = v.at_least(6, 17);
   era.khz_always_refused_without_scaling = !v.at_least(5, 8);
+  era.rate_tolerance = v.at_least(3, 4);
+  era.refused_rate_reported = v.at_least(4, 4) || !v.at_least(3, 4);
+  era.vmx_tsc_scaling = v.at_least(4, 4);
+  era.page_needs_be_active = !v.at_least(4, 9);
+  era.old_msr_vetoes_master_clock = v.at_least(4, 0);
   era.page_rate_at_least_1khz = v.at_least(6, 16);
   era.clock_flags_accepted = v.at_least(5, 16);
   era.get_clock_tells_stable = v.at_least(4, 9);
   era.backwards_tsc_vetoes_master_clock = v.at_least(3, 16);
   era.suspend_sets_guest_stopped = v.at_least(5, 14);
   era.load_update_rate_limited = v.at_least(7, 1);
+  era.base_clock = base_clock_for(v);
+  era.clock_start = clock_start_for(v);
+  era.page_rate = v.at_least(4, 9) ? PageRate::effective : PageRate::requested_once;
+  queued(v, era);
   era.master_clock_request = request_for(v);
   era.global_update = global_update_for(v);
   era.set_clock = set_clock_for(v);
@@ -136,6 +139,6 @@ Era era_for(KernelVersion v) {
   return era;
 }
 
-std::span<const KnownKernel> known_kernels() { return kKernels; }
+bool has_era(KernelVersion version) { return version.at_least_2_6(37); }
 
 }  // namespace tscsim::model

@@ -20,6 +20,8 @@ struct KernelVersion {
 
   // "6.12", "6.1.176-1", "6.18.44-fc": leading numbers; nullopt when there are not at least two.
   static std::optional<KernelVersion> parse(std::string_view release);
+  // Up to 2.6.39 a version had three numbers, of which the first two stayed.
+  bool at_least_2_6(int other_patch) const { return at_least(3, 0) || (major == 2 && minor == 6 && patch >= other_patch); }
   bool at_least(int other_major, int other_minor) const {
     return major > other_major || (major == other_major && minor >= other_minor);
   }
@@ -59,6 +61,25 @@ enum class PagePublication : std::uint8_t {
   keeps_guest_stopped,  // 5.18/5.19: version = (v + 1) | 1, then + 1
 };
 
+// Which clock kvmclock counts (spec section 5.2).
+enum class BaseClock : std::uint8_t {
+  boottime,  // to 5.4: CLOCK_BOOTTIME, with NTP's corrections
+  mixed,     // 5.5: raw where time and TSC are read together (53fafdbb8b21), CLOCK_BOOTTIME elsewhere
+  raw,       // 5.6: CLOCK_MONOTONIC_RAW and the time suspended (8171cd68806b)
+};
+
+// From when kvmclock counts.
+enum class ClockStart : std::uint8_t {
+  host_boot,      // to 4.8, but 4.1 to 4.3
+  guest_enables,  // 4.1 to 4.3: vCPU 0's guest writes its system time MSR; COUNTS_FROM_ZERO in the page
+  vm_creation,    // 4.9
+};
+
+enum class PageRate : std::uint8_t {
+  requested_once,  // to 4.8: the requested one where the hardware scales; renewed only when the host's rate changes
+  effective,       // 4.9, 78db6a503796: the host's, scaled
+};
+
 struct Era {
   std::string_view sync_era;         // name in spec section 3.5 and vectors.json
   std::string_view heuristic;        // name of the policy (sync_policy.h)
@@ -69,17 +90,33 @@ struct Era {
   // 3.4 to 4.11: an unstable join adds a thousandth of the elapsed time
   ops::UnstableJoin unstable_join = ops::UnstableJoin::adds_elapsed;
   ops::JoinedWrite joined_write = ops::JoinedWrite::as_written;
+  // To 3.3: the window is measured from the first write of a series, and rates are not compared (4dd7980b2140).
+  bool window_stays_at_first_write = false;
+  bool compares_rates = true;
   bool offset_attribute = true;               // 5.16, 828ca89628bf
   bool guest_adjust_requests_update = true;   // 5.15, d9130a2dfdd4; in 5.10.y too
   bool vm_tsc_khz = true;                     // 5.18, ffbb61d09fc5
   bool vm_tsc_khz_refused_after_vcpu = true;  // 6.17, dcbe5a466c12
-  bool khz_always_refused_without_scaling = false;  // 3.4 to 5.7
+  bool khz_always_refused_without_scaling = false;  // to 5.7
+  bool rate_tolerance = true;                       // 3.4: within 250 ppm nothing is scaled
+  bool refused_rate_reported = true;                // 4.4; from 3.4 on KVM_SET_TSC_KHZ said 0
+  bool vmx_tsc_scaling = true;                      // 4.4
   bool page_rate_at_least_1khz = true;              // 6.16, 4578a747f3c7
+  bool page_needs_be_active = false;  // to 4.4: without a page, a guest time update ends early
+  bool old_msr_vetoes_master_clock = true;  // 4.0, 54750f2cf042
   bool clock_flags_accepted = true;  // KVM_SET_CLOCK takes flags, KVM_GET_CLOCK gives realtime and host_tsc: 5.16
   bool get_clock_tells_stable = true;   // 4.9, e3fd9a93a12a
   bool backwards_tsc_vetoes_master_clock = true;  // 3.16, 16a960215886
   bool suspend_sets_guest_stopped = true;         // 5.14, 2fdef3a2ae4d
   bool load_update_rate_limited = false;  // 7.1, 8fe2e698fce4
+  // Queued for 7.4, as posted; what was committed has not been read.
+  bool get_clock_scales = false;          // abdef42276d8
+  bool get_clock_falls_back = false;      // 25f75fb43fd5: as without master clock when the pair cannot be read
+  bool signed_tsc_difference = false;     // d9173f59df3a: a TSC wanted for an instant before its generation
+  bool catchup_compares_now = false;      // 92fac63cc739: also with master clock
+  BaseClock base_clock = BaseClock::raw;
+  ClockStart clock_start = ClockStart::vm_creation;
+  PageRate page_rate = PageRate::effective;
   MasterClockRequest master_clock_request = MasterClockRequest::new_generation_or_differs;
   GlobalUpdate global_update = GlobalUpdate::immediate;
   SetClock set_clock = SetClock::anchored_at_master_pair;
@@ -90,12 +127,10 @@ struct Era {
 
 Era era_for(KernelVersion version);
 
-// The kernels that `tscsim list kernels` shows: the first version of each era, and what it changed.
-struct KnownKernel {
-  std::string_view version;
-  std::string_view changed;
-};
-std::span<const KnownKernel> known_kernels();
+// The oldest kernel that there is an era for is 2.6.37.
+bool has_era(KernelVersion version);
+inline constexpr std::string_view kOldestKernel = "2.6.37";
+// Queued changes make a 7.4 that is not out.
 inline constexpr std::string_view kNewestKernel = "7.3";
 
 }  // namespace tscsim::model

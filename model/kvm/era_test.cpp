@@ -2,6 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <set>
+#include <string>
+
+#include "model/kvm/changes.h"
+
 namespace tscsim::model {
 namespace {
 
@@ -51,8 +56,62 @@ TEST(Era, EachBehaviourChangesWhereTheSpecSays) {
   EXPECT_TRUE(at("7.1").load_update_rate_limited);
   EXPECT_EQ(at("5.11").set_clock, SetClock::renew_then_difference);
   EXPECT_EQ(at("5.12").set_clock, SetClock::anchored_at_master_pair);
+  EXPECT_TRUE(at("3.3").window_stays_at_first_write);
+  EXPECT_FALSE(at("3.4").window_stays_at_first_write);
+  EXPECT_EQ(at("2.6.37").heuristic, "window-from-first-write");
+  EXPECT_FALSE(at("3.3").rate_tolerance);
+  EXPECT_TRUE(at("3.4").rate_tolerance);
+  EXPECT_FALSE(at("4.3").vmx_tsc_scaling);
+  EXPECT_TRUE(at("4.4").vmx_tsc_scaling);
+  EXPECT_FALSE(at("3.19").old_msr_vetoes_master_clock);
+  EXPECT_TRUE(at("4.0").old_msr_vetoes_master_clock);
+  EXPECT_EQ(at("4.0").clock_start, ClockStart::host_boot);
+  EXPECT_EQ(at("4.1").clock_start, ClockStart::guest_enables);
+  EXPECT_EQ(at("4.4").clock_start, ClockStart::host_boot);
+  EXPECT_EQ(at("4.9").clock_start, ClockStart::vm_creation);
+  EXPECT_EQ(at("4.8").page_rate, PageRate::requested_once);
+  EXPECT_EQ(at("4.9").page_rate, PageRate::effective);
+  EXPECT_EQ(at("5.4").base_clock, BaseClock::boottime);
+  EXPECT_EQ(at("5.5").base_clock, BaseClock::mixed);
+  EXPECT_EQ(at("5.6").base_clock, BaseClock::raw);
+  EXPECT_FALSE(at("7.3").get_clock_scales);
+  EXPECT_TRUE(at("7.4").get_clock_scales);
   EXPECT_EQ(at("6.7").wall_clock, WallClock::two_readings);
   EXPECT_EQ(at("6.8").wall_clock, WallClock::one_pair);
+}
+
+TEST(Era, BeginsWith2_6_37) {
+  const auto known = [](const char* text) { return has_era(*KernelVersion::parse(text)); };
+  EXPECT_FALSE(known("2.6.36"));
+  EXPECT_FALSE(known("2.6"));
+  EXPECT_FALSE(known("2.4.37"));
+  EXPECT_TRUE(known("2.6.37"));
+  EXPECT_TRUE(known("3.0"));
+}
+
+// The table that is shown to users and the behaviours that the machine asks for are one history: where behaviour differs
+// from the version before, the table has a change.
+TEST(Changes, ThereIsOneWhereverTheEraDiffers) {
+  std::set<std::string_view> changed;
+  for (const Change& change : changes()) changed.insert(change.version);
+  Era before = era_for(*KernelVersion::parse("3.0.0"));
+  for (const auto& [major, last] : {std::pair{3, 19}, {4, 20}, {5, 19}, {6, 19}, {7, 4}})
+    for (int minor = 0; minor <= last; ++minor) {
+      const std::string version = std::to_string(major) + "." + std::to_string(minor);
+      const Era era = era_for(*KernelVersion::parse(version + ".0"));  // without what stable series took in
+      EXPECT_TRUE(era == before || changed.contains(version)) << version;
+      before = era;
+    }
+}
+
+TEST(Changes, AreInTheOrderOfVersionsAndSayTheirSection) {
+  KernelVersion last{2, 6};
+  for (const Change& change : changes()) {
+    const KernelVersion version = *KernelVersion::parse(change.version);
+    EXPECT_TRUE(version.at_least(last.major, last.minor)) << change.version;
+    EXPECT_FALSE(change.section.empty()) << change.sentence;
+    last = version;
+  }
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 // kvm_vm_ioctl_set_clock(), kvm_get_wall_clock_epoch(), kvm_write_wall_clock(); spec sections 6 and 7.
 #pragma once
 
+#include <algorithm>
 #include <cerrno>
 
 #include "model/kvm/machine.h"
@@ -17,33 +18,23 @@ void Machine<Num>::set_memory(GuestMemory<Num> memory) {
   wall_clocks_ = std::move(memory.wall_clocks);
 }
 
+inline constexpr std::uint8_t kCountsFromZero = 4;  // flag of a page, 4.1 to 4.3
+
 template <class Num>
 void Machine<Num>::guest_time_update(int vcpu, Host<Num>& host) {
   Vcpu<Num>& v = at(vcpu);
   const bool use_master = vm_.use_master_clock;
-  const Num host_tsc = use_master ? vm_.master_cycle_now : host.tsc();
-  const Num kernel_ns = use_master ? vm_.master_kernel_ns : host.base_ns();
+  const bool read_now = !use_master || TSCSIM_MUTATE(catchup_at_snapshot, config_.era.catchup_compares_now, false);
+  const Num tsc_now = read_now ? host.tsc() : vm_.master_cycle_now;
+  const Num ns_now = read_now ? host.base_ns() : vm_.master_kernel_ns;
   follow(use_master ? Rule::page_from_master_pair : Rule::page_from_readings);
+  Num tsc_timestamp = TSCSIM_MUTATE(page_holds_host_tsc, guest_tsc(v, tsc_now), tsc_now);
+  if (TSCSIM_MUTATE(catchup_never, v.tsc_catchup, false)) tsc_timestamp = caught_up(v, tsc_timestamp, ns_now);
+  if (use_master && read_now) tsc_timestamp = guest_tsc(v, vm_.master_cycle_now);
+  const Num kernel_ns = use_master ? vm_.master_kernel_ns : ns_now;
+  if (config_.era.page_needs_be_active && !v.page_active()) return;
 
-  Num tsc_timestamp = TSCSIM_MUTATE(page_holds_host_tsc, guest_tsc(v, host_tsc), host_tsc);
-  if (TSCSIM_MUTATE(catchup_never, v.tsc_catchup, false)) {
-    // Where the guest's TSC ought to be, counted from the start of its generation. The difference is unsigned (K35).
-    const Num wanted = v.this_tsc_write + scale(kernel_ns - v.this_tsc_nsec, v.virtual_scale);
-    if (tsc_timestamp < wanted) {
-      set_l1_offset(v, v.l1_tsc_offset + (wanted - tsc_timestamp));
-      tsc_timestamp = wanted;
-    }
-  }
-
-  std::uint32_t khz = config_.host_khz;
-  if (TSCSIM_MUTATE(page_rate_ignores_scaling, config_.tsc_scaling, false)) {
-    khz = static_cast<std::uint32_t>(scale_tsc(khz, v.l1_tsc_scaling_ratio));
-    if (khz == 0 && config_.era.page_rate_at_least_1khz) khz = 1;
-  }
-  if (v.hw_tsc_khz != khz && khz != 0) {  // 0: real kernels before 6.16 hang here (K29)
-    v.pvclock_scale = cycles_to_ns(khz);
-    v.hw_tsc_khz = khz;
-  }
+  set_page_rate(v);
   v.last_guest_tsc = tsc_timestamp;
   if (!v.page_active()) return;
 
@@ -52,11 +43,42 @@ void Machine<Num>::guest_time_update(int vcpu, Host<Num>& host) {
   fresh.system_time = kernel_ns + TSCSIM_MUTATE(page_without_offset, vm_.kvmclock_offset, Num(0));
   fresh.scale = v.pvclock_scale;
   fresh.flags = TSCSIM_MUTATE(stable_flag_not_cleared, use_master, true) ? ops::pvclock_flag::kTscStable : std::uint8_t{0};
+  if (config_.era.clock_start == ClockStart::guest_enables) fresh.flags |= kCountsFromZero;
   if (v.guest_stopped_request) {
     fresh.flags |= ops::pvclock_flag::kGuestStopped;
     v.guest_stopped_request = TSCSIM_MUTATE(guest_stopped_sticks, false, true);
   }
   publish(v, fresh);
+}
+
+// The guest's TSC that was `tsc` at `ns`, moved forward to where it ought to be, counted from the start of its generation.
+// Kernel: Linux v7.2 x86.c compute_guest_tsc().
+template <class Num>
+Num Machine<Num>::caught_up(Vcpu<Num>& vcpu, const Num& tsc, const Num& ns) {
+  const bool before_generation = TSCSIM_MUTATE(difference_stays_unsigned, config_.era.signed_tsc_difference, false) && ns < vcpu.this_tsc_nsec;
+  // Otherwise the difference is taken as unsigned (K35).
+  const Num wanted = before_generation ? vcpu.this_tsc_write - scale(vcpu.this_tsc_nsec - ns, vcpu.virtual_scale)
+                                       : vcpu.this_tsc_write + scale(ns - vcpu.this_tsc_nsec, vcpu.virtual_scale);
+  if (!(tsc < wanted)) return tsc;
+  set_l1_offset(vcpu, vcpu.l1_tsc_offset + (wanted - tsc));
+  return wanted;
+}
+
+template <class Num>
+void Machine<Num>::set_page_rate(Vcpu<Num>& vcpu) const {
+  const bool scales = TSCSIM_MUTATE(page_rate_ignores_scaling, config_.tsc_scaling, false);
+  if (TSCSIM_MUTATE(page_rate_always_effective, config_.era.page_rate, PageRate::effective) == PageRate::requested_once) {
+    if (vcpu.hw_tsc_khz == config_.host_khz) return;
+    vcpu.pvclock_scale = cycles_to_ns(scales ? vcpu.virtual_tsc_khz : config_.host_khz);
+    vcpu.hw_tsc_khz = config_.host_khz;
+    return;
+  }
+  std::uint32_t khz = config_.host_khz;
+  if (scales) khz = static_cast<std::uint32_t>(scale_tsc(khz, vcpu.l1_tsc_scaling_ratio));
+  if (scales && khz == 0 && config_.era.page_rate_at_least_1khz) khz = 1;
+  if (vcpu.hw_tsc_khz == khz || khz == 0) return;  // 0: real kernels before 6.16 hang here (K29)
+  vcpu.pvclock_scale = cycles_to_ns(khz);
+  vcpu.hw_tsc_khz = khz;
 }
 
 // The version protocol; the guest's own GUEST_STOPPED bit survives in all kernels (spec section 6.2).
@@ -117,9 +139,10 @@ WallClockPage<Num>& Machine<Num>::wall_clock_at(std::uint64_t address) {
 }
 
 template <class Num>
-void Machine<Num>::write_system_time(int vcpu, std::uint64_t value, bool old_msr, bool by_host, Host<Num>&) {
+void Machine<Num>::write_system_time(int vcpu, std::uint64_t value, bool old_msr, bool by_host, Host<Num>& host) {
   Vcpu<Num>& v = at(vcpu);
   if (vcpu == 0 && !by_host) {
+    if (config_.era.clock_start == ClockStart::guest_enables) vm_.kvmclock_offset = Num(0) - host.base_ns();
     const bool runs_old = TSCSIM_MUTATE(old_msr_no_veto, old_msr, false);
     if (vm_.boot_vcpu_runs_old_kvmclock != runs_old) v.requests |= kMasterClockUpdate;
     vm_.boot_vcpu_runs_old_kvmclock = runs_old;
@@ -129,23 +152,29 @@ void Machine<Num>::write_system_time(int vcpu, std::uint64_t value, bool old_msr
   if (vcpu == 0 && by_host && config_.enabling_clears_stable && v.page_active()) clear_stable(page_at(v.page_address()));
 }
 
-// kvmclock at host TSC `host_tsc` by the master pair, with the host's rate (definition C of spec section 6.4).
+// kvmclock at host TSC `host_tsc` by the master pair, with the host's rate (definition C of spec section 6.4); from 7.4
+// on with the guest's, as the page has it, taken from the vCPU whose TSC was written last.
 template <class Num>
 Num Machine<Num>::master_clock_at(const Num& host_tsc) const {
-  const Num since = scale(host_tsc - vm_.master_cycle_now, cycles_to_ns(config_.host_khz));
+  const TscRatio ratio = vm_.last_tsc_scaling_ratio;
+  const bool scales = TSCSIM_MUTATE(get_clock_never_scales, config_.era.get_clock_scales, false) && config_.tsc_scaling && ratio.value != 0;
+  const Num cycles = scales ? scale(host_tsc, ratio) - scale(vm_.master_cycle_now, ratio) : host_tsc - vm_.master_cycle_now;
+  const auto khz = scales ? static_cast<std::uint32_t>(scale_tsc(config_.host_khz, ratio)) : config_.host_khz;
+  const Num since = scale(cycles, cycles_to_ns(std::max(khz, 1u)));
   return vm_.master_kernel_ns + TSCSIM_MUTATE(get_clock_without_offset, vm_.kvmclock_offset, Num(0)) + since;
 }
 
 template <class Num>
 typename Machine<Num>::Clock Machine<Num>::read_clock(Host<Num>& host) {
   Clock result;
-  if (!vm_.use_master_clock || !config_.era.get_clock_tells_stable) {
+  std::optional<ClockPair<Num>> pair;
+  if (vm_.use_master_clock && config_.era.clock_flags_accepted) pair = host.realtime_pair();
+  const bool falls_back = TSCSIM_MUTATE(get_clock_never_falls_back, config_.era.get_clock_falls_back, false) && !pair;
+  if (!vm_.use_master_clock || !config_.era.get_clock_tells_stable || falls_back) {
     result.clock = host.base_ns() + vm_.kvmclock_offset;
     follow(Rule::clock_from_base);
     return result;
   }
-  std::optional<ClockPair<Num>> pair;
-  if (config_.era.clock_flags_accepted) pair = host.realtime_pair();
   if (pair) {
     result.realtime = pair->ns;
     result.host_tsc = pair->tsc;
@@ -161,7 +190,7 @@ typename Machine<Num>::Clock Machine<Num>::read_clock(Host<Num>& host) {
 
 template <class Num>
 Num Machine<Num>::kvmclock_now(Host<Num>& host) {
-  if (vm_.use_master_clock) return master_clock_at(host.tsc());
+  if (vm_.use_master_clock && config_.era.get_clock_tells_stable) return master_clock_at(host.tsc());
   return host.base_ns() + vm_.kvmclock_offset;
 }
 

@@ -100,6 +100,7 @@ struct VmClock {
   Num last_tsc_write{};
   std::uint32_t last_tsc_khz = 0;
   Num last_tsc_offset{};
+  TscRatio last_tsc_scaling_ratio;  // 7.4
   std::uint64_t cur_tsc_generation = 0;
   Num cur_tsc_nsec{};
   Num cur_tsc_write{};
@@ -224,6 +225,9 @@ class Machine {
   bool reenters_after_wrmsr(std::uint32_t msr) const;
   Outcome guest_operation(const ops::Operation& op, Host<Num>& host);
   Outcome guest_read_pvclock(Vcpu<Num>& vcpu, const Num& host_tsc);
+
+  Num caught_up(Vcpu<Num>& vcpu, const Num& tsc, const Num& ns);
+  void set_page_rate(Vcpu<Num>& vcpu) const;
 
   // kvmclock.inl: pages, KVM_GET_CLOCK, KVM_SET_CLOCK, wall clock.
   void publish(Vcpu<Num>& vcpu, PvclockPage<Num> fresh);

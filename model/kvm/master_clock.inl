@@ -16,7 +16,7 @@ void Machine<Num>::renew_master_pair(Host<Num>& host) {
     vm_.master_cycle_now = pair->tsc;
   }
   const bool matched = TSCSIM_MUTATE(master_clock_ignores_match, all_vcpus_matched(), !vcpus_.empty());
-  const bool veto = vm_.backwards_tsc_observed || vm_.boot_vcpu_runs_old_kvmclock;
+  const bool veto = vm_.backwards_tsc_observed || (config_.era.old_msr_vetoes_master_clock && vm_.boot_vcpu_runs_old_kvmclock);
   vm_.use_master_clock = config_.era.has_generation_count &&
                          TSCSIM_MUTATE(master_clock_ignores_clocksource, pair.has_value(), true) && matched && !veto;
   had_master_clock_ = had_master_clock_ || vm_.use_master_clock;

@@ -153,6 +153,7 @@ typename Machine<Num>::Outcome Machine<Num>::set_vcpu_tsc_khz(int vcpu, std::uin
   if (!config_.tsc_scaling && config_.era.khz_always_refused_without_scaling) return refuse(EINVAL);
   Outcome out;
   out.error = set_tsc_khz(vcpu, khz == 0 ? config_.host_khz : khz);
+  if (!config_.era.refused_rate_reported) out.error = 0;
   return out;
 }
 
@@ -166,7 +167,7 @@ int Machine<Num>::set_tsc_khz(int vcpu, std::uint32_t khz) {
   };
   v.virtual_tsc_khz = khz;  // stays also when the call fails below
   v.virtual_scale = ns_to_cycles(khz);
-  const std::uint32_t ppm = config_.tolerance_ppm * TSCSIM_MUTATE(tolerance_doubled, 1, 2);
+  const std::uint32_t ppm = (config_.era.rate_tolerance ? config_.tolerance_ppm : 0) * TSCSIM_MUTATE(tolerance_doubled, 1, 2);
   if (TSCSIM_MUTATE(tolerance_ignored, tolerance_band(config_.host_khz, ppm).contains(khz), false)) {
     v.l1_tsc_scaling_ratio = default_ratio(config_.vendor);
     follow(Rule::khz_in_tolerance);

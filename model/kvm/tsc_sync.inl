@@ -96,7 +96,7 @@ void Machine<Num>::synchronize(Vcpu<Num>& vcpu, std::optional<Num> user_value, b
   const bool wants = TSCSIM_MUTATE(creation_does_not_join, true, user_value.has_value()) && may &&
                      config_.policy->wants_to_synchronise(write);
   const bool same_rate = TSCSIM_MUTATE(rate_not_compared, vcpu.virtual_tsc_khz == vm_.last_tsc_khz, vm_.last_tsc_khz != 0);
-  const bool matched = wants && same_rate;
+  const bool matched = wants && (same_rate || !config_.era.compares_rates);
   const bool on_the_line = config_.era.joined_write == ops::JoinedWrite::on_the_line;
   if (matched && on_the_line) data = generation_line(vcpu, ns);
   if (matched && !unstable) {
@@ -127,9 +127,11 @@ Num Machine<Num>::elapsed_for_unstable_join(const Vcpu<Num>& vcpu, Num elapsed_n
 template <class Num>
 void Machine<Num>::record(Vcpu<Num>& vcpu, Num offset, Num tsc, Num ns, bool matched, bool by_user, Host<Num>& host) {
   if (by_user) vm_.user_set_tsc = TSCSIM_MUTATE(user_set_not_recorded, true, false);
-  vm_.last_tsc_nsec = ns;
+  if (!matched || !TSCSIM_MUTATE(first_write_window_moves, config_.era.window_stays_at_first_write, false))
+    vm_.last_tsc_nsec = ns;
   vm_.last_tsc_write = TSCSIM_MUTATE(last_write_not_recorded, tsc, vm_.last_tsc_write);
   vm_.last_tsc_khz = vcpu.virtual_tsc_khz;
+  vm_.last_tsc_scaling_ratio = vcpu.l1_tsc_scaling_ratio;
   vm_.last_tsc_offset = TSCSIM_MUTATE(last_offset_not_recorded, offset, vm_.last_tsc_offset);
   vcpu.last_guest_tsc = tsc;
   set_l1_offset(vcpu, offset);

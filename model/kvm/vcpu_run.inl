@@ -10,7 +10,8 @@ namespace tscsim::model {
 
 template <class Num>
 void Machine<Num>::create_vm(Host<Num>& host) {
-  vm_.kvmclock_offset = Num(0) - host.base_ns();
+  if (config_.era.clock_start == TSCSIM_MUTATE(clock_starts_at_host_boot, ClockStart::vm_creation, ClockStart::host_boot))
+    vm_.kvmclock_offset = Num(0) - host.base_ns();
   if (TSCSIM_MUTATE(creation_takes_no_pair, true, false)) renew_master_pair(host);
 }
 

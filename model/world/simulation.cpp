@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <set>
 
+#include "model/mutation.h"
 #include "sim/event_queue.h"
 #include "sim/time.h"
 
@@ -16,14 +17,20 @@ using ops::OpKind;
 // The host's answers at the simulation's present instant, on one pCPU.
 class SimulatedHost final : public Host<std::uint64_t> {
  public:
-  SimulatedHost(HostClock& clock, sim::EventQueue<DelayedWork>& queue) : clock_(clock), queue_(queue) {}
+  SimulatedHost(HostClock& clock, BaseClock base_clock, sim::EventQueue<DelayedWork>& queue)
+      : clock_(clock), slews_alone_(TSCSIM_MUTATE(boottime_is_raw, base_clock != BaseClock::raw, false)), slews_in_pairs_(base_clock == BaseClock::boottime),
+        queue_(queue) {}
 
   void run_on(int pcpu) { pcpu_ = pcpu; }
 
   std::uint64_t tsc() override { return clock_.tsc(pcpu_); }
-  std::uint64_t base_ns() override { return clock_.base_ns(pcpu_); }
+  std::uint64_t base_ns() override { return clock_.base_ns(pcpu_) + (slews_alone_ ? clock_.slewed_ns() : 0); }
   std::uint64_t realtime_ns() override { return clock_.realtime_ns(); }
-  std::optional<ClockPair<std::uint64_t>> base_pair() override { return clock_.base_pair(pcpu_); }
+  std::optional<ClockPair<std::uint64_t>> base_pair() override {
+    auto pair = clock_.base_pair(pcpu_);
+    if (pair && slews_in_pairs_) pair->ns += clock_.slewed_ns();
+    return pair;
+  }
   std::optional<ClockPair<std::uint64_t>> realtime_pair() override { return clock_.realtime_pair(pcpu_); }
   bool tsc_clocksource() const override { return clock_.tsc_clocksource(); }
   bool tsc_unstable() const override { return clock_.tsc_unstable(); }
@@ -38,6 +45,7 @@ class SimulatedHost final : public Host<std::uint64_t> {
 
  private:
   HostClock& clock_;
+  bool slews_alone_, slews_in_pairs_;  // kvmclock's readings follow NTP
   sim::EventQueue<DelayedWork>& queue_;
   int pcpu_ = 0;
 };
@@ -57,13 +65,13 @@ ops::TargetProfile profile_of(const ops::HostSpec& spec, const std::string& heur
   profile.kernel = spec.kernel.empty() ? std::string(kNewestKernel) : spec.kernel;
   profile.vendor = spec.vendor;
   profile.host_khz = spec.tsc_khz;
-  profile.tsc_scaling = spec.tsc_scaling;
   profile.tsc_clocksource = spec.tsc_clocksource;
   profile.heuristic = heuristic;
   profile.pcpus = static_cast<int>(spec.pcpus.size());
   for (std::size_t kind = 0; tracing == Tracing::on && kind < ops::kTraceKinds; ++kind)
     profile.traces.push_back(static_cast<ops::TraceKind>(kind));
   const Era era = machine_config(profile).era;
+  profile.tsc_scaling = spec.tsc_scaling && (era.vmx_tsc_scaling || spec.vendor == "svm");
   profile.offset_attribute = era.offset_attribute;
   profile.clock_has_realtime = era.clock_flags_accepted;
   return profile;
@@ -73,7 +81,8 @@ ops::TargetProfile profile_of(const ops::HostSpec& spec, const std::string& heur
 class SimulatedKvm {
  public:
   SimulatedKvm(const ops::HostSpec& spec, const ops::TargetProfile& profile)
-      : profile_(profile), clock_(spec), host_(clock_, queue_), machine_(machine_config(profile)) {}
+      : profile_(profile), clock_(spec), machine_(machine_config(profile)),
+        host_(clock_, machine_.config().era.base_clock, queue_) {}
 
   const ops::TargetProfile& profile() const { return profile_; }
   Machine<std::uint64_t>& machine() { return machine_; }
@@ -229,8 +238,8 @@ class SimulatedKvm {
   ops::TargetProfile profile_;
   HostClock clock_;
   sim::EventQueue<DelayedWork> queue_;
-  SimulatedHost host_;
   Machine<std::uint64_t> machine_;
+  SimulatedHost host_;
   std::vector<int> pcpu_of_vcpu_;
   std::set<int> offline_;
 };
@@ -272,9 +281,9 @@ MachineConfig machine_config(const ops::TargetProfile& profile) {
     return ops::InputError(ops::Diagnostic{{}, what, mend, "", 1});
   };
   const auto version = KernelVersion::parse(profile.kernel);
-  if (!version || !version->at_least(3, 4))
+  if (!version || !has_era(*version))
     throw refuse(fmt::format("unknown kernel '{}'", profile.kernel),
-                 "give a version from 3.4 on, such as 6.12; see 'tscsim list kernels'");
+                 fmt::format("give a version from {} on, such as 6.12; see 'tscsim list kernels'", kOldestKernel));
   MachineConfig config;
   config.era = era_for(*version);
   config.policy = sync_policy(profile.heuristic, config.era.heuristic);
