@@ -1,6 +1,7 @@
 // tscsim crosscheck, record and verify: scenarios on real KVM, compared with the model.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <future>
 #include <iostream>
 
@@ -31,6 +32,14 @@ void announce(const ops::Header& header) {
   for (int host = 0; host < header.hosts(); ++host) announce(header.host(host).profile);
 }
 
+// Real machines take as long as a scenario's time says.
+constexpr std::int64_t kLongest_ns = 120'000'000'000;
+
+std::int64_t length_ns(const scenarios::Scenario& scenario) {
+  const auto& timeline = scenario.program.timeline;
+  return timeline.empty() ? 0 : timeline.back().op.at_ns;
+}
+
 // Scenarios that cannot be read are reported and counted once, whatever the targets.
 std::vector<scenarios::Scenario> load_all(const Arguments& arguments, CrosscheckReport& report) {
   std::vector<scenarios::Scenario> loaded;
@@ -48,11 +57,21 @@ std::vector<scenarios::Scenario> load_all(const Arguments& arguments, Crosscheck
 class Crosscheck {
  public:
   Crosscheck(const Arguments& arguments, CrosscheckReport& report, RecordingKeeper& keeper)
-      : arguments_(arguments), report_(report), keeper_(keeper), loaded_(load_all(arguments, report)) {}
+      : arguments_(arguments), report_(report), keeper_(keeper), loaded_(load_all(arguments, report)) {
+    const auto long_ones = std::stable_partition(loaded_.begin(), loaded_.end(), [](const scenarios::Scenario& scenario) {
+      return length_ns(scenario) <= kLongest_ns;
+    });
+    too_long_.assign(long_ones, loaded_.end());
+    loaded_.erase(long_ones, loaded_.end());
+  }
 
   // Targets of the lab run beside each other, as far as there are CPUs, and are compared in the order in which they
   // were named. The native one runs alone: company would widen its brackets.
   void run(std::vector<std::unique_ptr<Target>>& targets) {
+    for (const auto& target : targets)
+      for (const scenarios::Scenario& scenario : too_long_)
+        report_.not_run(scenario.meta.name, target->name(), "needs: the model; it would take " + time_text(length_ns(scenario)));
+    if (loaded_.empty()) return;
     std::vector<std::future<std::vector<Ran>>> under_way(targets.size());
     for (std::size_t i = 0; i < targets.size(); ++i)
       if (targets[i]->runs_beside_others())
@@ -97,6 +116,7 @@ class Crosscheck {
   CrosscheckReport& report_;
   RecordingKeeper& keeper_;
   std::vector<scenarios::Scenario> loaded_;
+  std::vector<scenarios::Scenario> too_long_;
   std::string announced_;
 };
 

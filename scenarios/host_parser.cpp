@@ -133,7 +133,7 @@ VmSpec parse_vm(Reader& reader, const YamlNode& node) {
   VmSpec vm;
   const Fields fields(reader.diagnostics(), node, "vm", {"vcpus", "heuristic", "kvmclock"});
   if (const YamlNode* vcpus = fields.find("vcpus"))
-    vm.vcpus = static_cast<std::int32_t>(reader.integer(*vcpus, 1, ops::layout::kMaxVcpus).value_or(1));
+    vm.vcpus = static_cast<std::int32_t>(reader.integer(*vcpus, 0, ops::layout::kMaxVcpus).value_or(1));
   if (const YamlNode* heuristic = fields.find("heuristic"))
     vm.heuristic = read_heuristic(reader, *heuristic);
   if (const YamlNode* kvmclock = fields.find("kvmclock"))
