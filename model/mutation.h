@@ -104,7 +104,6 @@
   MUTANT(page_rate_always_effective, "the page's rate is the effective one before 4.9, too")                 \
   MUTANT(get_clock_never_scales, "KVM_GET_CLOCK counts the host's cycles in 7.4, too")                       \
   MUTANT(get_clock_never_falls_back, "KVM_GET_CLOCK keeps to the master pair off the TSC in 7.4, too")       \
-  MUTANT(difference_stays_unsigned, "the TSC before the generation wraps in 7.4, too")                       \
   MUTANT(catchup_at_snapshot, "catch-up compares at the master pair in 7.4, too")                            \
   /* seen in trace events alone */                                                                          \
   MUTANT(equal_offset_not_written, "an offset that stays what it was is not written")                        \

@@ -70,7 +70,6 @@ void queued(KernelVersion v, Era& era) {
   if (!v.at_least(7, 4)) return;
   era.get_clock_scales = true;
   era.get_clock_falls_back = true;
-  era.signed_tsc_difference = true;
   era.catchup_compares_now = true;
 }
 

@@ -112,8 +112,7 @@ struct Era {
   // Queued for 7.4, as posted; what was committed has not been read.
   bool get_clock_scales = false;          // abdef42276d8
   bool get_clock_falls_back = false;      // 25f75fb43fd5: as without master clock when the pair cannot be read
-  bool signed_tsc_difference = false;     // d9173f59df3a: a TSC wanted for an instant before its generation
-  bool catchup_compares_now = false;      // 92fac63cc739: also with master clock
+  bool catchup_compares_now = false;      // 92fac63cc739: also with master clock; so never before the generation
   BaseClock base_clock = BaseClock::raw;
   ClockStart clock_start = ClockStart::vm_creation;
   PageRate page_rate = PageRate::effective;

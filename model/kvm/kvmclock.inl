@@ -55,10 +55,9 @@ void Machine<Num>::guest_time_update(int vcpu, Host<Num>& host) {
 // Kernel: Linux v7.2 x86.c compute_guest_tsc().
 template <class Num>
 Num Machine<Num>::caught_up(Vcpu<Num>& vcpu, const Num& tsc, const Num& ns) {
-  const bool before_generation = TSCSIM_MUTATE(difference_stays_unsigned, config_.era.signed_tsc_difference, false) && ns < vcpu.this_tsc_nsec;
-  // Otherwise the difference is taken as unsigned (K35).
-  const Num wanted = before_generation ? vcpu.this_tsc_write - scale(vcpu.this_tsc_nsec - ns, vcpu.virtual_scale)
-                                       : vcpu.this_tsc_write + scale(ns - vcpu.this_tsc_nsec, vcpu.virtual_scale);
+  // The difference is unsigned (K35). d9173f59df3a makes it signed in 7.4, where nothing asks for an instant before the
+  // generation any more.
+  const Num wanted = vcpu.this_tsc_write + scale(ns - vcpu.this_tsc_nsec, vcpu.virtual_scale);
   if (!(tsc < wanted)) return tsc;
   set_l1_offset(vcpu, vcpu.l1_tsc_offset + (wanted - tsc));
   return wanted;
