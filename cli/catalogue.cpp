@@ -40,6 +40,9 @@ std::vector<Item> kernel_items() {
   for (const model::Change& change : model::changes())
     items.push_back({"kernel", std::string(title_of(change)),
                      fmt::format("{}: {} {}", name_of(change.subject), change.sentence, source_text(change)), ""});
+  for (const model::KnownProposal& proposal : model::known_proposals())
+    items.push_back({"kernel", std::string(proposal.kernel),
+                     fmt::format("never merged: {} ({})", proposal.changed, proposal.source), ""});
   return items;
 }
 
@@ -145,7 +148,7 @@ int say(const Item& item, const Arguments& arguments) {
 int run_explain(const Arguments& arguments) {
   const std::string& wanted = arguments.positional.front();
   std::vector<std::string> names;
-  if (const auto version = model::KernelVersion::parse(wanted); version && model::has_era(*version))
+  if (const auto version = model::KernelVersion::parse_modelled(wanted); version && model::has_era(*version))
     return say({"kernel", wanted, "", kernel_text(wanted, *version)}, arguments);
   for (const auto& [subject, lister] : subjects()) {
     for (const Item& item : lister()) {

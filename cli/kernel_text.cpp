@@ -36,7 +36,11 @@ std::string source_text(const model::Change& change) {
 }
 
 std::string kernel_text(const std::string& name, model::KernelVersion version) {
-  std::string text = changed_text(name, version) + "What holds in it:\n";
+  std::string text;
+  for (const model::KnownProposal& proposal : model::known_proposals())
+    if (proposal.proposal == version.proposal)
+      text += fmt::format("Never merged: {}.\n  {}\n", proposal.changed, proposal.source);
+  text += changed_text(name.substr(0, name.find('+')), version) + "What holds in it:\n";
   for (std::size_t i = 0; i < static_cast<std::size_t>(model::Subject::count); ++i)
     text += in_force(static_cast<model::Subject>(i), version);
   const auto all = model::changes();

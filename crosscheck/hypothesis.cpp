@@ -357,12 +357,14 @@ std::string digest_of(const HostHistory& h, const Spell& spell) {
   std::string text = fmt::format("{}{}{}{}{}{}{}{}{}{}{}|", h.tsc_clocksource, h.tsc_unstable, h.clocksource_left,
                                  h.machine.had_master_clock(), vm.backwards_tsc_observed, vm.use_master_clock, vm.cur_tsc_generation,
                                  vm.nr_vcpus_matched_tsc, vm.user_set_tsc, vm.last_tsc_khz, h.machine.delayed_update_pending());
+  text += fmt::format("{},{},{},{}{}{}|", vm.cur_tsc_khz, vm.cur_freq_generation, vm.nr_vcpus_matched_freq,
+                      vm.all_vcpus_matched_tsc, vm.all_vcpus_matched_freq, vm.disabled_quirks);
   for (const Witness* x : {&vm.last_tsc_nsec, &vm.last_tsc_write, &vm.last_tsc_offset, &vm.cur_tsc_nsec,
                            &vm.cur_tsc_write, &vm.cur_tsc_offset, &vm.master_kernel_ns, &vm.master_cycle_now,
                            &vm.kvmclock_offset})
     text += spell(*x);
   for (const auto& v : h.machine.vcpus()) {
-    text += fmt::format("|{},{},{},{},{},", v.requests, v.cpu, v.this_tsc_generation, v.guest_stopped_request, v.hw_tsc_khz);
+    text += fmt::format("|{},{},{},{},{},", v.requests, v.cpu, v.this_tsc_generation, v.guest_stopped_request, v.hw_tsc_hz);
     if (v.tsc_offset_adjustment) text += spell(*v.tsc_offset_adjustment);
     if (h.tsc_unstable) text += spell(v.last_guest_tsc);
     text += spell(v.l1_tsc_offset) + spell(v.ia32_tsc_adjust) + spell(v.this_tsc_nsec) + spell(v.this_tsc_write);

@@ -186,6 +186,9 @@ class NativeExecutor final : public NativeVm {
   std::string obstacle_to(const Operation& op) const {
     if (op.kind == OpKind::create_vm) return vm_ ? "there is one VM for each executor" : "";
     if (ops::is_host_event(op.kind)) return obstacle_to_host_event(op);
+    if (ops::is_proposal(op.kind))
+      return fmt::format("needs: the model; {} was proposed and never merged, and its number means another call now",
+                         ops::name_of(op.kind));
     if (!vm_) return "the VM has not been created";
     if (op.kind == OpKind::create_vcpu) return obstacle_to_new_vcpu(op.vcpu);
     if (op.vcpu != ops::kVm && (op.vcpu < 0 || static_cast<std::size_t>(op.vcpu) >= vcpus_.size()))

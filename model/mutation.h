@@ -105,6 +105,23 @@
   MUTANT(get_clock_never_scales, "KVM_GET_CLOCK counts the host's cycles in 7.4, too")                       \
   MUTANT(get_clock_never_falls_back, "KVM_GET_CLOCK keeps to the master pair off the TSC in 7.4, too")       \
   MUTANT(catchup_at_snapshot, "catch-up compares at the master pair in 7.4, too")                            \
+  /* proposals */                                                                                            \
+  MUTANT(precise_tsc_stands_still, "KVM_SET_TSC_STATE does not count the time since")                        \
+  MUTANT(precise_tsc_never_back, "KVM_SET_TSC_STATE does not go back for a wall clock in the past (v2)")     \
+  MUTANT(precise_tsc_keeps_adjust, "KVM_SET_TSC_STATE leaves TSC_ADJUST")                                    \
+  MUTANT(quirk_without_effect, "with the quirk TSC_HOST_ACCESS disabled, host writes synchronise all the same") \
+  MUTANT(join_kept_as_written, "a write that joins is kept as written although the line should be kept (v6)") \
+  MUTANT(v6_rate_generation_not_advanced, "another rate starts no generation of rates (v6)")                 \
+  MUTANT(v6_rates_always_match, "vCPUs of different rates have the master clock (v6)")                       \
+  MUTANT(v6_matching_renews_nothing, "a change of matching renews nothing while the master clock is on (v6)") \
+  MUTANT(v6_offset_matches_last, "an offset is compared with the last, not the generation's (v6)")           \
+  MUTANT(v6_page_rate_in_khz, "the page's rate is in whole kHz (v6)")                                        \
+  MUTANT(v6_stable_without_equal_tscs, "pages are stable although TSCs differ (v6)")                         \
+  MUTANT(v6_rate_moves_tsc, "a change of rate moves the TSC (v6)")                                           \
+  MUTANT(v6_each_vcpu_renews, "each vCPU that holds the request renews the pair (v6)")                       \
+  MUTANT(v6_creation_renews_nothing, "the creation of a vCPU does not switch the master clock on (v6)")      \
+  MUTANT(guest_clock_restarts, "KVM_SET_CLOCK_GUEST forgets the time since the page's own")                  \
+  MUTANT(guest_clock_of_any_rate, "KVM_SET_CLOCK_GUEST takes a page of another rate")                        \
   /* seen in trace events alone */                                                                          \
   MUTANT(equal_offset_not_written, "an offset that stays what it was is not written")                        \
   MUTANT(track_counts_starter, "kvm_track_tsc counts the vCPU that started the generation, too")             \

@@ -65,6 +65,9 @@ Json operation_json(const Operation& op) {
   json["flags"] = op.flags;
   json["value"] = decimal(op.value);
   json["realtime"] = decimal(op.realtime);
+  if (op.tsc_adjust != 0) json["tsc_adjust"] = decimal(op.tsc_adjust);
+  if (op.mul != 0) json["mul"] = op.mul;
+  if (op.shift != 0) json["shift"] = op.shift;
   if (op.pcpu != kAllPcpus) json["pcpu"] = op.pcpu;
   json["at_ns"] = decimal(op.at_ns);
   json["probe"] = op.probe;
@@ -74,7 +77,7 @@ Json operation_json(const Operation& op) {
 
 Operation read_operation(const Json& json) {
   const Members in(json, "op");
-  in.only({"kind", "vcpu", "msr", "flags", "value", "realtime", "pcpu", "at_ns", "probe", "host"});
+  in.only({"kind", "vcpu", "msr", "flags", "value", "realtime", "tsc_adjust", "mul", "shift", "pcpu", "at_ns", "probe", "host"});
   Operation op;
   std::string kind;
   in.read("kind", kind);
@@ -88,6 +91,9 @@ Operation read_operation(const Json& json) {
   in.read_small("flags", op.flags);
   in.read_decimal("value", op.value);
   in.read_decimal("realtime", op.realtime);
+  if (in.has("tsc_adjust")) in.read_decimal("tsc_adjust", op.tsc_adjust);
+  if (in.has("mul")) in.read_small("mul", op.mul);
+  if (in.has("shift")) in.read_small("shift", op.shift);
   if (json.contains("pcpu")) in.read_small("pcpu", op.pcpu);
   in.read_decimal("at_ns", op.at_ns);
   in.read("probe", op.probe);

@@ -39,6 +39,24 @@ constexpr std::array<KindInfo, kOpKinds> kKinds{{
      {},
      "KVM_KVMCLOCK_CTRL: tells the guest, by a page flag, that its vCPU was stopped."},
     {OpKind::run, "run", {}, "KVM_RUN: enters the guest, which leaves again at once."},
+    {OpKind::get_tsc_state, "get_tsc_state", Field::tsc,
+     "KVM_GET_TSC_STATE (proposed in 2020): a vCPU's TSC, the wall clock at that moment, and TSC_ADJUST."},
+    {OpKind::set_tsc_state,
+     "set_tsc_state",
+     {},
+     "KVM_SET_TSC_STATE (proposed in 2020): the TSC that the state has reached by now on this host's wall clock."},
+    {OpKind::disable_quirks,
+     "disable_quirks",
+     {},
+     "KVM_CAP_DISABLE_QUIRKS with KVM_X86_QUIRK_TSC_HOST_ACCESS (proposed in 2020): host writes of a TSC are exact."},
+    {OpKind::get_clock_guest, "get_clock_guest", Field::system_time,
+     "KVM_GET_CLOCK_GUEST (proposed in 2024): kvmclock as the line that this vCPU's guest computes it by."},
+    {OpKind::set_clock_guest,
+     "set_clock_guest",
+     {},
+     "KVM_SET_CLOCK_GUEST (proposed in 2024): kvmclock goes on along the line that the guest had."},
+    {OpKind::get_tsc_scale, "get_tsc_scale", Field::tsc_ratio,
+     "KVM_GET_DEVICE_ATTR of KVM_VCPU_TSC_SCALE (proposed in 2024): the TSC ratio and its fraction bits."},
     {OpKind::rdtsc, "rdtsc", Field::value, "The guest executes RDTSC."},
     {OpKind::rdtscp, "rdtscp", Field::value, "The guest executes RDTSCP, which also returns TSC_AUX."},
     {OpKind::wrmsr, "wrmsr", {}, "The guest executes WRMSR."},
@@ -71,7 +89,8 @@ constexpr std::array<KindInfo, kOpKinds> kKinds{{
 
 constexpr std::array<std::string_view, kFields> kFieldNames{
     "value",   "aux",           "clock",       "flags", "realtime", "host_tsc",   "ns",  "tsc",
-    "version", "tsc_timestamp", "system_time", "mul",   "shift",    "page_flags", "sec", "nsec"};
+    "version", "tsc_timestamp", "system_time", "mul",   "shift",    "page_flags", "sec", "nsec",
+    "tsc_adjust", "tsc_ratio", "tsc_frac_bits"};
 
 struct MsrInfo {
   std::uint32_t index;
@@ -144,6 +163,10 @@ bool is_host_event(OpKind kind) {
 __int128 numeric_value(OpKind kind, Field field, std::uint64_t bits) {
   const bool is_signed = field == Field::shift || (kind == OpKind::get_tsc_offset && field == Field::value);
   return is_signed ? __int128{static_cast<std::int64_t>(bits)} : __int128{bits};
+}
+
+bool is_proposal(OpKind kind) {
+  return kind >= OpKind::get_tsc_state && kind <= OpKind::get_tsc_scale;
 }
 
 bool is_guest(OpKind kind) {

@@ -25,6 +25,13 @@ enum class OpKind : std::uint8_t {
   set_clock,        // KVM_SET_CLOCK: value = clock in ns, flags, realtime in ns
   kvmclock_ctrl,    // KVM_KVMCLOCK_CTRL
   run,              // KVM_RUN; the guest leaves again at once
+  // VMM: calls that were proposed and never merged. They are not made on a real kernel: their numbers are others' now.
+  get_tsc_state,    // KVM_GET_TSC_STATE
+  set_tsc_state,    // KVM_SET_TSC_STATE: value = tsc, realtime = nsec, flags, tsc_adjust
+  disable_quirks,   // KVM_ENABLE_CAP of KVM_CAP_DISABLE_QUIRKS: value = mask
+  get_clock_guest,  // KVM_GET_CLOCK_GUEST
+  set_clock_guest,  // KVM_SET_CLOCK_GUEST: value = tsc_timestamp, realtime = system_time, mul, shift
+  get_tsc_scale,    // KVM_GET_DEVICE_ATTR, KVM_VCPU_TSC_SCALE
   // Guest: executed inside one KVM_RUN.
   rdtsc,
   rdtscp,
@@ -74,6 +81,17 @@ inline constexpr std::uint32_t kRealtime = 4;
 inline constexpr std::uint32_t kHostTsc = 8;
 }  // namespace clock_flag
 
+// Flags of struct kvm_tsc_state, as in the second version of the proposal; in the first, 1 was tsc_adjust.
+namespace tsc_state_flag {
+inline constexpr std::uint32_t kTimestamp = 1;
+inline constexpr std::uint32_t kTscAdjust = 2;
+}  // namespace tsc_state_flag
+
+// Bits of disable_quirks. Since 5.19 mainline has another meaning for this one.
+namespace quirk {
+inline constexpr std::uint64_t kTscHostAccess = 1 << 5;
+}
+
 // Flags of the guest's pvclock page (Linux arch/x86/include/asm/pvclock-abi.h).
 namespace pvclock_flag {
 inline constexpr std::uint8_t kTscStable = 1;
@@ -94,13 +112,16 @@ struct Operation {
   OpKind kind{};
   std::int32_t vcpu = kVm;
   std::uint32_t msr = 0;
-  std::uint32_t flags = 0;     // set_clock, suspend_host
+  std::uint32_t flags = 0;     // set_clock, set_tsc_state, suspend_host
   std::uint64_t value = 0;     // what `kind` says; operations without a value leave it 0
-  std::uint64_t realtime = 0;  // set_clock: ns
+  std::uint64_t realtime = 0;  // set_clock, set_tsc_state: ns; set_clock_guest: system_time
   std::int32_t pcpu = kAllPcpus;  // jump_host_tsc
   std::int64_t at_ns = 0;      // scenario time at which it is due
   bool probe = false;          // inserted by the runner to read back state, not written by the author
   std::int32_t host = 0;       // index into Program::hosts; each host has a VM of its own
+  std::uint64_t tsc_adjust = 0;  // set_tsc_state
+  std::uint32_t mul = 0;         // set_clock_guest
+  std::int8_t shift = 0;         // set_clock_guest
   friend bool operator==(const Operation&, const Operation&) = default;
 };
 
@@ -121,9 +142,12 @@ enum class Field : std::uint8_t {
   shift,          // signed, sign-extended to 64 bits
   page_flags,
   sec,            // wall clock
-  nsec,
+  nsec,           // and get_tsc_state: CLOCK_REALTIME, ns
+  tsc_adjust,     // get_tsc_state
+  tsc_ratio,      // get_tsc_scale: fixed point
+  tsc_frac_bits,
 };
-inline constexpr std::size_t kFields = static_cast<std::size_t>(Field::nsec) + 1;
+inline constexpr std::size_t kFields = static_cast<std::size_t>(Field::tsc_frac_bits) + 1;
 inline constexpr std::size_t kMaxFields = 8;
 
 template <class Num>
@@ -169,6 +193,9 @@ std::optional<std::uint32_t> msr_from(std::string_view name);
 // What the 64 bits of a field stand for in arithmetic: signed for the page's shift and for a TSC offset, which is the
 // guest's counter minus the host's and mostly negative.
 __int128 numeric_value(OpKind kind, Field field, std::uint64_t bits);
+
+// Only the model has it: a call that no kernel has, or whose number means another call by now.
+bool is_proposal(OpKind kind);
 
 // True for operations that the guest executes, inside KVM_RUN.
 bool is_guest(OpKind kind);

@@ -20,6 +20,9 @@ bool has_value(OpKind kind) {
     case OpKind::jump_host_tsc:
     case OpKind::offline_pcpu:
     case OpKind::online_pcpu:
+    case OpKind::disable_quirks:
+    case OpKind::set_tsc_state:
+    case OpKind::set_clock_guest:
       return true;
     default:
       return false;
@@ -42,6 +45,10 @@ std::string action_text(const Operation& op) {
   if (has_value(op.kind)) text += value_text(op);
   if (op.kind == OpKind::set_clock && op.flags != 0) text += fmt::format(" flags {:#x}", op.flags);
   if (op.kind == OpKind::set_clock && (op.flags & clock_flag::kRealtime) != 0) text += fmt::format(" realtime {}", op.realtime);
+  if (op.kind == OpKind::set_tsc_state)
+    text += fmt::format(" at {} ns, TSC_ADJUST {}, flags {:#x}", op.realtime, op.tsc_adjust, op.flags);
+  if (op.kind == OpKind::set_clock_guest)
+    text += fmt::format(" system_time {} mul {} shift {}", op.realtime, op.mul, static_cast<int>(op.shift));
   if (op.kind == OpKind::jump_host_tsc && op.pcpu != kAllPcpus) text += fmt::format(" on pCPU {}", op.pcpu);
   if (op.kind == OpKind::suspend_host) {
     const bool restarts = (op.flags & suspend_flag::kTscRestarts) != 0;

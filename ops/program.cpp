@@ -44,6 +44,8 @@ ProbeScope probe_scope(OpKind kind) {
     case OpKind::offline_pcpu:
     case OpKind::online_pcpu:
     case OpKind::load_memory:
+    case OpKind::set_tsc_state:
+    case OpKind::set_clock_guest:
       return ProbeScope::whole_vm;
     case OpKind::rdtsc:
     case OpKind::rdtscp:
@@ -58,6 +60,10 @@ ProbeScope probe_scope(OpKind kind) {
     case OpKind::peek_pvclock:
     case OpKind::peek_wall_clock:
     case OpKind::save_memory:
+    case OpKind::get_tsc_state:
+    case OpKind::disable_quirks:
+    case OpKind::get_clock_guest:
+    case OpKind::get_tsc_scale:
       return ProbeScope::nothing;
   }
   return ProbeScope::nothing;
@@ -227,8 +233,25 @@ class Runner {
     return static_cast<std::uint64_t>(value);
   }
 
+  // The structure as it was read is written back.
+  void give_back(const Step& step, Operation& op) const {
+    const auto field = [&](Field name) { return static_cast<std::uint64_t>(captured(step, step.saved, name_of(name))); };
+    if (op.kind == OpKind::set_tsc_state) {
+      op.value = field(Field::tsc);
+      op.realtime = field(Field::nsec);
+      op.tsc_adjust = field(Field::tsc_adjust);
+      op.flags = static_cast<std::uint32_t>(field(Field::flags));
+    } else {
+      op.value = field(Field::tsc_timestamp);
+      op.realtime = field(Field::system_time);
+      op.mul = static_cast<std::uint32_t>(field(Field::mul));
+      op.shift = static_cast<std::int8_t>(field(Field::shift));
+    }
+  }
+
   Operation resolved(const Step& step) const {
     Operation op = step.op;
+    if (!step.saved.empty()) give_back(step, op);
     if (step.value) op.value = operand(step, *step.value);
     if (step.realtime) op.realtime = operand(step, *step.realtime);
     return op;
@@ -322,6 +345,7 @@ class Runner {
 // Whose outcome a step needs: the hosts of what its operands read, and of the memory that it loads.
 std::vector<int> hosts_needed(const Step& step, const std::map<std::string, int>& host_of_capture) {
   std::vector<int> hosts;
+  if (const auto saved = host_of_capture.find(step.saved); saved != host_of_capture.end()) hosts.push_back(saved->second);
   if (step.op.kind == OpKind::load_memory) hosts.push_back(static_cast<int>(step.op.value));
   for (const std::optional<Expression>* operand : {&step.value, &step.realtime}) {
     if (!*operand) continue;

@@ -44,6 +44,7 @@ struct Step {
   Operation op;                       // with constants filled in
   std::optional<Expression> value;    // when present, replaces op.value at run time
   std::optional<Expression> realtime; // likewise op.realtime
+  std::string saved;                  // a captured structure that the operation gives back; empty: none
   std::string capture;                // name under which the outcome is kept; empty: none
   Place place;
 };

@@ -28,12 +28,14 @@ Json place_json(const Place& place) {
 
 Json steps_json(const std::vector<Step>& steps) {
   Json array = Json::array();
-  for (const Step& step : steps)
+  for (const Step& step : steps) {
     array.push_back({{"op", json_text::operation_json(step.op)},
                      {"value", expression_json(step.value)},
                      {"realtime", expression_json(step.realtime)},
                      {"capture", step.capture},
                      {"place", place_json(step.place)}});
+    if (!step.saved.empty()) array.back()["saved"] = step.saved;
+  }
   return array;
 }
 
@@ -97,11 +99,12 @@ std::vector<Step> read_steps(const Json& array) {
   std::vector<Step> steps;
   for (const Json& json : array) {
     const Members in(json, "step");
-    in.only({"op", "value", "realtime", "capture", "place"});
+    in.only({"op", "value", "realtime", "saved", "capture", "place"});
     Step& step = steps.emplace_back();
     step.op = json_text::read_operation(in.at("op"));
     step.value = read_expression(in.at("value"));
     step.realtime = read_expression(in.at("realtime"));
+    if (in.has("saved")) in.read("saved", step.saved);
     in.read("capture", step.capture);
     step.place = read_place(in.at("place"));
   }

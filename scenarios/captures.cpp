@@ -37,6 +37,12 @@ std::vector<Field> fields_of(OpKind kind) {
               Field::mul,     Field::shift,         Field::page_flags};
     case OpKind::peek_wall_clock:
       return {Field::version, Field::sec, Field::nsec};
+    case OpKind::get_tsc_state:
+      return {Field::nsec, Field::tsc, Field::tsc_adjust, Field::flags};
+    case OpKind::get_clock_guest:
+      return {Field::tsc_timestamp, Field::system_time, Field::mul, Field::shift, Field::page_flags};
+    case OpKind::get_tsc_scale:
+      return {Field::tsc_ratio, Field::tsc_frac_bits};
     default:
       return {};
   }
@@ -57,9 +63,13 @@ Quantity quantity_of(OpKind kind, std::uint32_t msr, Field field) {
       return Quantity::kvmclock_ns;
     case Field::realtime:
       return Quantity::realtime_ns;
-    case Field::sec:
     case Field::nsec:
+      if (kind == OpKind::get_tsc_state) return Quantity::realtime_ns;
       return Quantity::wall_seconds;
+    case Field::sec:
+      return Quantity::wall_seconds;
+    case Field::tsc_adjust:
+      return Quantity::tsc_adjust;
     default:
       return Quantity::plain;
   }

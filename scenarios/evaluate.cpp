@@ -114,6 +114,8 @@ bool moves_clocksource(const ops::Program& program) {
 // What the scenario asks of its host and this one does not have; empty if it is such a host. The TSC's
 // frequency is judged for each expectation by itself.
 std::string missing_host(const ops::Program& program, const ops::HostSpec& host, const ops::TargetProfile& profile) {
+  if (host.kernel.find('+') != std::string::npos)
+    return "needs: the model, as the kernel " + host.kernel + " with a proposal that was never merged";
   if (program.heuristic != profile.heuristic) return "needs: the model, with the heuristic " + program.heuristic;
   if (!host.kernel.empty() && version_of(host.kernel) != version_of(profile.kernel))
     return "needs: kernel " + host.kernel + " (here " + profile.kernel + ")";

@@ -13,7 +13,13 @@ using Kind = YamlNode::Kind;
 
 constexpr std::int64_t kMaxPcpus = 64;
 
-bool is_kernel_version(const std::string& text) {
+// "6.12", "6.1.5", "5.10+precise-tsc-v2"; which proposals there are, the model knows.
+bool is_kernel_version(const std::string& whole) {
+  const auto plus = whole.find('+');
+  if (plus != std::string::npos && (plus + 1 == whole.size() ||
+      whole.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-", plus + 1) != std::string::npos)) return false;
+  const std::string text = whole.substr(0, plus);
+  if (text.empty()) return false;
   const auto dots = std::count(text.begin(), text.end(), '.');
   return (dots == 1 || dots == 2) && text.front() != '.' && text.back() != '.' &&
          text.find("..") == std::string::npos && text.find_first_not_of("0123456789.") == std::string::npos;

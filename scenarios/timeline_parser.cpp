@@ -36,6 +36,9 @@ enum class Operand : std::uint8_t {
   suspend,
   sample,
   transfer,
+  tsc_state,
+  clock_guest,
+  quirks,
 };
 
 struct Word {
@@ -76,6 +79,12 @@ constexpr Word kWords[] = {
     {"sample", OpKind::rdtsc, Target::either, Operand::sample},
     {"create_vm", OpKind::create_vm, Target::vm, Operand::nothing},
     {"transfer", OpKind::load_memory, Target::vm, Operand::transfer},
+    {"get_tsc_state", OpKind::get_tsc_state, Target::vcpu, Operand::capture},
+    {"set_tsc_state", OpKind::set_tsc_state, Target::vcpu, Operand::tsc_state},
+    {"disable_quirks", OpKind::disable_quirks, Target::vm, Operand::quirks},
+    {"get_clock_guest", OpKind::get_clock_guest, Target::vcpu, Operand::capture},
+    {"set_clock_guest", OpKind::set_clock_guest, Target::vcpu, Operand::clock_guest},
+    {"get_tsc_scale", OpKind::get_tsc_scale, Target::vcpu, Operand::capture},
 };
 
 const Word* find_word(const std::string& text) {
@@ -508,6 +517,19 @@ class TimelineParser {
       case Operand::transfer:
         transfer(line);
         break;
+      case Operand::tsc_state:
+        give_back(line, {"state", "tsc", "nsec", OpKind::get_tsc_state, OpKind::get_tsc_state, "get_tsc_state"},
+                  {"tsc_adjust", "flags"});
+        break;
+      case Operand::clock_guest:
+        give_back(line,
+                  {"page", "tsc_timestamp", "system_time", OpKind::get_clock_guest, OpKind::peek_pvclock,
+                   "get_clock_guest or peek_pvclock"},
+                  {"mul", "shift"});
+        break;
+      case Operand::quirks:
+        disable_quirks(line);
+        break;
     }
     if (pending_capture_) out_.captures.push_back(std::move(*pending_capture_));
     pending_capture_.reset();
@@ -665,6 +687,84 @@ class TimelineParser {
                                      : ops::clock_flag::kHostTsc;
     }
     return flags;
+  }
+
+  // ---- structures that a VMM gives back ----
+
+  struct Structure {
+    const char* whole;     // the key that names a captured one
+    const char* value;     // its fields that may be written over
+    const char* realtime;
+    OpKind from, or_from;  // what captures one
+    const char* sources;
+  };
+
+  // `set_tsc_state: s`, `{state: s, nsec: s.nsec + 1 s}`, or the fields without a captured one.
+  void give_back(const Line& line, const Structure& is, const std::vector<std::string>& constants) {
+    const YamlNode& node = *line.operand;
+    if (!node.is(Kind::mapping)) {
+      if (const auto saved = saved_structure(node, is)) plan_each(line, [&](ops::Step& step) { step.saved = *saved; });
+      return;
+    }
+    std::vector<std::string> keys{is.whole, is.value, is.realtime};
+    keys.insert(keys.end(), constants.begin(), constants.end());
+    const Fields fields(diagnostics_, node, line.word->text, keys);
+    const YamlNode* whole = fields.find(is.whole);
+    const auto saved = whole ? saved_structure(*whole, is) : std::optional<std::string>("");
+    const auto value = optional_expression(fields.find(is.value), ops::Unit::cycles);
+    const auto realtime = optional_expression(fields.find(is.realtime), ops::Unit::ns);
+    if (!whole && !(fields.find(is.value) && fields.find(is.realtime)))
+      diagnostics_.add(node, std::string(line.word->text) + " has no '" + is.whole + "', or not all of '" + is.value + "' and '" +
+                                 is.realtime + "'", "capture one with " + std::string(is.sources));
+    for (const std::string& constant : constants)
+      if (whole && fields.find(constant))
+        diagnostics_.add(*fields.key(constant), "'" + constant + "' comes with '" + is.whole + "'", "write one of the two");
+    ops::Operation fixed;
+    read_constants(fields, fixed);
+    if (!saved) return;
+    plan_each(line, [&](ops::Step& step) {
+      step.saved = *saved;
+      step.op.flags = fixed.flags;
+      step.op.tsc_adjust = fixed.tsc_adjust;
+      step.op.mul = fixed.mul;
+      step.op.shift = fixed.shift;
+      // Over a captured field even a constant is written when the step runs.
+      if (value && !saved->empty()) step.value = *value;
+      else if (value) set_value(step.op.value, step.value, *value);
+      if (realtime && !saved->empty()) step.realtime = *realtime;
+      else if (realtime) set_value(step.op.realtime, step.realtime, *realtime);
+    });
+  }
+
+  std::optional<ops::Expression> optional_expression(const YamlNode* node, ops::Unit unit) {
+    return node ? reader_.expression(*node, unit, false, out_.captures) : std::nullopt;
+  }
+
+  std::optional<std::string> saved_structure(const YamlNode& node, const Structure& is) {
+    const auto name = reader_.capture_name(node);
+    if (!name) return std::nullopt;
+    const Capture* capture = find_capture(out_.captures, *name);
+    if (capture && (capture->kind == is.from || capture->kind == is.or_from)) return name;
+    diagnostics_.add(node, capture ? "'" + *name + "' is not such a structure" : "nothing is captured as '" + *name + "'",
+                     std::string("capture one with ") + is.sources);
+    return std::nullopt;
+  }
+
+  void read_constants(const Fields& fields, ops::Operation& op) {
+    constexpr std::int64_t kMax = std::numeric_limits<std::int64_t>::max();
+    if (const YamlNode* node = fields.find("tsc_adjust"))
+      op.tsc_adjust = static_cast<std::uint64_t>(reader_.integer(*node, -kMax, kMax).value_or(0));
+    if (const YamlNode* node = fields.find("flags"))
+      op.flags = static_cast<std::uint32_t>(reader_.integer(*node, 0, std::numeric_limits<std::uint32_t>::max()).value_or(0));
+    if (const YamlNode* node = fields.find("mul"))
+      op.mul = static_cast<std::uint32_t>(reader_.integer(*node, 0, std::numeric_limits<std::uint32_t>::max()).value_or(0));
+    if (const YamlNode* node = fields.find("shift"))
+      op.shift = static_cast<std::int8_t>(reader_.integer(*node, -128, 127).value_or(0));
+  }
+
+  void disable_quirks(const Line& line) {
+    if (reader_.word(*line.operand, "quirk", {"tsc_host_access"}))
+      plan_each(line, [&](ops::Step& step) { step.op.value = ops::quirk::kTscHostAccess; });
   }
 
   void create_vcpu(const Line& line) {

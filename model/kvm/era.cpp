@@ -73,7 +73,63 @@ void queued(KernelVersion v, Era& era) {
   era.catchup_compares_now = true;
 }
 
+constexpr std::array kProposals = {
+    KnownProposal{Proposal::precise_tsc_v1, "precise-tsc-v1", 5, 10, "5.10+precise-tsc-v1",
+                  "KVM_GET_TSC_STATE and KVM_SET_TSC_STATE; a negative wall clock difference counts as none",
+                  "RFC v1, Maxim Levitsky, 30 November 2020"},
+    KnownProposal{Proposal::precise_tsc_v2, "precise-tsc-v2", 5, 10, "5.10+precise-tsc-v2",
+                  "the same, with signed differences and a flag for the timestamp; the quirk TSC_HOST_ACCESS",
+                  "RFC v2, Maxim Levitsky, 3 December 2020"},
+    KnownProposal{Proposal::clock_v6, "clock-v6", 7, 4, "7.4+clock-v6",
+                  "rates and offsets matched separately, the window anchored at the generation, the guest's clock as an "
+                  "interface, rates in Hz",
+                  "Cleaning up the KVM clock mess, v6, David Woodhouse and Jack Allister, 3 July 2026"},
+};
+
+void apply_clock_v6(Era& era) {
+  era.heuristic = "window-from-generation";
+  era.tsc_matching = TscMatching::rates_and_offsets;
+  era.joined_write = ops::JoinedWrite::on_the_line;
+  era.guest_clock = true;
+  era.tsc_scale_attribute = true;
+  era.page_rate = PageRate::effective_hz;
+  era.khz_resynchronises = true;
+  era.one_renewal_per_round = true;
+  era.creation_renews_master_clock = true;
+  era.paired_write_readings = true;
+}
+
+void apply(Proposal proposal, Era& era) {
+  switch (proposal) {
+    case Proposal::none:
+      break;
+    case Proposal::precise_tsc_v1:
+      era.precise_tsc = PreciseTsc::v1;
+      break;
+    case Proposal::precise_tsc_v2:
+      era.precise_tsc = PreciseTsc::v2;
+      break;
+    case Proposal::clock_v6:
+      apply_clock_v6(era);
+      break;
+  }
+}
+
 }  // namespace
+
+std::optional<KernelVersion> KernelVersion::parse_modelled(std::string_view release) {
+  const auto plus = release.find('+');
+  auto version = parse(release.substr(0, plus));
+  if (!version || plus == std::string_view::npos) return version;
+  for (const KnownProposal& known : kProposals) {
+    if (known.name != release.substr(plus + 1) || !version->at_least(known.major, known.minor)) continue;
+    version->proposal = known.proposal;
+    return version;
+  }
+  return std::nullopt;
+}
+
+std::span<const KnownProposal> known_proposals() { return kProposals; }
 
 std::optional<KernelVersion> KernelVersion::parse(std::string_view release) {
   KernelVersion version;
@@ -135,6 +191,7 @@ Era era_for(KernelVersion v) {
   era.set_clock = set_clock_for(v);
   era.wall_clock = wall_clock_for(v);
   era.publication = publication_for(v);
+  apply(v.proposal, era);
   return era;
 }
 

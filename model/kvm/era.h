@@ -13,15 +13,28 @@
 
 namespace tscsim::model {
 
+// Series that were posted and never merged, on top of a kernel. Spec section 9.
+enum class Proposal : std::uint8_t {
+  none,
+  precise_tsc_v1,  // Maxim Levitsky, 30 November 2020
+  precise_tsc_v2,  // 3 December 2020
+  clock_v6,        // "Cleaning up the KVM clock mess", David Woodhouse, 3 July 2026
+};
+
 struct KernelVersion {
   int major = 0;
   int minor = 0;
   int patch = -1;  // -1: not said, meaning the last of its stable series
 
+  Proposal proposal = Proposal::none;
+
   // "6.12", "6.1.176-1", "6.18.44-fc": leading numbers; nullopt when there are not at least two.
   static std::optional<KernelVersion> parse(std::string_view release);
   // Up to 2.6.39 a version had three numbers, of which the first two stayed.
   bool at_least_2_6(int other_patch) const { return at_least(3, 0) || (major == 2 && minor == 6 && patch >= other_patch); }
+  // The same with a proposal, as in "5.10+precise-tsc-v2"; nullopt also for one that is not known or that was not made
+  // for this kernel. For modelled kernels: a real one that calls itself so need not be it.
+  static std::optional<KernelVersion> parse_modelled(std::string_view release);
   bool at_least(int other_major, int other_minor) const {
     return major > other_major || (major == other_major && minor >= other_minor);
   }
@@ -54,6 +67,15 @@ enum class WallClock : std::uint8_t {
   one_pair,        // 6.8, 5d6d6a7d7e66
 };
 
+// What the master clock asks of the vCPUs' TSCs.
+enum class TscMatching : std::uint8_t {
+  joiners_counted,    // as many vCPUs joined the generation as there are
+  rates_and_offsets,  // proposed v6: equal rates are enough; the page's STABLE flag asks for equal offsets, too
+};
+
+// KVM_GET_TSC_STATE, KVM_SET_TSC_STATE and the quirk TSC_HOST_ACCESS.
+enum class PreciseTsc : std::uint8_t { none, v1, v2 };
+
 enum class PagePublication : std::uint8_t {
   single_write,         // to 4.0: one write, version + 2
   odd_stays_odd,        // 4.2 to 4.12
@@ -78,6 +100,7 @@ enum class ClockStart : std::uint8_t {
 enum class PageRate : std::uint8_t {
   requested_once,  // to 4.8: the requested one where the hardware scales; renewed only when the host's rate changes
   effective,       // 4.9, 78db6a503796: the host's, scaled
+  effective_hz,    // proposed v6: not in whole kHz
 };
 
 struct Era {
@@ -121,6 +144,15 @@ struct Era {
   SetClock set_clock = SetClock::anchored_at_master_pair;
   WallClock wall_clock = WallClock::one_pair;
   PagePublication publication = PagePublication::keeps_guest_stopped;
+  // Proposals.
+  PreciseTsc precise_tsc = PreciseTsc::none;
+  TscMatching tsc_matching = TscMatching::joiners_counted;
+  bool guest_clock = false;              // KVM_GET_CLOCK_GUEST, KVM_SET_CLOCK_GUEST
+  bool tsc_scale_attribute = false;      // KVM_VCPU_TSC_SCALE
+  bool khz_resynchronises = false;       // KVM_SET_TSC_KHZ writes the TSC that the vCPU had, at the new rate
+  bool one_renewal_per_round = false;    // the first vCPU that renews the pair spares the others
+  bool creation_renews_master_clock = false;  // if it is off
+  bool paired_write_readings = false;    // a TSC write reads TSC and time as a pair
   friend bool operator==(const Era&, const Era&) = default;
 };
 
@@ -130,6 +162,15 @@ Era era_for(KernelVersion version);
 bool has_era(KernelVersion version);
 inline constexpr std::string_view kOldestKernel = "2.6.37";
 // Queued changes make a 7.4 that is not out.
+struct KnownProposal {
+  Proposal proposal{};
+  std::string_view name;       // after the '+'
+  int major = 0, minor = 0;    // the first kernel that it can be chosen for
+  std::string_view kernel;     // with the kernel that it was posted for
+  std::string_view changed;
+  std::string_view source;
+};
+std::span<const KnownProposal> known_proposals();
 inline constexpr std::string_view kNewestKernel = "7.3";
 
 }  // namespace tscsim::model

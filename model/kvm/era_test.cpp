@@ -114,5 +114,18 @@ TEST(Changes, AreInTheOrderOfVersionsAndSayTheirSection) {
   }
 }
 
+TEST(Era, AProposalIsAKernelAndWhatItAdds) {
+  const auto modelled = [](const char* text) { return KernelVersion::parse_modelled(text); };
+  EXPECT_EQ(era_for(*modelled("5.10+precise-tsc-v1")).precise_tsc, PreciseTsc::v1);
+  Era expected = era_for(*modelled("6.12"));
+  expected.precise_tsc = PreciseTsc::v2;
+  EXPECT_EQ(era_for(*modelled("6.12+precise-tsc-v2")), expected);
+  EXPECT_EQ(era_for(*modelled("7.4+clock-v6")).tsc_matching, TscMatching::rates_and_offsets);
+  for (const char* unknown : {"5.9+precise-tsc-v2", "7.3+clock-v6", "7.3+clock-v7", "7.3+", "+clock-v6"})
+    EXPECT_FALSE(modelled(unknown).has_value()) << unknown;
+  // A real kernel may call itself anything.
+  EXPECT_EQ(KernelVersion::parse("7.4.1+clock-v6")->proposal, Proposal::none);
+}
+
 }  // namespace
 }  // namespace tscsim::model

@@ -42,7 +42,7 @@ void Machine<Num>::guest_time_update(int vcpu, Host<Num>& host) {
   fresh.tsc_timestamp = tsc_timestamp;
   fresh.system_time = kernel_ns + TSCSIM_MUTATE(page_without_offset, vm_.kvmclock_offset, Num(0));
   fresh.scale = v.pvclock_scale;
-  fresh.flags = TSCSIM_MUTATE(stable_flag_not_cleared, use_master, true) ? ops::pvclock_flag::kTscStable : std::uint8_t{0};
+  fresh.flags = TSCSIM_MUTATE(stable_flag_not_cleared, guests_may_trust_pages(), true) ? ops::pvclock_flag::kTscStable : std::uint8_t{0};
   if (config_.era.clock_start == ClockStart::guest_enables) fresh.flags |= kCountsFromZero;
   if (v.guest_stopped_request) {
     fresh.flags |= ops::pvclock_flag::kGuestStopped;
@@ -65,19 +65,37 @@ Num Machine<Num>::caught_up(Vcpu<Num>& vcpu, const Num& tsc, const Num& ns) {
 
 template <class Num>
 void Machine<Num>::set_page_rate(Vcpu<Num>& vcpu) const {
-  const bool scales = TSCSIM_MUTATE(page_rate_ignores_scaling, config_.tsc_scaling, false);
   if (TSCSIM_MUTATE(page_rate_always_effective, config_.era.page_rate, PageRate::effective) == PageRate::requested_once) {
-    if (vcpu.hw_tsc_khz == config_.host_khz) return;
+    const std::uint64_t host_hz = std::uint64_t{config_.host_khz} * 1000;
+    if (vcpu.hw_tsc_hz == host_hz) return;
+    const bool scales = TSCSIM_MUTATE(page_rate_ignores_scaling, config_.tsc_scaling, false);
     vcpu.pvclock_scale = cycles_to_ns(scales ? vcpu.virtual_tsc_khz : config_.host_khz);
-    vcpu.hw_tsc_khz = config_.host_khz;
+    vcpu.hw_tsc_hz = host_hz;
     return;
   }
-  std::uint32_t khz = config_.host_khz;
-  if (scales) khz = static_cast<std::uint32_t>(scale_tsc(khz, vcpu.l1_tsc_scaling_ratio));
-  if (scales && khz == 0 && config_.era.page_rate_at_least_1khz) khz = 1;
-  if (vcpu.hw_tsc_khz == khz || khz == 0) return;  // 0: real kernels before 6.16 hang here (K29)
-  vcpu.pvclock_scale = cycles_to_ns(khz);
-  vcpu.hw_tsc_khz = khz;
+  const std::uint64_t hz = effective_rate_hz(vcpu.l1_tsc_scaling_ratio);
+  if (vcpu.hw_tsc_hz == hz || hz == 0) return;  // 0: real kernels before 6.16 hang here (K29)
+  vcpu.pvclock_scale = time_scale(1'000'000'000, hz);
+  vcpu.hw_tsc_hz = hz;
+}
+
+// The host's rate, scaled: in whole kHz, each time rounded down; in Hz as proposed in v6.
+template <class Num>
+std::uint64_t Machine<Num>::effective_rate_hz(TscRatio ratio) const {
+  const std::uint64_t unit_hz = TSCSIM_MUTATE(v6_page_rate_in_khz, config_.era.page_rate == PageRate::effective_hz, false) ? 1 : 1000;
+  std::uint64_t rate = config_.host_khz * (1000 / unit_hz);
+  if (TSCSIM_MUTATE(page_rate_ignores_scaling, config_.tsc_scaling, false)) {
+    rate = scale_tsc(rate, ratio);
+    if (rate == 0 && config_.era.page_rate_at_least_1khz) rate = 1;
+  }
+  return rate * unit_hz;
+}
+
+// The page's STABLE flag: a guest may compare what different vCPUs read.
+template <class Num>
+bool Machine<Num>::guests_may_trust_pages() const {
+  if (config_.era.tsc_matching == TscMatching::joiners_counted) return vm_.use_master_clock;
+  return vm_.use_master_clock && TSCSIM_MUTATE(v6_stable_without_equal_tscs, vm_.all_vcpus_matched_tsc, true);
 }
 
 // The version protocol; the guest's own GUEST_STOPPED bit survives in all kernels (spec section 6.2).
@@ -158,8 +176,8 @@ Num Machine<Num>::master_clock_at(const Num& host_tsc) const {
   const TscRatio ratio = vm_.last_tsc_scaling_ratio;
   const bool scales = TSCSIM_MUTATE(get_clock_never_scales, config_.era.get_clock_scales, false) && config_.tsc_scaling && ratio.value != 0;
   const Num cycles = scales ? scale(host_tsc, ratio) - scale(vm_.master_cycle_now, ratio) : host_tsc - vm_.master_cycle_now;
-  const auto khz = scales ? static_cast<std::uint32_t>(scale_tsc(config_.host_khz, ratio)) : config_.host_khz;
-  const Num since = scale(cycles, cycles_to_ns(std::max(khz, 1u)));
+  const std::uint64_t hz = scales ? effective_rate_hz(ratio) : std::uint64_t{config_.host_khz} * 1000;
+  const Num since = scale(cycles, time_scale(1'000'000'000, hz));
   return vm_.master_kernel_ns + TSCSIM_MUTATE(get_clock_without_offset, vm_.kvmclock_offset, Num(0)) + since;
 }
 

@@ -5,6 +5,7 @@
 #include "model/kvm/kvmclock.inl"
 #include "model/kvm/master_clock.inl"
 #include "model/kvm/perform.inl"
+#include "model/kvm/proposals.inl"
 #include "model/kvm/vcpu_run.inl"
 
 namespace tscsim::model {

@@ -68,9 +68,10 @@ struct Vcpu {
   TscRatio l1_tsc_scaling_ratio;
   std::uint32_t virtual_tsc_khz = 0;
   TimeScale virtual_scale;  // ns to guest cycles at the requested rate
-  std::uint32_t hw_tsc_khz = 0;
+  std::uint64_t hw_tsc_hz = 0;  // the kernel keeps kHz; Hz as proposed in v6
   TimeScale pvclock_scale;  // guest cycles to ns, as in the page
   std::uint64_t this_tsc_generation = 0;
+  std::uint64_t this_freq_generation = 0;  // v6
   Num this_tsc_nsec{};
   Num this_tsc_write{};
   Num last_guest_tsc{};
@@ -100,12 +101,19 @@ struct VmClock {
   Num last_tsc_write{};
   std::uint32_t last_tsc_khz = 0;
   Num last_tsc_offset{};
-  TscRatio last_tsc_scaling_ratio;  // 7.4
+  TscRatio last_tsc_scaling_ratio;  // 7.4; of the latest write
   std::uint64_t cur_tsc_generation = 0;
   Num cur_tsc_nsec{};
   Num cur_tsc_write{};
   Num cur_tsc_offset{};
-  int nr_vcpus_matched_tsc = 0;
+  int nr_vcpus_matched_tsc = 0;  // without the starter; v6: with it
+  // v6, TscMatching::rates_and_offsets.
+  std::uint32_t cur_tsc_khz = 0;
+  std::uint64_t cur_freq_generation = 0;
+  int nr_vcpus_matched_freq = 0;
+  bool all_vcpus_matched_tsc = false;
+  bool all_vcpus_matched_freq = true;
+  std::uint64_t disabled_quirks = 0;
   bool user_set_tsc = false;
   bool use_master_clock = false;
   Num master_kernel_ns{};
@@ -150,7 +158,7 @@ class Machine {
   void host_write_tsc_adjust(int vcpu, Num value);
   void guest_write_tsc_adjust(int vcpu, Num value);
   void set_tsc_offset(int vcpu, Num offset, Host<Num>& host);
-  int set_tsc_khz(int vcpu, std::uint32_t khz);  // khz > 0; errno
+  int set_tsc_khz(int vcpu, std::uint32_t khz);  // khz > 0; errno; the ratio alone
   void update_master_clock(Host<Num>& host);
   void guest_time_update(int vcpu, Host<Num>& host);
 
@@ -202,6 +210,13 @@ class Machine {
   static bool is_zero_request(const TscWrite<Num>& write);
   Num elapsed_for_unstable_join(const Vcpu<Num>& vcpu, Num elapsed_ns) const;
   void synchronize(Vcpu<Num>& vcpu, std::optional<Num> user_value, bool by_guest, Host<Num>& host);
+  ClockPair<Num> write_readings(Host<Num>& host);
+  void record_by_rates_and_offsets(Vcpu<Num>& vcpu, Num offset, Num tsc, Num ns, bool matched, Host<Num>& host);
+  void track_by_rates_and_offsets(Vcpu<Num>& vcpu, bool update, Host<Num>& host);
+  bool vetoed() const {
+    return vm_.backwards_tsc_observed || (config_.era.old_msr_vetoes_master_clock && vm_.boot_vcpu_runs_old_kvmclock);
+  }
+  std::uint32_t rate_to_match() const;
   void record(Vcpu<Num>& vcpu, Num offset, Num tsc, Num ns, bool matched, bool by_user, Host<Num>& host);
   void track(Vcpu<Num>& vcpu, bool new_generation, Host<Num>& host);
   void set_l1_offset(Vcpu<Num>& vcpu, Num offset);
@@ -212,6 +227,7 @@ class Machine {
   // master_clock.inl
   void renew_master_pair(Host<Num>& host);
   void request_everywhere(std::uint8_t requests);
+  void withdraw_everywhere(std::uint8_t requests);
   void global_clock_update(Vcpu<Num>& requester, Host<Num>& host);
 
   // vcpu_run.inl: load, unload, entry, guest instructions.
@@ -241,13 +257,23 @@ class Machine {
   Clock read_clock(Host<Num>& host);
   Num kvmclock_now(Host<Num>& host);
   Outcome get_clock(Host<Num>& host);
+  std::uint64_t effective_rate_hz(TscRatio ratio) const;
+  bool guests_may_trust_pages() const;
+
+  // proposals.inl
+  ClockPair<Num> wall_clock_readings(Host<Num>& host);
+  Outcome get_tsc_state(Vcpu<Num>& vcpu, Host<Num>& host);
+  Outcome set_tsc_state(Vcpu<Num>& vcpu, const ops::Operation& op, Host<Num>& host);
+  Outcome get_clock_guest(const Vcpu<Num>& vcpu);
+  Outcome set_clock_guest(const Vcpu<Num>& vcpu, const ops::Operation& op, Host<Num>& host);
+  Outcome get_tsc_scale(const Vcpu<Num>& vcpu);
   Outcome set_clock(const ops::Operation& op, Host<Num>& host);
 
   // perform.inl: dispatch.
   Outcome vcpu_operation(const ops::Operation& op, Host<Num>& host);
   Outcome write_msr(const ops::Operation& op, bool by_host, Host<Num>& host);
   Outcome read_msr(const ops::Operation& op, Host<Num>& host);
-  Outcome set_vcpu_tsc_khz(int vcpu, std::uint32_t khz);
+  Outcome set_vcpu_tsc_khz(int vcpu, std::uint32_t khz, Host<Num>& host);
   Outcome set_vm_tsc_khz(std::uint32_t khz);
   std::uint64_t page_in_sight(const Vcpu<Num>& vcpu) const;
   Outcome peek_page(int vcpu);

@@ -15,8 +15,11 @@ void Machine<Num>::renew_master_pair(Host<Num>& host) {
     vm_.master_kernel_ns = pair->ns;
     vm_.master_cycle_now = pair->tsc;
   }
-  const bool matched = TSCSIM_MUTATE(master_clock_ignores_match, all_vcpus_matched(), !vcpus_.empty());
-  const bool veto = vm_.backwards_tsc_observed || (config_.era.old_msr_vetoes_master_clock && vm_.boot_vcpu_runs_old_kvmclock);
+  const bool by_rates = config_.era.tsc_matching == TscMatching::rates_and_offsets;
+  const bool equal_tscs = by_rates ? vm_.all_vcpus_matched_tsc : all_vcpus_matched();
+  const bool enough = by_rates ? vm_.all_vcpus_matched_freq : equal_tscs;
+  const bool matched = TSCSIM_MUTATE(master_clock_ignores_match, enough, !vcpus_.empty());
+  const bool veto = vetoed();
   vm_.use_master_clock = config_.era.has_generation_count &&
                          TSCSIM_MUTATE(master_clock_ignores_clocksource, pair.has_value(), true) && matched && !veto;
   had_master_clock_ = had_master_clock_ || vm_.use_master_clock;
@@ -24,12 +27,17 @@ void Machine<Num>::renew_master_pair(Host<Num>& host) {
   else if (!pair) follow(Rule::master_clock_off_clocksource);
   else follow(matched ? Rule::master_clock_off_veto : Rule::master_clock_off_unmatched);
   trace(ops::TraceKind::update_master_clock, ops::kVm,
-        {Num(vm_.use_master_clock ? 1 : 0), clock_mode(host), Num(all_vcpus_matched() ? 1 : 0)});
+        {Num(vm_.use_master_clock ? 1 : 0), clock_mode(host), Num(equal_tscs ? 1 : 0)});
 }
 
 template <class Num>
 void Machine<Num>::request_everywhere(std::uint8_t requests) {
   for (Vcpu<Num>& vcpu : vcpus_) vcpu.requests |= requests;
+}
+
+template <class Num>
+void Machine<Num>::withdraw_everywhere(std::uint8_t requests) {
+  for (Vcpu<Num>& vcpu : vcpus_) vcpu.requests &= static_cast<std::uint8_t>(~requests);
 }
 
 template <class Num>
@@ -81,6 +89,12 @@ void Machine<Num>::enable_hardware(int cpu, Host<Num>& host) {
     vcpu.tsc_offset_adjustment = vcpu.tsc_offset_adjustment.value_or(Num(0)) + (*latest - local);
     vcpu.last_host_tsc = local;
     vcpu.requests |= kMasterClockUpdate;
+  }
+  if (config_.era.tsc_matching == TscMatching::rates_and_offsets) {
+    // As posted, the offset takes the host's cycles unscaled (spec section 9.2).
+    vm_.cur_tsc_write = vm_.cur_tsc_write - scale(*latest - local, vm_.last_tsc_scaling_ratio);
+    vm_.cur_tsc_offset = vm_.cur_tsc_offset + (*latest - local);
+    return;
   }
   vm_.last_tsc_nsec = Num(0);
   vm_.last_tsc_write = TSCSIM_MUTATE(backwards_resume_keeps_write, Num(0), vm_.last_tsc_write);

@@ -37,6 +37,9 @@ typename Machine<Num>::Outcome Machine<Num>::perform(const ops::Operation& op, i
       return get_clock(host);
     case ops::OpKind::set_clock:
       return set_clock(op, host);
+    case ops::OpKind::disable_quirks:  // every kernel takes any bit
+      vm_.disabled_quirks |= op.value;
+      return {};
     case ops::OpKind::peek_pvclock:
       return peek_page(op.vcpu);
     case ops::OpKind::peek_wall_clock:
@@ -75,7 +78,7 @@ typename Machine<Num>::Outcome Machine<Num>::vcpu_operation(const ops::Operation
     case ops::OpKind::get_msr:
       return read_msr(op, host);
     case ops::OpKind::set_tsc_khz:
-      return set_vcpu_tsc_khz(op.vcpu, static_cast<std::uint32_t>(op.value));
+      return set_vcpu_tsc_khz(op.vcpu, static_cast<std::uint32_t>(op.value), host);
     case ops::OpKind::get_tsc_khz:
       out.add(ops::Field::value, Num(v.virtual_tsc_khz));
       return out;
@@ -87,6 +90,16 @@ typename Machine<Num>::Outcome Machine<Num>::vcpu_operation(const ops::Operation
       if (!config_.era.offset_attribute) return refuse(EINVAL);
       out.add(ops::Field::value, v.l1_tsc_offset);
       return out;
+    case ops::OpKind::get_tsc_state:
+      return get_tsc_state(v, host);
+    case ops::OpKind::set_tsc_state:
+      return set_tsc_state(v, op, host);
+    case ops::OpKind::get_clock_guest:
+      return get_clock_guest(v);
+    case ops::OpKind::set_clock_guest:
+      return set_clock_guest(v, op, host);
+    case ops::OpKind::get_tsc_scale:
+      return get_tsc_scale(v);
     case ops::OpKind::kvmclock_ctrl:
       if (!TSCSIM_MUTATE(ctrl_without_page, v.page_active(), true)) return refuse(EINVAL);
       v.guest_stopped_request = true;
@@ -101,13 +114,16 @@ typename Machine<Num>::Outcome Machine<Num>::vcpu_operation(const ops::Operation
 template <class Num>
 typename Machine<Num>::Outcome Machine<Num>::write_msr(const ops::Operation& op, bool by_host, Host<Num>& host) {
   const Num value(op.value);
+  // Host writes of both TSC MSRs as if the guest made them: the quirk of the precise-TSC proposal, disabled.
+  const bool exact = TSCSIM_MUTATE(quirk_without_effect, config_.era.precise_tsc == PreciseTsc::v2, false) &&
+                     (vm_.disabled_quirks & ops::quirk::kTscHostAccess) != 0;
   switch (op.msr) {
     case ops::msr::kIa32Tsc:
-      if (by_host) host_write_tsc(op.vcpu, value, host);
+      if (by_host && !exact) host_write_tsc(op.vcpu, value, host);
       else guest_write_tsc(op.vcpu, value, host);
       return {};
     case ops::msr::kIa32TscAdjust:
-      if (by_host) host_write_tsc_adjust(op.vcpu, value);
+      if (by_host && !exact) host_write_tsc_adjust(op.vcpu, value);
       else guest_write_tsc_adjust(op.vcpu, value);
       return {};
     case ops::msr::kKvmSystemTime:
@@ -148,11 +164,14 @@ typename Machine<Num>::Outcome Machine<Num>::read_msr(const ops::Operation& op, 
 }
 
 template <class Num>
-typename Machine<Num>::Outcome Machine<Num>::set_vcpu_tsc_khz(int vcpu, std::uint32_t khz) {
+typename Machine<Num>::Outcome Machine<Num>::set_vcpu_tsc_khz(int vcpu, std::uint32_t khz, Host<Num>& host) {
   if (config_.tsc_scaling && khz >= max_guest_tsc_khz(config_.vendor, config_.host_khz)) return refuse(EINVAL);
   if (!config_.tsc_scaling && config_.era.khz_always_refused_without_scaling) return refuse(EINVAL);
+  const bool resynchronises = TSCSIM_MUTATE(v6_rate_moves_tsc, config_.era.khz_resynchronises, false);
+  const Num before = resynchronises ? guest_tsc(at(vcpu), host.tsc()) : Num(0);
   Outcome out;
   out.error = set_tsc_khz(vcpu, khz == 0 ? config_.host_khz : khz);
+  if (resynchronises && out.error == 0) synchronize(at(vcpu), before, false, host);
   if (!config_.era.refused_rate_reported) out.error = 0;
   return out;
 }

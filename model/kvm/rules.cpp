@@ -45,6 +45,8 @@ constexpr std::array<RuleInfo, static_cast<std::size_t>(Rule::count)> kRules = {
      "master clock for good",
      "5.7"},
     {"offset-adjusted-on-load", "the correction for a TSC that restarted moves the offset at this load", "5.7"},
+    {"precise-state", "the TSC is what the state has reached on this host's wall clock; no generation knows of it", "9.1"},
+    {"clock-on-guests-line", "kvmclock goes on along the line that the guest had: the pair is new, the clock is not", "9.2"},
     {"refused", "KVM refuses the call", "2, 4, 7"},
 }};
 

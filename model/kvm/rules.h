@@ -37,6 +37,8 @@ enum class Rule : std::uint8_t {
   offset_recomputed_on_load,
   backwards_tsc_on_enable,
   offset_adjusted_on_load,
+  precise_state,
+  clock_on_guests_line,
   refused,
   count,
 };

@@ -27,6 +27,11 @@ constexpr PolicyInfo kInstances[] = {
      "Linux 4.12 to 6.7, kvm_write_tsc(), kvm_synchronize_tsc(); c5e8ec8e9b89, bd8fab39cd4f", "window=1s"},
     {"window-after-user-write", "as window, but values are compared only after user space has set a TSC",
      "Linux 6.8 and later, kvm_synchronize_tsc(); bf328e22e472", "after_user_write=yes"},
+    {"window-from-generation",
+     "as window-after-user-write, but measured from the write that started the generation; a write that joins is kept as "
+     "the generation's own value, which repairs K36",
+     "Cleaning up the KVM clock mess, v6 (July 2026), not merged; spec section 9.2",
+     "after_user_write=yes,anchor=generation,joined_write=on_the_line"},
     {"never", "every write starts a generation of its own", "what-if",
      "window=0s,zero_write=own_generation,creation=own_generation"},
     {"always", "every write joins the current generation", "what-if", "window=unbounded"},

@@ -116,6 +116,81 @@ RC_GTEST_PROP(SyncPolicy, ANameAndItsParametersAgree, ()) {
   }
 }
 
+// The era diff is the spec's table (section 3.5): host writes of values far from the last or close to where it would be
+// by now, none of them 0 and the first one far, leave the same in all of them. Before 3.17 a vCPU that joins again counts
+// again, so those are left out.
+RC_GTEST_PROP(SyncPolicy, ErasAgreeOnWhatNeverChanged, ()) {
+  std::vector<Write> writes;
+  std::uint64_t value = 0;
+  for (int i = 0, count = *rc::gen::inRange(1, 12); i < count; ++i) {
+    Write write;
+    write.vcpu = *rc::gen::inRange(0, 3);
+    write.gap_ns = *rc::gen::inRange<std::uint64_t>(0, 5'000'000'000) / 10 * 10;
+    const bool near = i > 0 && *rc::gen::arbitrary<bool>();
+    const auto aside = *rc::gen::inRange<std::uint64_t>(0, 2'000'000'000);
+    value += write.gap_ns / 10 * 26 + (near ? aside - 1'000'000'000 : 10'000'000'000'000 + aside);
+    write.value = value;
+    writes.push_back(write);
+  }
+  const auto newest = trail("7.3", "", writes);
+  for (const char* kernel : {"3.19", "4.4", "4.12", "5.4", "5.10", "5.15", "5.16", "6.1", "6.8", "6.12", "6.17"})
+    RC_ASSERT(trail(kernel, "", writes) == newest);
+}
+
+// And each entry of the table is a difference.
+TEST(SyncPolicy, ErasDifferWhereTheSpecSays) {
+  const std::uint64_t second = 2'600'000'000;
+  const struct {
+    const char* before;
+    const char* after;
+    std::vector<Write> writes;
+    const char* what;
+  } rows[] = {
+      {"3.16", "3.17", {{1, false, 50 * second, 0, false}, {2, false, 50 * second, 0, false}, {2, false, 50 * second, 0, false}},
+       "a vCPU that joins again"},
+      {"4.11", "4.12", {{1, false, 0, 60'000'000'000, false}}, "a late 0"},
+      {"4.11", "4.12", {{1, false, second / 2, 100'000'000, true}}, "a join on an unstable host"},
+      {"5.9", "5.10", {{1, true, second / 2, 0, false}}, "a guest's write"},
+      {"6.7", "6.8", {{1, false, second / 2, 0, false}}, "the first value that user space writes"},
+  };
+  for (const auto& row : rows) EXPECT_NE(trail(row.before, "", row.writes), trail(row.after, "", row.writes)) << row.what;
+}
+
+// Whatever was written before: one offset set on every vCPU in turn, and each entered, brings the master clock.
+RC_GTEST_PROP(SyncPolicy, EqualOffsetsBringTheMasterClock, ()) {
+  const char* const kernel = *rc::gen::element<const char*>("5.16", "6.1", "6.8", "6.12", "7.3", "7.4+clock-v6");
+  MachineConfig config;
+  config.era = era_for(*KernelVersion::parse_modelled(kernel));
+  config.policy = sync_policy(config.era.heuristic);
+  config.host_khz = 2'600'000;
+  Machine<std::uint64_t> machine(config);
+  WritesHost host;
+  machine.create_vm(host);
+  const int vcpus = *rc::gen::inRange(1, 4);
+  for (int vcpu = 0; vcpu < vcpus; ++vcpu) machine.create_vcpu(0, host);
+  const auto perform = [&](ops::OpKind kind, int vcpu, std::uint64_t value) {
+    ops::Operation op;
+    op.kind = kind;
+    op.vcpu = vcpu;
+    op.msr = kind == ops::OpKind::run ? 0 : ops::msr::kIa32Tsc;
+    op.value = value;
+    host.ns += 1'000;
+    return machine.perform(op, 0, host);
+  };
+  for (const Write& write : random_writes()) {
+    host.ns += write.gap_ns;
+    perform(write.by_guest ? ops::OpKind::wrmsr : ops::OpKind::set_msr, write.vcpu % vcpus, write.value);
+  }
+  const auto offset = *rc::gen::arbitrary<std::uint64_t>();
+  for (int vcpu = 0; vcpu < vcpus; ++vcpu) perform(ops::OpKind::set_tsc_offset, vcpu, offset);
+  for (int vcpu = 0; vcpu < vcpus; ++vcpu) perform(ops::OpKind::run, vcpu, 0);
+  RC_ASSERT(machine.vm().use_master_clock);
+  host.ns += 1'000'000;
+  ops::Operation clock;
+  clock.kind = ops::OpKind::get_clock;
+  RC_ASSERT((*machine.perform(clock, 0, host).find(ops::Field::flags) & ops::clock_flag::kTscStable) != 0U);
+}
+
 // One write 0.4 s after another of 1e9: which parameters let it join, and what is kept of it.
 TEST(SyncPolicy, EachParameterDecides) {
   constexpr std::uint64_t kFirst = 1'000'000'000;

@@ -83,10 +83,24 @@ TscWrite<Num> Machine<Num>::seen_by_policy(const Vcpu<Num>& vcpu, std::optional<
   return write;
 }
 
+// The instant of a write: the TSC and then the time, or both as a pair where there is one.
+template <class Num>
+ClockPair<Num> Machine<Num>::write_readings(Host<Num>& host) {
+  if (config_.era.paired_write_readings)
+    if (const auto pair = host.base_pair()) return *pair;
+  const Num tsc = host.tsc();
+  return {host.base_ns(), tsc};
+}
+
+template <class Num>
+std::uint32_t Machine<Num>::rate_to_match() const {
+  return config_.era.tsc_matching == TscMatching::rates_and_offsets ? vm_.cur_tsc_khz : vm_.last_tsc_khz;
+}
+
 template <class Num>
 void Machine<Num>::synchronize(Vcpu<Num>& vcpu, std::optional<Num> user_value, bool by_guest, Host<Num>& host) {
-  const Num scaled_tsc = scale(host.tsc(), vcpu.l1_tsc_scaling_ratio);
-  const Num ns = host.base_ns();
+  const auto [ns, host_tsc] = write_readings(host);
+  const Num scaled_tsc = scale(host_tsc, vcpu.l1_tsc_scaling_ratio);
   const TscWrite<Num> write = seen_by_policy(vcpu, user_value, by_guest, scaled_tsc, ns);
   Num data = write.data;
   Num offset = data - scaled_tsc;
@@ -95,16 +109,16 @@ void Machine<Num>::synchronize(Vcpu<Num>& vcpu, std::optional<Num> user_value, b
   const bool may = !unstable || config_.era.unstable_join != ops::UnstableJoin::own_generation;
   const bool wants = TSCSIM_MUTATE(creation_does_not_join, true, user_value.has_value()) && may &&
                      config_.policy->wants_to_synchronise(write);
-  const bool same_rate = TSCSIM_MUTATE(rate_not_compared, vcpu.virtual_tsc_khz == vm_.last_tsc_khz, vm_.last_tsc_khz != 0);
+  const bool same_rate = TSCSIM_MUTATE(rate_not_compared, vcpu.virtual_tsc_khz == rate_to_match(), rate_to_match() != 0);
   const bool matched = wants && (same_rate || !config_.era.compares_rates);
   const bool on_the_line = config_.era.joined_write == ops::JoinedWrite::on_the_line;
-  if (matched && on_the_line) data = generation_line(vcpu, ns);
+  if (matched && TSCSIM_MUTATE(join_kept_as_written, on_the_line, false)) data = generation_line(vcpu, ns);
   if (matched && !unstable) {
     offset = TSCSIM_MUTATE(absorbed_value_kept, vm_.cur_tsc_offset, offset);
     follow(is_zero_request(write) ? Rule::joins_zero : Rule::joins_window);
   } else if (matched) {
     if (!on_the_line) data = data + elapsed_for_unstable_join(vcpu, write.last.elapsed_ns);
-    offset = data - scale(host.tsc(), vcpu.l1_tsc_scaling_ratio);
+    offset = data - (config_.era.paired_write_readings ? scaled_tsc : scale(host.tsc(), vcpu.l1_tsc_scaling_ratio));
     follow(Rule::joins_unstable);
   } else {
     follow(wants ? Rule::starts_generation_rate : Rule::starts_generation);
@@ -127,11 +141,13 @@ Num Machine<Num>::elapsed_for_unstable_join(const Vcpu<Num>& vcpu, Num elapsed_n
 template <class Num>
 void Machine<Num>::record(Vcpu<Num>& vcpu, Num offset, Num tsc, Num ns, bool matched, bool by_user, Host<Num>& host) {
   if (by_user) vm_.user_set_tsc = TSCSIM_MUTATE(user_set_not_recorded, true, false);
+  vm_.last_tsc_scaling_ratio = vcpu.l1_tsc_scaling_ratio;
+  if (config_.era.tsc_matching == TscMatching::rates_and_offsets)
+    return record_by_rates_and_offsets(vcpu, offset, tsc, ns, matched, host);
   if (!matched || !TSCSIM_MUTATE(first_write_window_moves, config_.era.window_stays_at_first_write, false))
     vm_.last_tsc_nsec = ns;
   vm_.last_tsc_write = TSCSIM_MUTATE(last_write_not_recorded, tsc, vm_.last_tsc_write);
   vm_.last_tsc_khz = vcpu.virtual_tsc_khz;
-  vm_.last_tsc_scaling_ratio = vcpu.l1_tsc_scaling_ratio;
   vm_.last_tsc_offset = TSCSIM_MUTATE(last_offset_not_recorded, offset, vm_.last_tsc_offset);
   vcpu.last_guest_tsc = tsc;
   set_l1_offset(vcpu, offset);
@@ -179,6 +195,55 @@ void Machine<Num>::track(Vcpu<Num>& vcpu, bool new_generation, Host<Num>& host) 
         {Num(matched), Num(vcpus_.size()), Num(is_on ? 1 : 0), clock_mode(host)});
 }
 
+// Spec section 9.2, `record` and `track` of v6.
+template <class Num>
+void Machine<Num>::record_by_rates_and_offsets(Vcpu<Num>& vcpu, Num offset, Num tsc, Num ns, bool matched, Host<Num>& host) {
+  if (vcpu.virtual_tsc_khz != vm_.cur_tsc_khz) {
+    vm_.cur_freq_generation += TSCSIM_MUTATE(v6_rate_generation_not_advanced, 1u, 0u);
+    vm_.all_vcpus_matched_freq = TSCSIM_MUTATE(v6_rates_always_match, false, true);
+    vm_.nr_vcpus_matched_freq = 0;
+  }
+  if (vcpu.this_freq_generation != vm_.cur_freq_generation) {
+    vcpu.this_freq_generation = vm_.cur_freq_generation;
+    vm_.nr_vcpus_matched_freq += 1;
+  }
+  vm_.cur_tsc_khz = vcpu.virtual_tsc_khz;
+  vcpu.last_guest_tsc = tsc;
+  set_l1_offset(vcpu, offset);
+  if (!matched) {
+    vm_.cur_tsc_generation += 1;
+    vm_.all_vcpus_matched_tsc = false;
+    vm_.nr_vcpus_matched_tsc = 0;
+    vm_.cur_tsc_nsec = ns;
+    vm_.cur_tsc_write = tsc;
+    vm_.cur_tsc_offset = offset;
+  }
+  if (vcpu.this_tsc_generation != vm_.cur_tsc_generation) {
+    vcpu.this_tsc_generation = vm_.cur_tsc_generation;
+    vm_.nr_vcpus_matched_tsc += 1;
+  }
+  vcpu.this_tsc_nsec = vm_.cur_tsc_nsec;
+  vcpu.this_tsc_write = vm_.cur_tsc_write;
+  track_by_rates_and_offsets(vcpu, !matched, host);
+}
+
+template <class Num>
+void Machine<Num>::track_by_rates_and_offsets(Vcpu<Num>& vcpu, bool update, Host<Num>& host) {
+  const int online = static_cast<int>(vcpus_.size());
+  const bool before = vm_.all_vcpus_matched_tsc;
+  vm_.all_vcpus_matched_tsc = vm_.nr_vcpus_matched_tsc >= online;
+  update = update || before != vm_.all_vcpus_matched_tsc;
+  if (vm_.all_vcpus_matched_tsc || vm_.nr_vcpus_matched_freq >= online) vm_.all_vcpus_matched_freq = true;
+  const bool could = vm_.all_vcpus_matched_freq && host.tsc_clocksource() && !vetoed();
+  if ((vm_.use_master_clock && TSCSIM_MUTATE(v6_matching_renews_nothing, update, false)) || vm_.use_master_clock != could) {
+    vcpu.requests |= kMasterClockUpdate;
+    follow(Rule::requests_master_clock);
+  }
+  trace(ops::TraceKind::track_tsc, index_of(vcpu),
+        {Num(static_cast<std::uint64_t>(vm_.nr_vcpus_matched_tsc)), Num(vcpus_.size()), Num(vm_.use_master_clock ? 1 : 0),
+         clock_mode(host)});
+}
+
 template <class Num>
 void Machine<Num>::host_write_tsc(int vcpu, Num value, Host<Num>& host) {
   synchronize(at(vcpu), value, false, host);
@@ -220,10 +285,12 @@ void Machine<Num>::guest_write_tsc_adjust(int vcpu, Num value) {
 template <class Num>
 void Machine<Num>::set_tsc_offset(int vcpu, Num offset, Host<Num>& host) {
   Vcpu<Num>& v = at(vcpu);
-  const bool same_rate = v.virtual_tsc_khz != 0 && vm_.last_tsc_khz == v.virtual_tsc_khz;
-  const bool matched = TSCSIM_MUTATE(offset_attribute_never_matches, same_rate, false) && vm_.last_tsc_offset == offset;
-  const Num tsc = scale(host.tsc(), v.l1_tsc_scaling_ratio) + offset;
-  const Num ns = host.base_ns();
+  const bool same_rate = v.virtual_tsc_khz != 0 && rate_to_match() == v.virtual_tsc_khz;
+  const bool by_generation = TSCSIM_MUTATE(v6_offset_matches_last, config_.era.tsc_matching == TscMatching::rates_and_offsets, false);
+  const bool matched = TSCSIM_MUTATE(offset_attribute_never_matches, same_rate, false) &&
+                       (by_generation ? vm_.cur_tsc_offset : vm_.last_tsc_offset) == offset;
+  const auto [ns, host_tsc] = write_readings(host);
+  const Num tsc = scale(host_tsc, v.l1_tsc_scaling_ratio) + offset;
   follow(matched ? Rule::joins_same_offset : Rule::starts_generation);
   record(v, offset, tsc, ns, matched, true, host);
 }

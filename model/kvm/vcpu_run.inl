@@ -37,6 +37,8 @@ void Machine<Num>::create_vcpu(int cpu, Host<Num>& host) {
   unload(at(index), host);
   load(at(index), cpu, host);
   synchronize_created(index, host);
+  if (TSCSIM_MUTATE(v6_creation_renews_nothing, config_.era.creation_renews_master_clock, false) && !vm_.use_master_clock)
+    update_master_clock(host);
   unload(at(index), host);
   if (index == 0 && config_.era.global_update == GlobalUpdate::delayed)
     host.schedule(DelayedWork::periodic_sync, 300'000'000'000);
@@ -103,7 +105,10 @@ void Machine<Num>::enter(int vcpu, Host<Num>& host) {
     v.requests &= static_cast<std::uint8_t>(~request);
     return pending;
   };
-  if (take(kMasterClockUpdate)) update_master_clock(host);
+  if (take(kMasterClockUpdate)) {
+    update_master_clock(host);
+    if (TSCSIM_MUTATE(v6_each_vcpu_renews, config_.era.one_renewal_per_round, false)) withdraw_everywhere(kMasterClockUpdate);
+  }
   if (take(kGlobalClockUpdate)) global_clock_update(v, host);
   if (take(kClockUpdate)) guest_time_update(vcpu, host);
 }

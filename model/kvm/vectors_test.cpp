@@ -6,7 +6,6 @@
 
 #include "model/kvm/arithmetic.h"
 #include "model/kvm/machine.h"
-#include "model/kvm/precise_tsc.h"
 
 namespace tscsim::model {
 namespace {
@@ -200,7 +199,7 @@ TEST(Vectors, GuestTimeUpdate) {
     EXPECT_EQ(*page.find(ops::Field::mul), u64(r, "tsc_to_system_mul"));
     EXPECT_EQ(*page.find(ops::Field::shift), u64(r, "tsc_shift"));
     EXPECT_EQ(*page.find(ops::Field::page_flags), u64(r, "flags"));
-    EXPECT_EQ(vcpu.hw_tsc_khz, u32(r, "hw_tsc_khz"));
+    EXPECT_EQ(vcpu.hw_tsc_hz, std::uint64_t{u32(r, "hw_tsc_khz")} * 1000);
     EXPECT_EQ(vcpu.l1_tsc_offset, u64(r, "l1_tsc_offset"));
   });
 }
@@ -438,10 +437,21 @@ TEST(Vectors, DocumentedOffsetProcedure) {
 
 TEST(Vectors, RfcSetTscState) {
   for_each_row("rfc_set_tsc_state", [](const json& r) {
-    const PreciseTscState state{u32(r, "flags"), u64(r, "nsec"), u64(r, "tsc")};
-    const std::uint64_t tsc = precise_tsc_now(state, u64(r, "wall_ns"), u32(r, "khz"));
-    EXPECT_EQ(tsc, u64(r, "new_tsc"));
-    EXPECT_EQ(tsc - u64(r, "host_tsc"), u64(r, "offset"));
+    MachineConfig config = config_for("5.10", u32(r, "khz"), Vendor::vmx, false);
+    config.era.precise_tsc = PreciseTsc::v2;
+    Machine<std::uint64_t> machine(config);
+    ScriptedHost host;
+    machine.publish_vcpu();
+    host.pair_real = ClockPair<std::uint64_t>{u64(r, "wall_ns"), u64(r, "host_tsc")};
+    ops::Operation op;
+    op.kind = ops::OpKind::set_tsc_state;
+    op.vcpu = 0;
+    op.flags = u32(r, "flags");
+    op.value = u64(r, "tsc");
+    op.realtime = u64(r, "nsec");
+    EXPECT_EQ(machine.perform(op, 0, host).error, 0);
+    EXPECT_EQ(machine.vcpus()[0].l1_tsc_offset, u64(r, "offset"));
+    EXPECT_EQ(machine.vcpus()[0].l1_tsc_offset + u64(r, "host_tsc"), u64(r, "new_tsc"));
   });
 }
 

@@ -276,14 +276,30 @@ class Simulation final : public ops::Executor {
 
 }  // namespace
 
+namespace {
+
+std::string kernel_mend(const std::string& kernel) {
+  const auto plus = kernel.find('+');
+  if (plus == std::string::npos) return fmt::format("give a version from {} on, such as 6.12; see 'tscsim list kernels'", kOldestKernel);
+  std::vector<std::string> names;
+  for (const KnownProposal& known : known_proposals()) names.emplace_back(known.name);
+  const std::string near = ops::nearest_word(kernel.substr(plus + 1), names);
+  for (const KnownProposal& known : known_proposals())
+    if (known.name == near)
+      return fmt::format("'{}' can be had on {}.{} and later, such as '{}'", near, known.major, known.minor, known.kernel);
+  return fmt::format("the proposals are {}", fmt::join(names, ", "));
+}
+
+}  // namespace
+
 MachineConfig machine_config(const ops::TargetProfile& profile) {
   const auto refuse = [](const std::string& what, const std::string& mend) {
     return ops::InputError(ops::Diagnostic{{}, what, mend, "", 1});
   };
-  const auto version = KernelVersion::parse(profile.kernel);
+  const bool real = !profile.target.empty() && profile.target != "model";
+  const auto version = real ? KernelVersion::parse(profile.kernel) : KernelVersion::parse_modelled(profile.kernel);
   if (!version || !has_era(*version))
-    throw refuse(fmt::format("unknown kernel '{}'", profile.kernel),
-                 fmt::format("give a version from {} on, such as 6.12; see 'tscsim list kernels'", kOldestKernel));
+    throw refuse(fmt::format("unknown kernel '{}'", profile.kernel), kernel_mend(profile.kernel));
   MachineConfig config;
   config.era = era_for(*version);
   config.policy = sync_policy(profile.heuristic, config.era.heuristic);

@@ -66,7 +66,8 @@ TEST(Simulation, UnknownKernelsAndHeuristicsAreRefused) {
     const char* kernel;
     const char* heuristic;
     const char* message;
-  } rows[] = {{"banana", "", "unknown kernel 'banana'"}, {"2.6", "", "unknown kernel '2.6'"}, {"6.12", "windou", "unknown heuristic 'windou'"}};
+  } rows[] = {{"banana", "", "unknown kernel 'banana'"}, {"2.6", "", "unknown kernel '2.6'"}, {"6.12", "windou", "unknown heuristic 'windou'"},
+             {"5.10+precise-tsc", "", "unknown kernel '5.10+precise-tsc'"}, {"5.9+precise-tsc-v2", "", "unknown kernel '5.9+precise-tsc-v2'"}};
   for (const auto& row : rows) {
     ops::HostSpec spec;
     spec.kernel = row.kernel;
