@@ -425,6 +425,32 @@ expect:
 
 // ---- refusals and missing needs ----
 
+TEST(Evaluate, WhatIsSaidByKernelIsAskedOfThatKernel) {
+  Tape tape(R"(
+kernels: [5.10, 6.8]
+timeline:
+  - {at: 1 s, vcpu: 0, kvmclock_ctrl: , fails: {5.10: EINVAL, 6.8: no}}
+  - {at: 2 s, vcpu: 0, get_tsc_khz: rate}
+expect:
+  all:
+    - {rate: {is: rate}}
+  6.8:
+    - {rate: {at_most: rate}}
+)");
+  const auto states = [&](const char* kernel) {
+    tape.recording.header.profile.kernel = kernel;
+    std::string text;
+    for (const Verdict& verdict : tape.verdicts()) text += std::string(name_of(verdict.state)) + " ";
+    return text;
+  };
+  const std::string old = states("5.4");
+  EXPECT_EQ(old, "not run not run not run ");
+  tape.step(0).outcome.error = 22;
+  EXPECT_EQ(states("6.1.20").substr(0, 5), "held ");
+  EXPECT_EQ(states("6.1.20").size() / 5, 2U);
+  EXPECT_EQ(states("6.12").substr(0, 7), "failed ");  // it is refused where it must not be
+}
+
 TEST(Evaluate, StepsSucceedUnlessTheyAreExpectedToFail) {
   const std::string body = R"(
 timeline:
