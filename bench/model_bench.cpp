@@ -32,6 +32,7 @@ class SteadyHost final : public model::Host<std::uint64_t> {
   std::uint64_t tsc() override { return tsc_; }
   std::uint64_t base_ns() override { return ns_; }
   std::uint64_t realtime_ns() override { return kEpoch_ns + ns_; }
+  std::uint64_t run_delay_ns() override { return 0; }
   std::optional<model::ClockPair<std::uint64_t>> base_pair() override { return {{ns_, tsc_}}; }
   std::optional<model::ClockPair<std::uint64_t>> realtime_pair() override {
     return {{kEpoch_ns + ns_, tsc_}};

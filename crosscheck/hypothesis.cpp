@@ -119,6 +119,10 @@ class BracketedHost final : public model::Host<Witness> {
     return reading;
   }
   Witness base_ns() override { return space().unknown(bracket_.base_ns.lo, bracket_.base_ns.hi); }
+  Witness run_delay_ns() override {
+    const bool measured = bracket_.run_delay_ns != ops::Range{};
+    return measured ? space().unknown(bracket_.run_delay_ns.lo, bracket_.run_delay_ns.hi) : space().unknown(0, INT64_MAX);
+  }
   Witness realtime_ns() override { return space().unknown(bracket_.realtime_ns.lo, bracket_.realtime_ns.hi); }
   std::optional<model::ClockPair<Witness>> base_pair() override { return pair(&BracketedHost::base_ns); }
   std::optional<model::ClockPair<Witness>> realtime_pair() override { return pair(&BracketedHost::realtime_ns); }
@@ -184,7 +188,7 @@ class BracketedHost final : public model::Host<Witness> {
 };
 
 bool any_page_active(const model::Machine<Witness>& machine) {
-  return std::any_of(machine.vcpus().begin(), machine.vcpus().end(),
+  return machine.vm().hyperv.enabled() || std::any_of(machine.vcpus().begin(), machine.vcpus().end(),
                      [](const auto& vcpu) { return vcpu.page_active(); });
 }
 
@@ -310,9 +314,21 @@ bool compare_error(Hypothesis& h, const ops::Entry& entry, std::size_t index, in
   return equal;
 }
 
+// The same where each of vCPU 0's clock updates writes the Hyper-V page (to 5.12).
+bool follow_extra_hyperv_pages(model::Machine<Witness>& machine, Field field, const Witness& derived, std::uint64_t observed) {
+  if (field != Field::version || machine.vcpus().empty() || !machine.vcpus().front().tsc_always_catchup) return false;
+  if (machine.config().era.hyperv_page != model::HypervPageUpdate::every_update || !machine.vm().hyperv.enabled()) return false;
+  const std::uint64_t extra = observed - derived.constant();
+  if (derived.constant() == 0 || extra == 0 || extra > 0xffff) return false;
+  machine.continue_hyperv_sequence(static_cast<std::uint32_t>(observed));
+  return true;
+}
+
 // With always-catch-up every exit refreshes the page, also those that no operation causes (faults, interrupts): the
 // version is known from below only. What was seen is then where it goes on from.
 bool follow_extra_updates(Hypothesis& h, const ops::Entry& entry, Field field, const Witness& derived, std::uint64_t observed) {
+  if (entry.op.kind == OpKind::peek_hyperv_page || entry.op.kind == OpKind::read_hyperv_page)
+    return follow_extra_hyperv_pages(machine_of(h, entry), field, derived, observed);
   if (field != Field::version || entry.op.vcpu == ops::kVm || !derived.is_constant()) return false;
   auto& machine = machine_of(h, entry);
   const auto& vcpu = machine.vcpus()[static_cast<std::size_t>(entry.op.vcpu)];
@@ -322,10 +338,27 @@ bool follow_extra_updates(Hypothesis& h, const ops::Entry& entry, Field field, c
   return true;
 }
 
+// A thread that waited while it was in KVM_RUN was taken off its CPU there; when it came back the record was renewed once
+// more. What was waited is counted all the same, so that only the version is known from below.
+bool follow_extra_records(Hypothesis& h, const ops::Entry& entry, Field field, const Witness& derived, std::uint64_t observed) {
+  if (field != Field::version || entry.op.kind != OpKind::peek_steal_time) return false;
+  auto& here = h.hosts[static_cast<std::size_t>(entry.op.host)];
+  const bool waited = here.waited_in_guest.erase(entry.op.vcpu) != 0;
+  const std::uint64_t extra = observed - derived.constant();
+  const auto& vcpu = here.machine.vcpus()[static_cast<std::size_t>(entry.op.vcpu)];
+  if (!waited || !vcpu.steal_active() || extra == 0 || extra > 0xffff || extra % 2 != 0) return false;
+  here.machine.steal_record_at(vcpu.steal_address()).version = static_cast<std::uint32_t>(observed);
+  return true;
+}
+
+void note_waiting(HostHistory& here, const ops::Entry& entry) {
+  if (entry.bracket.run_delay_ns.hi > entry.bracket.run_delay_ns.lo) here.waited_in_guest.insert(entry.op.vcpu);
+}
+
 bool compare_field(Hypothesis& h, const ops::Entry& entry, std::size_t index, Field field, const Witness& derived) {
   const std::uint64_t* observed = entry.outcome.find(field);
   if (observed == nullptr) return true;  // recorded by another version of the vocabulary: refused by the reader
-  if (follow_extra_updates(h, entry, field, derived, *observed)) {
+  if (follow_extra_records(h, entry, field, derived, *observed) || follow_extra_updates(h, entry, field, derived, *observed)) {
     h.observations.push_back({index, "version", Verdict::bracketed, *observed, derived.constant(), *observed});
     return true;
   }
@@ -348,6 +381,10 @@ std::string digest_of(const model::GuestMemory<Witness>& memory, const Spell& sp
     text += fmt::format("|{},{},{},", address, page.version, page.flags);
     text += spell(page.tsc_timestamp) + spell(page.system_time);
   }
+  for (const auto& [address, page] : memory.hyperv_pages)
+    text += fmt::format("|{},{},{},", address, page.sequence, page.scale) + spell(page.offset);
+  for (const auto& [address, record] : memory.steal_records)
+    text += fmt::format("|{},{},{},", address, record.version, record.preempted) + spell(record.steal);
   return text;
 }
 
@@ -359,7 +396,8 @@ std::string digest_of(const HostHistory& h, const Spell& spell) {
                                  vm.nr_vcpus_matched_tsc, vm.user_set_tsc, vm.last_tsc_khz, h.machine.delayed_update_pending());
   text += fmt::format("{},{},{},{}{}{}|", vm.cur_tsc_khz, vm.cur_freq_generation, vm.nr_vcpus_matched_freq,
                       vm.all_vcpus_matched_tsc, vm.all_vcpus_matched_freq, vm.disabled_quirks);
-  for (const Witness* x : {&vm.last_tsc_nsec, &vm.last_tsc_write, &vm.last_tsc_offset, &vm.cur_tsc_nsec,
+  text += fmt::format("{},{},{},", static_cast<int>(vm.hyperv.state), vm.hyperv.last.sequence, vm.hyperv.last.scale);
+  for (const Witness* x : {&vm.hyperv.last.offset, &vm.last_tsc_nsec, &vm.last_tsc_write, &vm.last_tsc_offset, &vm.cur_tsc_nsec,
                            &vm.cur_tsc_write, &vm.cur_tsc_offset, &vm.master_kernel_ns, &vm.master_cycle_now,
                            &vm.kvmclock_offset})
     text += spell(*x);
@@ -367,6 +405,7 @@ std::string digest_of(const HostHistory& h, const Spell& spell) {
     text += fmt::format("|{},{},{},{},{},", v.requests, v.cpu, v.this_tsc_generation, v.guest_stopped_request, v.hw_tsc_hz);
     if (v.tsc_offset_adjustment) text += spell(*v.tsc_offset_adjustment);
     if (h.tsc_unstable) text += spell(v.last_guest_tsc);
+    text += fmt::format("{},{},", v.told_preempted, v.l2.has_value()) + spell(v.last_steal) + spell(v.tsc_offset);
     text += spell(v.l1_tsc_offset) + spell(v.ia32_tsc_adjust) + spell(v.this_tsc_nsec) + spell(v.this_tsc_write);
   }
   text += digest_of(h.machine.memory(), spell) + "|" + digest_of(h.saved, spell);
@@ -400,6 +439,7 @@ bool advance(Hypothesis& h, const ops::Entry& entry, std::size_t index) {
     return h.space.consistent();
   }
   const auto derived = here.machine.perform(op, entry.pcpu, host);
+  note_waiting(here, entry);
   if (!traces.finish()) return false;
   if (!entry.supported) return true;
   if (!compare_error(h, entry, index, derived.error)) return false;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -31,6 +32,7 @@ struct Answer {
 struct HostHistory {
   model::Machine<Witness> machine;
   std::vector<Pending> pending;
+  std::set<std::int32_t> waited_in_guest;  // vCPUs whose threads waited for a CPU during their last KVM_RUN
   bool tsc_clocksource = true;
   bool tsc_unstable = false;
   // After a TSC was moved, KVM's pairs may hold the timekeeper's cycle_last, ahead of the pCPU's own TSC (spec section

@@ -17,6 +17,7 @@ class Author {
     Draft draft;
     draft.name = name;
     draft.source = "tscsim hunt";
+    draft.hyperv = ground_.hyperv && chance(1, 2);
     if (ground_.pcpus > 1) draft.host = fmt::format("pcpus: {}", ground_.pcpus);
     draft.vcpus = static_cast<int>(random_.uniform(1, 4));
     draft.kvmclock = chance(4, 5);
@@ -153,6 +154,8 @@ class Author {
       all.push_back({2, [&] { return "vcpu: all, set_tsc_offset: " + offset_value(); }});
       all.push_back({1, [&] { return on(vcpu()) + "get_tsc_offset: " + capture(); }});
     }
+    if (ground_.hyperv) add_hyperv_words(all);
+    if (ground_.steal_time) add_steal_time_words(all);
     if (ground_.rdtscp) all.push_back({1, [&] { return on(vcpu()) + "rdtscp: " + capture(); }});
     if (ground_.clocksource_changes)
       all.push_back({2, [&] { return std::string(chance(1, 2) ? "set_clocksource: hpet" : "set_clocksource: tsc"); }});
@@ -165,6 +168,31 @@ class Author {
       all.push_back({2, [&] { return fmt::format("online_pcpu: {}", random_.uniform(1, ground_.pcpus - 1)); }});
     }
     return all;
+  }
+
+  void add_hyperv_words(std::vector<Word>& all) {
+    all.push_back({3, [&] { return on(vcpu()) + (chance(4, 5) ? "hyperv_tsc_page: on" : "hyperv_tsc_page: off"); }});
+    all.push_back({3, [&] { return on(vcpu()) + "read_hyperv_page: " + capture(); }});
+    all.push_back({3, [&] { return on(vcpu()) + "get_msr: HV_X64_MSR_TIME_REF_COUNT, as: " + capture(); }});
+    all.push_back({1, [&] { return on(vcpu()) + "rdmsr: HV_X64_MSR_TIME_REF_COUNT, as: " + capture(); }});
+    all.push_back({1, [&] { return on(vcpu()) + "get_msr: HV_X64_MSR_TSC_FREQUENCY, as: " + capture(); }});
+    all.push_back({1, [&] { return on(vcpu()) + fmt::format("wrmsr: {{HV_X64_MSR_REFERENCE_TSC: {}}}", page_value()); }});
+    all.push_back({1, [&] {
+      return on(vcpu()) + fmt::format("set_msr: {{HV_X64_MSR_TSC_EMULATION_CONTROL: {}}}", random_.uniform(0, 1));
+    }});
+  }
+
+  // Where scenarios keep the page, beside it, outside memory, nowhere.
+  std::string page_value() {
+    const std::array<std::string, 4> values = {fmt::format("{}", ops::layout::kHypervPage | 1), "3_014_657",
+                                               "1_099_511_627_777", "0"};
+    return one_of(values);
+  }
+
+  void add_steal_time_words(std::vector<Word>& all) {
+    all.push_back({2, [&] { return on(vcpu()) + (chance(3, 4) ? "steal_time: on" : "steal_time: off"); }});
+    all.push_back({1, [&] { return on(vcpu()) + "peek_steal_time: " + capture(); }});
+    all.push_back({1, [&] { return on(vcpu()) + "set_msr: {MSR_KVM_STEAL_TIME: 3_145_731}, fails: EINVAL"; }});
   }
 
   // Backwards only by little: a clock that counts the TSC stands still until it has caught up.
@@ -211,6 +239,8 @@ Ground ground_of(const ops::TargetProfile& profile) {
   ground.tsc_jumps = profile.tsc_jumps;
   ground.suspends = profile.suspends;
   ground.pcpu_hotplug = profile.pcpu_hotplug;
+  ground.hyperv = profile.hyperv;
+  ground.steal_time = profile.steal_time;
   return ground;
 }
 

@@ -23,6 +23,8 @@ struct Ground {
   bool tsc_jumps = false;
   bool suspends = false;
   bool pcpu_hotplug = false;
+  bool hyperv = false;
+  bool steal_time = false;
   bool marks_unstable = false;  // the model only
 };
 Ground ground_of(const ops::TargetProfile& profile);

@@ -147,7 +147,7 @@ std::optional<PropertyFind> hunt_property(const Property& property, const Modell
                                           const std::function<void(std::uint64_t)>& progress) {
   Ground ground;
   ground.pcpus = 2;
-  ground.clocksource_changes = ground.tsc_jumps = ground.suspends = ground.pcpu_hotplug = ground.marks_unstable = true;
+  ground.clocksource_changes = ground.tsc_jumps = ground.suspends = ground.pcpu_hotplug = ground.marks_unstable = ground.hyperv = ground.steal_time = true;
   for (std::uint64_t i = 0; i < options.runs; ++i) {
     const Draft draft = draft_of_run(options, ground, options.first + i);
     if (violation_of(property, draft, modelled)) {

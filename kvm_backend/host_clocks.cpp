@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <fstream>
 #include <limits>
 #include <string>
 
@@ -69,6 +70,14 @@ void set_realtime_ns(std::uint64_t ns) {
   wanted.tv_nsec = static_cast<long>(ns % kNsPerSecond);
   if (::clock_settime(CLOCK_REALTIME, &wanted) != 0)
     throw ops::TargetError(std::string("CLOCK_REALTIME cannot be set: ") + std::strerror(errno));
+}
+
+// Kernel: Linux v6.12 fs/proc/base.c proc_pid_schedstat(): time on a CPU, time waiting for one, number of turns.
+std::uint64_t run_delay_ns() {
+  std::ifstream file("/proc/thread-self/schedstat");
+  std::uint64_t on_cpu_ns = 0, waited_ns = 0;
+  file >> on_cpu_ns >> waited_ns;
+  return file ? waited_ns : 0;
 }
 
 HostClocks::HostClocks() : suspended_ns_(measure_suspended_ns()) {}

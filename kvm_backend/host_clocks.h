@@ -20,6 +20,8 @@ std::uint64_t monotonic_ns();
 std::uint64_t realtime_ns();
 
 // Sets CLOCK_REALTIME; for a lab machine of our own. Throws ops::TargetError.
+// How long this thread has been runnable without running, since it began (/proc, CONFIG_SCHED_INFO); 0 where not told.
+std::uint64_t run_delay_ns();
 void set_realtime_ns(std::uint64_t ns);
 
 class HostClocks {

@@ -36,6 +36,7 @@ struct VcpuSlot {
         pcpu(pcpu_number),
         pvclock_address(default_page(ops::layout::kPvclockPages, number)),
         wall_clock_address(default_page(ops::layout::kWallClockPages, number)),
+        steal_address(default_page(ops::layout::kStealTimes, number)),
         thread(cpu) {}
 
   int index = 0;
@@ -44,6 +45,8 @@ struct VcpuSlot {
   // scenarios keep it.
   std::uint64_t pvclock_address = 0;
   std::uint64_t wall_clock_address = 0;
+  std::uint64_t steal_address = 0;
+  bool steal_time_on = false;
   std::unique_ptr<GuestVcpu> guest;
   PinnedThread thread;  // last member: joined before the vCPU is closed
 
@@ -52,8 +55,14 @@ struct VcpuSlot {
       pvclock_address = value == 0 ? default_page(ops::layout::kPvclockPages, index) : value & ~std::uint64_t{1};
     if (msr == ops::msr::kKvmWallClock || msr == ops::msr::kKvmWallClockNew)
       wall_clock_address = value == 0 ? default_page(ops::layout::kWallClockPages, index) : value;
+    if (msr == ops::msr::kKvmStealTime) {
+      steal_address = value == 0 ? default_page(ops::layout::kStealTimes, index) : value & ~std::uint64_t{0x3f};
+      steal_time_on = (value & 1) != 0;
+    }
   }
 };
+
+constexpr std::uint64_t kStealTimeBytes = 64;
 
 std::string msr_text(std::uint32_t index) {
   return fmt::format("MSR {:#x}", index);
@@ -77,6 +86,16 @@ void not_supported(Entry& entry, std::string why) {
   entry.supported = false;
   entry.outcome = {};
   entry.note = std::move(why);
+}
+
+bool is_hyperv_msr(std::uint32_t msr) {
+  return msr == ops::msr::kHvTimeRefCount || msr == ops::msr::kHvReferenceTsc || msr == ops::msr::kHvTscFrequency ||
+         msr == ops::msr::kHvTscEmulationControl;
+}
+
+bool looks_only(OpKind kind) {
+  return kind == OpKind::peek_pvclock || kind == OpKind::peek_wall_clock || kind == OpKind::peek_hyperv_page ||
+         kind == OpKind::peek_steal_time;
 }
 
 // For the text of the watchdog.
@@ -178,7 +197,7 @@ class NativeExecutor final : public NativeVm {
   // nothing to look for.
   static bool calls_kvm(const Entry& entry) {
     const bool executed = entry.supported || entry.bracket.tsc.hi != 0;
-    return executed && entry.op.kind != OpKind::peek_pvclock && entry.op.kind != OpKind::peek_wall_clock;
+    return executed && !looks_only(entry.op.kind);
   }
   int cpu_of(const Entry& entry) const { return cpus_[static_cast<std::size_t>(entry.pcpu)]; }
 
@@ -231,6 +250,12 @@ class NativeExecutor final : public NativeVm {
   std::string obstacle_on_this_target(const Operation& op) const {
     if (op.kind == OpKind::set_tsc_offset || op.kind == OpKind::get_tsc_offset)
       return profile_.offset_attribute ? "" : "this kernel has no KVM_VCPU_TSC_OFFSET (it came with 5.16)";
+    const bool hyperv = is_hyperv_msr(op.msr) || op.kind == OpKind::read_hyperv_page || op.kind == OpKind::peek_hyperv_page;
+    if (hyperv && !profile_.hyperv) return "needs: Hyper-V's MSRs in KVM (CONFIG_KVM_HYPERV)";
+    if (op.msr == ops::msr::kKvmStealTime && !profile_.steal_time) return "needs: MSR_KVM_STEAL_TIME (CONFIG_SCHED_INFO)";
+    if (op.kind == OpKind::delay_vcpu) return "needs: a simulated host (here the scheduler decides how long a thread waits)";
+    if (op.kind == OpKind::enter_l2 || op.kind == OpKind::leave_l2)
+      return "needs: a simulated guest (the test guest has no guest of its own)";
     // Not tried: the failing KVM_RUN would do all that KVM does at an entry, which an operation that is not
     // supported must not.
     if (op.kind == OpKind::rdtscp)
@@ -278,6 +303,8 @@ class NativeExecutor final : public NativeVm {
         return get_clock(entry);
       case OpKind::set_clock:
         return set_clock(entry);
+      case OpKind::peek_hyperv_page:
+        return peek_hyperv_page(entry);
       case OpKind::set_clocksource:
         return set_clocksource(entry);
       case OpKind::jump_host_tsc:
@@ -430,7 +457,7 @@ class NativeExecutor final : public NativeVm {
       if (!created.ok()) return refuse(entry, "KVM_CREATE_VCPU", fmt::format("{}", index), created.error);
       slot->guest = std::make_unique<GuestVcpu>(Vcpu(Fd(created.value), index, system_.vcpu_mmap_bytes()),
                                                 index, *memory_);
-      slot->guest->boot(system_);
+      slot->guest->boot(system_, (entry.op.flags & ops::vcpu_flag::kHyperv) != 0);
     };
     supervise(slot->thread, vcpu_job(entry, due_ns(entry.op), create, {}), supervision_);
     if (slot->guest) vcpus_.push_back(std::move(slot));
@@ -474,10 +501,14 @@ class NativeExecutor final : public NativeVm {
         return call_guest(entry, slot, GuestCommand::wrmsr);
       case OpKind::read_pvclock:
         return read_pvclock(entry, slot);
+      case OpKind::read_hyperv_page:
+        return read_hyperv_page(entry, slot);
       case OpKind::peek_pvclock:
         return peek_pvclock(entry, slot);
       case OpKind::peek_wall_clock:
         return peek_wall_clock(entry, slot);
+      case OpKind::peek_steal_time:
+        return peek_steal_time(entry, slot);
       case OpKind::move_vcpu:
         return move_vcpu(entry, slot);
       default:
@@ -505,9 +536,15 @@ class NativeExecutor final : public NativeVm {
   void set_msr(Entry& entry, VcpuSlot& slot) {
     const Operation& op = entry.op;
     const CallResult set = bracketed(entry, [&] { return slot.guest->vcpu().set_msr(op.msr, op.value); });
-    if (set.ok()) return slot.note_msr_write(op.msr, op.value);
+    if (set.ok()) return note_msr_write(slot, op);
     refuse(entry, "KVM_SET_MSRS",
            fmt::format("vcpu {}, {}, {}", op.vcpu, msr_text(op.msr), grouped(op.value)), set.error);
+  }
+
+  void note_msr_write(VcpuSlot& slot, const Operation& op) {
+    slot.note_msr_write(op.msr, op.value);
+    if (op.msr == ops::msr::kHvReferenceTsc)
+      hyperv_address_ = op.value == 0 ? ops::layout::kHypervPage : op.value & ~std::uint64_t{0xfff};
   }
 
   void get_msr(Entry& entry, const Vcpu& vcpu) {
@@ -543,11 +580,18 @@ class NativeExecutor final : public NativeVm {
            inactive ? "write the page's address to MSR_KVM_SYSTEM_TIME_NEW first" : "");
   }
 
+  // Enters the guest. With steal time on, what the thread has waited is measured before and after.
+  GuestResult enter(Entry& entry, VcpuSlot& slot, const GuestCall& call) {
+    if (slot.steal_time_on) entry.bracket.run_delay_ns.lo = run_delay_ns();
+    GuestResult result = slot.guest->call(call, clocks_, entry.bracket);
+    if (slot.steal_time_on) entry.bracket.run_delay_ns.hi = run_delay_ns();
+    return result;
+  }
+
   void call_guest(Entry& entry, VcpuSlot& slot, GuestCommand command) {
-    const GuestResult result =
-        slot.guest->call({command, entry.op.msr, entry.op.value}, clocks_, entry.bracket);
+    const GuestResult result = enter(entry, slot, {command, entry.op.msr, entry.op.value});
     if (!accept(entry, result)) return;
-    if (command == GuestCommand::wrmsr) slot.note_msr_write(entry.op.msr, entry.op.value);
+    if (command == GuestCommand::wrmsr) note_msr_write(slot, entry.op);
     if (command == GuestCommand::rdtsc || command == GuestCommand::rdtscp || command == GuestCommand::rdmsr)
       entry.outcome.add(Field::value, result.page.value);
     if (command == GuestCommand::rdtscp) entry.outcome.add(Field::aux, result.page.aux);
@@ -556,9 +600,19 @@ class NativeExecutor final : public NativeVm {
   void read_pvclock(Entry& entry, VcpuSlot& slot) {
     if (!inside_guest_memory(slot.pvclock_address, sizeof(PvclockPage)))
       return outside_memory(entry, slot.pvclock_address);
-    const GuestResult result =
-        slot.guest->call({GuestCommand::read_pvclock, 0, slot.pvclock_address}, clocks_, entry.bracket);
+    const GuestResult result = enter(entry, slot, {GuestCommand::read_pvclock, 0, slot.pvclock_address});
     if (accept(entry, result)) add_pvclock_reading(entry.outcome, result.page);
+  }
+
+  void read_hyperv_page(Entry& entry, VcpuSlot& slot) {
+    if (!inside_guest_memory(hyperv_address_, ops::layout::kPageStride)) return outside_memory(entry, hyperv_address_);
+    const GuestResult result = enter(entry, slot, {GuestCommand::read_hyperv_page, 0, hyperv_address_});
+    if (!accept(entry, result)) return;
+    entry.outcome.add(Field::value, result.page.value);
+    entry.outcome.add(Field::tsc, result.page.tsc);
+    entry.outcome.add(Field::version, result.page.version);
+    entry.outcome.add(Field::scale, result.page.scale);
+    entry.outcome.add(Field::offset, result.page.offset);
   }
 
   // True when the guest executed its command; else fills in the error or `supported`.
@@ -567,7 +621,7 @@ class NativeExecutor final : public NativeVm {
       case GuestEnd::done:
         return true;
       case GuestEnd::fault:
-        entry.outcome.error = result.page.fault == guest_fault::kRetriesUsedUp ? EAGAIN : EFAULT;
+        entry.outcome.error = error_of(result.page.fault);
         break;
       case GuestEnd::refused:
         entry.outcome.error = result.error;
@@ -581,6 +635,11 @@ class NativeExecutor final : public NativeVm {
     }
     entry.note = result.note;
     return false;
+  }
+
+  static int error_of(std::uint64_t fault) {
+    if (fault == guest_fault::kRetriesUsedUp) return EAGAIN;
+    return fault == guest_fault::kPageInvalid ? ENODATA : EFAULT;
   }
 
   void outside_memory(Entry& entry, std::uint64_t address) {
@@ -615,6 +674,30 @@ class NativeExecutor final : public NativeVm {
     entry.outcome.add(Field::nsec, clock->nsec);
   }
 
+  void peek_hyperv_page(Entry& entry) {
+    std::optional<ReferenceTscPage> page;
+    bracketed(entry, [&] {
+      if (inside_guest_memory(hyperv_address_, ops::layout::kPageStride)) page = memory_->read_hyperv_page(hyperv_address_);
+      return CallResult{};
+    });
+    if (!page) return outside_memory(entry, hyperv_address_);
+    entry.outcome.add(Field::version, page->sequence);
+    entry.outcome.add(Field::scale, page->scale);
+    entry.outcome.add(Field::offset, page->offset);
+  }
+
+  void peek_steal_time(Entry& entry, VcpuSlot& slot) {
+    std::optional<StealTime> record;
+    bracketed(entry, [&] {
+      if (inside_guest_memory(slot.steal_address, kStealTimeBytes)) record = memory_->read_steal_time(slot.steal_address);
+      return CallResult{};
+    });
+    if (!record) return outside_memory(entry, slot.steal_address);
+    entry.outcome.add(Field::version, record->version);
+    entry.outcome.add(Field::steal, record->steal_ns);
+    entry.outcome.add(Field::preempted, record->preempted);
+  }
+
   void move_vcpu(Entry& entry, VcpuSlot& slot) {
     const int cpu = cpus_[entry.op.value];
     const CallResult moved = bracketed(entry, [&] { return CallResult{0, pin_this_thread(cpu)}; });
@@ -634,6 +717,7 @@ class NativeExecutor final : public NativeVm {
   // Closed in the reverse order: vCPUs, the VM, and only then its memory.
   std::unique_ptr<GuestMemory> memory_;
   std::unique_ptr<Vm> vm_;
+  std::uint64_t hyperv_address_ = ops::layout::kHypervPage;
   PinnedThread vm_thread_;
   std::vector<std::unique_ptr<VcpuSlot>> vcpus_;
 };

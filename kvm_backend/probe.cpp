@@ -26,6 +26,8 @@ struct Capabilities {
   bool vcpu_attributes = false;
   bool offset_attribute = false;
   bool kvmclock_ctrl = false;
+  bool hyperv = false;      // the VMM may write these MSRs
+  bool steal_time = false;
   std::uint32_t adjust_clock = 0;  // flags that KVM_GET_CLOCK knows; 1 before 4.9
 };
 
@@ -65,7 +67,10 @@ class Trials {
     found.vcpu_attributes = system_.check_extension(abi::kCapVcpuAttributes) != 0;
     found.kvmclock_ctrl = system_.check_extension(abi::kCapKvmclockCtrl) != 0;
     found.adjust_clock = static_cast<std::uint32_t>(system_.check_extension(abi::kCapAdjustClock));
-    found.offset_attribute = TrialVm(system_, 1).vcpu(0).has_tsc_offset().ok();
+    TrialVm trial(system_, 1);
+    found.offset_attribute = trial.vcpu(0).has_tsc_offset().ok();
+    found.hyperv = trial.vcpu(0).set_msr(ops::msr::kHvReferenceTsc, 0).ok();
+    found.steal_time = trial.vcpu(0).set_msr(ops::msr::kKvmStealTime, 0).ok();
     return found;
   }
 
@@ -238,6 +243,8 @@ ops::TargetProfile profile_from(const NativeOptions& options, const Probed& prob
   profile.guest_rdtscp = behaviour.guest_rdtscp;
   profile.reenters_after_tsc_wrmsr = behaviour.reenters_after_tsc_wrmsr;
   profile.enabling_clears_stable = behaviour.enabling_clears_stable;
+  profile.hyperv = capabilities.hyperv;
+  profile.steal_time = capabilities.steal_time;
   profile.pcpus = static_cast<int>(allowed_cpus().size());
   if (options.may_change_host) {
     profile.clocksource_changes = Clocksource().available().size() > 1;
@@ -289,6 +296,9 @@ void add_capabilities(DoctorReport& report, const Capabilities& found) {
   report.findings.push_back(
       {"KVM_VCPU_TSC_OFFSET", yes_no(found.offset_attribute), "the offset attribute (5.16)"});
   report.findings.push_back({"KVM_CAP_KVMCLOCK_CTRL", yes_no(found.kvmclock_ctrl), ""});
+  report.findings.push_back(
+      {"HV_X64_MSR_REFERENCE_TSC", yes_no(found.hyperv), "the Hyper-V reference TSC page"});
+  report.findings.push_back({"MSR_KVM_STEAL_TIME", yes_no(found.steal_time), ""});
   report.findings.push_back(
       {"KVM_CAP_ADJUST_CLOCK", clock_flags_text(found.adjust_clock), "flags of KVM_GET_CLOCK"});
 }

@@ -122,6 +122,26 @@
   MUTANT(v6_creation_renews_nothing, "the creation of a vCPU does not switch the master clock on (v6)")      \
   MUTANT(guest_clock_restarts, "KVM_SET_CLOCK_GUEST forgets the time since the page's own")                  \
   MUTANT(guest_clock_of_any_rate, "KVM_SET_CLOCK_GUEST takes a page of another rate")                        \
+  /* Hyper-V's clock */                                                                                      \
+  MUTANT(hyperv_without_cpuid, "a guest without Hyper-V in its CPUID has its MSRs (5.12)")                   \
+  MUTANT(hyperv_enable_requests_nothing, "enabling the reference TSC page requests no master clock update")  \
+  MUTANT(hyperv_renewal_unnoticed, "a renewal of the master pair leaves the reference TSC page as it is")    \
+  MUTANT(hyperv_page_by_any_vcpu, "any vCPU's clock update fills the reference TSC page (before 5.18)")      \
+  MUTANT(hyperv_page_by_first_vcpu, "only vCPU 0's clock update fills the reference TSC page (5.18)")        \
+  MUTANT(hyperv_page_without_stable, "the reference TSC page is filled without master clock, too")           \
+  MUTANT(hyperv_sequence_stays, "the reference TSC page keeps its sequence when it is filled again")         \
+  MUTANT(emulation_control_ignored, "the reference TSC page is renewed although TSC emulation control is on") \
+  /* steal time */                                                                                           \
+  MUTANT(steal_version_plus_one, "a steal time record has an odd version")                                   \
+  MUTANT(steal_counts_from_zero, "each steal time record adds all that the thread has ever waited")          \
+  MUTANT(steal_forgets_past, "a steal time record replaces what lay there")                                  \
+  MUTANT(preempted_at_every_unload, "every unload marks the vCPU preempted (5.19)")                          \
+  /* nested */                                                                                               \
+  MUTANT(l2_offset_not_scaled, "L1's offset is not scaled by L2's ratio")                                    \
+  MUTANT(l2_ratio_ignored, "L2 runs with L1's ratio")                                                        \
+  MUTANT(leaving_l2_keeps_pair, "after L2 the hardware keeps its offset and ratio")                          \
+  MUTANT(failed_l2_entry_restores, "a failed entry of L2 restores offset and ratio (VMX)")                   \
+  MUTANT(host_reads_l2_tsc, "the host reads L2's TSC while that is active (5.9)")                            \
   /* seen in trace events alone */                                                                          \
   MUTANT(equal_offset_not_written, "an offset that stays what it was is not written")                        \
   MUTANT(track_counts_starter, "kvm_track_tsc counts the vCPU that started the generation, too")             \

@@ -63,11 +63,20 @@ constexpr std::array<KindInfo, kOpKinds> kKinds{{
     {OpKind::rdmsr, "rdmsr", Field::value, "The guest executes RDMSR."},
     {OpKind::read_pvclock, "read_pvclock", Field::ns,
      "The guest reads kvmclock in ns from its page and RDTSC, through the version protocol."},
+    {OpKind::read_hyperv_page, "read_hyperv_page", Field::value,
+     "The guest reads Hyper-V reference time, in units of 100 ns, from the page and RDTSC."},
+    {OpKind::enter_l2, "enter_l2", {}, "The guest (L1) enters a guest of its own, with a TSC offset and a multiplier."},
+    {OpKind::leave_l2, "leave_l2", {}, "The nested guest exits to L1."},
     {OpKind::peek_pvclock, "peek_pvclock", Field::system_time,
      "The VMM looks at a vCPU's kvmclock page as it lies in guest memory."},
     {OpKind::peek_wall_clock, "peek_wall_clock", Field::sec,
      "The VMM looks at the wall clock structure that MSR_KVM_WALL_CLOCK_NEW filled."},
+    {OpKind::peek_hyperv_page, "peek_hyperv_page", Field::version,
+     "The VMM looks at the Hyper-V reference TSC page as it lies in guest memory."},
+    {OpKind::peek_steal_time, "peek_steal_time", Field::steal,
+     "The VMM looks at a vCPU's steal time record in guest memory."},
     {OpKind::move_vcpu, "move_vcpu", {}, "The host moves a vCPU's thread to another pCPU."},
+    {OpKind::delay_vcpu, "delay_vcpu", {}, "A vCPU's thread was runnable for a while, and did not run."},
     {OpKind::set_clocksource,
      "set_clocksource",
      {},
@@ -90,7 +99,8 @@ constexpr std::array<KindInfo, kOpKinds> kKinds{{
 constexpr std::array<std::string_view, kFields> kFieldNames{
     "value",   "aux",           "clock",       "flags", "realtime", "host_tsc",   "ns",  "tsc",
     "version", "tsc_timestamp", "system_time", "mul",   "shift",    "page_flags", "sec", "nsec",
-    "tsc_adjust", "tsc_ratio", "tsc_frac_bits"};
+    "tsc_adjust", "tsc_ratio", "tsc_frac_bits",
+    "scale",   "offset",        "steal",       "preempted"};
 
 struct MsrInfo {
   std::uint32_t index;
@@ -104,6 +114,11 @@ constexpr MsrInfo kMsrs[] = {
     {msr::kKvmSystemTime, "MSR_KVM_SYSTEM_TIME"},
     {msr::kKvmWallClockNew, "MSR_KVM_WALL_CLOCK_NEW"},
     {msr::kKvmSystemTimeNew, "MSR_KVM_SYSTEM_TIME_NEW"},
+    {msr::kKvmStealTime, "MSR_KVM_STEAL_TIME"},
+    {msr::kHvTimeRefCount, "HV_X64_MSR_TIME_REF_COUNT"},
+    {msr::kHvReferenceTsc, "HV_X64_MSR_REFERENCE_TSC"},
+    {msr::kHvTscFrequency, "HV_X64_MSR_TSC_FREQUENCY"},
+    {msr::kHvTscEmulationControl, "HV_X64_MSR_TSC_EMULATION_CONTROL"},
 };
 
 constexpr bool kinds_in_order() {
@@ -161,7 +176,7 @@ bool is_host_event(OpKind kind) {
 }
 
 __int128 numeric_value(OpKind kind, Field field, std::uint64_t bits) {
-  const bool is_signed = field == Field::shift || (kind == OpKind::get_tsc_offset && field == Field::value);
+  const bool is_signed = field == Field::shift || field == Field::offset || (kind == OpKind::get_tsc_offset && field == Field::value);
   return is_signed ? __int128{static_cast<std::int64_t>(bits)} : __int128{bits};
 }
 
@@ -170,7 +185,7 @@ bool is_proposal(OpKind kind) {
 }
 
 bool is_guest(OpKind kind) {
-  return kind >= OpKind::rdtsc && kind <= OpKind::read_pvclock;
+  return kind >= OpKind::rdtsc && kind <= OpKind::leave_l2;
 }
 
 }  // namespace tscsim::ops

@@ -14,7 +14,7 @@ namespace tscsim::ops {
 enum class OpKind : std::uint8_t {
   // VMM: ioctls.
   create_vm,        // KVM_CREATE_VM
-  create_vcpu,      // KVM_CREATE_VCPU; `vcpu` is the new index, which is the next free one
+  create_vcpu,      // KVM_CREATE_VCPU; `vcpu` is the new index, which is the next free one; flags: vcpu_flag
   set_tsc_khz,      // KVM_SET_TSC_KHZ on the vCPU, or on the VM when `vcpu` is kVm; value in kHz
   get_tsc_khz,      // KVM_GET_TSC_KHZ, likewise
   set_msr,          // KVM_SET_MSRS with one entry
@@ -38,11 +38,17 @@ enum class OpKind : std::uint8_t {
   wrmsr,
   rdmsr,
   read_pvclock,     // one read of the vCPU's kvmclock page through the version protocol
+  read_hyperv_page,  // one read of the Hyper-V reference TSC page, likewise
+  enter_l2,         // a nested guest begins; value = L1's TSC offset for it, realtime = L1's multiplier (0: none)
+  leave_l2,         // and ends
   // VMM, without a system call: a look into guest memory.
   peek_pvclock,     // the vCPU's kvmclock page as it lies in memory
   peek_wall_clock,  // the structure that MSR_KVM_WALL_CLOCK_NEW filled
+  peek_hyperv_page,  // the VM's Hyper-V reference TSC page
+  peek_steal_time,  // the vCPU's steal time record
   // Host.
   move_vcpu,        // the vCPU's thread is pinned to pCPU `value`
+  delay_vcpu,       // the vCPU's thread has been runnable for `value` ns more without running
   set_clocksource,  // the host's clocksource becomes TSC (value 1) or something else (value 0)
   mark_tsc_unstable,  // the kernel's mark_tsc_unstable()
   jump_host_tsc,    // value (signed) is added to the host's TSC, of pCPU `pcpu` or of all
@@ -59,12 +65,23 @@ inline constexpr int kVm = -1;  // an operation on the VM rather than on one vCP
 inline constexpr int kAllPcpus = -1;
 inline constexpr int kMaxHosts = 8;
 
+// Operation::flags of create_vcpu.
+namespace vcpu_flag {
+inline constexpr std::uint32_t kHyperv = 1;  // its CPUID says Hyper-V, so that the guest may use the MSRs
+}
+
+// Operation::flags of enter_l2.
+namespace nested_flag {
+inline constexpr std::uint32_t kFails = 1;  // the entry fails late: the processor refuses L2's state
+}
+
 // Operation::flags of suspend_host.
 namespace suspend_flag {
 inline constexpr std::uint32_t kTscRestarts = 1;
 }
 
-// MSR indices (Linux arch/x86/include/asm/msr-index.h, arch/x86/include/uapi/asm/kvm_para.h).
+// MSR indices (Linux arch/x86/include/asm/msr-index.h, arch/x86/include/uapi/asm/kvm_para.h,
+// include/hyperv/hvgdk.h).
 namespace msr {
 inline constexpr std::uint32_t kIa32Tsc = 0x10;
 inline constexpr std::uint32_t kIa32TscAdjust = 0x3b;
@@ -72,6 +89,11 @@ inline constexpr std::uint32_t kKvmWallClock = 0x11;
 inline constexpr std::uint32_t kKvmSystemTime = 0x12;
 inline constexpr std::uint32_t kKvmWallClockNew = 0x4b564d00;
 inline constexpr std::uint32_t kKvmSystemTimeNew = 0x4b564d01;
+inline constexpr std::uint32_t kKvmStealTime = 0x4b564d03;
+inline constexpr std::uint32_t kHvTimeRefCount = 0x40000020;  // reads reference time, in units of 100 ns
+inline constexpr std::uint32_t kHvReferenceTsc = 0x40000021;  // where the reference TSC page is; bit 0 enables
+inline constexpr std::uint32_t kHvTscFrequency = 0x40000022;  // reads Hz
+inline constexpr std::uint32_t kHvTscEmulationControl = 0x40000107;  // while set, the page is left as it is
 }  // namespace msr
 
 // Flags of struct kvm_clock_data (Linux include/uapi/linux/kvm.h).
@@ -98,12 +120,19 @@ inline constexpr std::uint8_t kTscStable = 1;
 inline constexpr std::uint8_t kGuestStopped = 2;
 }  // namespace pvclock_flag
 
+// The byte `preempted` of struct kvm_steal_time (Linux arch/x86/include/uapi/asm/kvm_para.h).
+namespace steal_flag {
+inline constexpr std::uint8_t kPreempted = 1;
+}
+
 // Where guest memory keeps the pages that scenarios do not place themselves. Guest physical addresses; vCPU i's
 // kvmclock page is kPvclockPages + i * kPageStride, its wall clock kWallClockPages + i * kPageStride.
 namespace layout {
 inline constexpr std::uint64_t kMemoryBytes = 0x400000;  // guest memory, from address 0
 inline constexpr std::uint64_t kPvclockPages = 0x200000;
 inline constexpr std::uint64_t kWallClockPages = 0x280000;
+inline constexpr std::uint64_t kHypervPage = 0x2d0000;  // one for the VM
+inline constexpr std::uint64_t kStealTimes = 0x300000;  // + i * kPageStride
 inline constexpr std::uint64_t kPageStride = 0x1000;
 inline constexpr int kMaxVcpus = 64;
 }  // namespace layout
@@ -112,9 +141,9 @@ struct Operation {
   OpKind kind{};
   std::int32_t vcpu = kVm;
   std::uint32_t msr = 0;
-  std::uint32_t flags = 0;     // set_clock, set_tsc_state, suspend_host
+  std::uint32_t flags = 0;     // set_clock, set_tsc_state, suspend_host, create_vcpu, enter_l2
   std::uint64_t value = 0;     // what `kind` says; operations without a value leave it 0
-  std::uint64_t realtime = 0;  // set_clock, set_tsc_state: ns; set_clock_guest: system_time
+  std::uint64_t realtime = 0;  // set_clock, set_tsc_state: ns; set_clock_guest: system_time; enter_l2: L1's multiplier
   std::int32_t pcpu = kAllPcpus;  // jump_host_tsc
   std::int64_t at_ns = 0;      // scenario time at which it is due
   bool probe = false;          // inserted by the runner to read back state, not written by the author
@@ -135,7 +164,7 @@ enum class Field : std::uint8_t {
   host_tsc,       // get_clock: host TSC; 0 if not given
   ns,             // read_pvclock: kvmclock as the guest computes it
   tsc,            // read_pvclock: the guest TSC it used
-  version,        // the page's or the wall clock's version
+  version,        // the page's or the record's version; tsc_sequence of the Hyper-V page
   tsc_timestamp,  // pvclock page
   system_time,
   mul,
@@ -146,8 +175,12 @@ enum class Field : std::uint8_t {
   tsc_adjust,     // get_tsc_state
   tsc_ratio,      // get_tsc_scale: fixed point
   tsc_frac_bits,
+  scale,          // Hyper-V page: tsc_scale, tsc_offset
+  offset,
+  steal,          // steal time record: ns
+  preempted,      // steal time record: flags of enum kvm_vcpu_preempted
 };
-inline constexpr std::size_t kFields = static_cast<std::size_t>(Field::tsc_frac_bits) + 1;
+inline constexpr std::size_t kFields = static_cast<std::size_t>(Field::preempted) + 1;
 inline constexpr std::size_t kMaxFields = 8;
 
 template <class Num>

@@ -41,6 +41,8 @@ TEST(OperationNames, PrimaryFieldIsWhatACaptureMeans) {
       {OpKind::get_tsc_khz, Field::value},    {OpKind::get_tsc_offset, Field::value},
       {OpKind::get_clock, Field::clock},      {OpKind::read_pvclock, Field::ns},
       {OpKind::peek_wall_clock, Field::sec},  {OpKind::peek_pvclock, Field::system_time},
+      {OpKind::read_hyperv_page, Field::value}, {OpKind::peek_hyperv_page, Field::version},
+      {OpKind::peek_steal_time, Field::steal}, {OpKind::enter_l2, std::nullopt},
       {OpKind::wrmsr, std::nullopt},          {OpKind::set_msr, std::nullopt},
       {OpKind::set_tsc_offset, std::nullopt}, {OpKind::run, std::nullopt},
   };
@@ -56,7 +58,12 @@ TEST(OperationNames, Msrs) {
                {0x11, "MSR_KVM_WALL_CLOCK"},
                {0x12, "MSR_KVM_SYSTEM_TIME"},
                {0x4b564d00, "MSR_KVM_WALL_CLOCK_NEW"},
-               {0x4b564d01, "MSR_KVM_SYSTEM_TIME_NEW"}};
+               {0x4b564d01, "MSR_KVM_SYSTEM_TIME_NEW"},
+               {0x4b564d03, "MSR_KVM_STEAL_TIME"},
+               {0x40000020, "HV_X64_MSR_TIME_REF_COUNT"},
+               {0x40000021, "HV_X64_MSR_REFERENCE_TSC"},
+               {0x40000022, "HV_X64_MSR_TSC_FREQUENCY"},
+               {0x40000107, "HV_X64_MSR_TSC_EMULATION_CONTROL"}};
   for (const auto& c : cases) {
     EXPECT_EQ(msr_name(c.index), c.name);
     EXPECT_EQ(msr_from(c.name), c.index);

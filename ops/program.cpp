@@ -14,15 +14,17 @@ struct Vcpu {
   std::int32_t index = 0;
   std::uint32_t tsc_khz = 0;
   bool kvmclock_enabled = false;  // its page exists, so it can be looked at
+  bool steal_time_enabled = false;
 };
 
 // What the runner knows of the VM on one host.
 struct Vm {
   std::vector<Vcpu> vcpus;
   std::uint32_t khz = 0;  // of vCPUs created later
+  bool hyperv_page_enabled = false;
 };
 
-enum class ProbeScope : std::uint8_t { nothing, page_of_vcpu, whole_vm };
+enum class ProbeScope : std::uint8_t { nothing, pages_of_vcpu, whole_vm };
 
 // What a step of this kind may change. A guest's reads change nothing but the page, which KVM may refresh on
 // entry.
@@ -51,7 +53,10 @@ ProbeScope probe_scope(OpKind kind) {
     case OpKind::rdtscp:
     case OpKind::rdmsr:
     case OpKind::read_pvclock:
-      return ProbeScope::page_of_vcpu;
+    case OpKind::read_hyperv_page:
+    case OpKind::enter_l2:
+    case OpKind::leave_l2:
+      return ProbeScope::pages_of_vcpu;
     case OpKind::create_vm:
     case OpKind::get_tsc_khz:
     case OpKind::get_msr:
@@ -59,6 +64,9 @@ ProbeScope probe_scope(OpKind kind) {
     case OpKind::get_clock:
     case OpKind::peek_pvclock:
     case OpKind::peek_wall_clock:
+    case OpKind::peek_hyperv_page:
+    case OpKind::peek_steal_time:
+    case OpKind::delay_vcpu:
     case OpKind::save_memory:
     case OpKind::get_tsc_state:
     case OpKind::disable_quirks:
@@ -69,9 +77,12 @@ ProbeScope probe_scope(OpKind kind) {
   return ProbeScope::nothing;
 }
 
+bool writes_msr(const Operation& op, std::uint32_t msr) {
+  return (op.kind == OpKind::set_msr || op.kind == OpKind::wrmsr) && op.msr == msr;
+}
+
 bool enables_kvmclock(const Operation& op) {
-  const bool writes = op.kind == OpKind::set_msr || op.kind == OpKind::wrmsr;
-  return writes && (op.msr == msr::kKvmSystemTime || op.msr == msr::kKvmSystemTimeNew);
+  return writes_msr(op, msr::kKvmSystemTime) || writes_msr(op, msr::kKvmSystemTimeNew);
 }
 
 bool succeeded(const Entry& entry) {
@@ -297,7 +308,9 @@ class Runner {
         execute_probe(OpKind::get_tsc_offset, vcpu.index, op);
       if (whole) execute_probe(OpKind::get_msr, vcpu.index, op, msr::kIa32TscAdjust);
       if (vcpu.kvmclock_enabled) execute_probe(OpKind::peek_pvclock, vcpu.index, op);
+      if (vcpu.steal_time_enabled) execute_probe(OpKind::peek_steal_time, vcpu.index, op);
     }
+    if (vm(op.host).hyperv_page_enabled) execute_probe(OpKind::peek_hyperv_page, kVm, op);
     if (scope == ProbeScope::whole_vm) execute_probe(OpKind::get_clock, kVm, op);
   }
 
@@ -326,12 +339,15 @@ class Runner {
   void learn(const Entry& entry) {
     if (!succeeded(entry)) return;
     const Operation& op = entry.op;
-    if (op.kind == OpKind::create_vcpu) vm(op.host).vcpus.push_back({op.vcpu, vm(op.host).khz, false});
+    if (op.kind == OpKind::create_vcpu) vm(op.host).vcpus.push_back({op.vcpu, vm(op.host).khz, false, false});
     if (op.kind == OpKind::set_tsc_khz) learn_khz(op, op.value);
     if (op.kind == OpKind::get_tsc_khz)
       if (const std::uint64_t* khz = entry.outcome.find(Field::value)) learn_khz(op, *khz);
     if (enables_kvmclock(op))
       if (Vcpu* vcpu = find_vcpu(op)) vcpu->kvmclock_enabled = (op.value & 1) != 0;
+    if (writes_msr(op, msr::kKvmStealTime))
+      if (Vcpu* vcpu = find_vcpu(op)) vcpu->steal_time_enabled = (op.value & 1) != 0;
+    if (writes_msr(op, msr::kHvReferenceTsc)) vm(op.host).hyperv_page_enabled = (op.value & 1) != 0;
   }
 
   const Program& program_;

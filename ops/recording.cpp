@@ -50,6 +50,8 @@ Json profile_json(const TargetProfile& profile) {
   if (profile.tsc_jumps) json["tsc_jumps"] = true;
   if (profile.suspends) json["suspends"] = true;
   if (profile.pcpu_hotplug) json["pcpu_hotplug"] = true;
+  if (profile.hyperv) json["hyperv"] = true;
+  if (profile.steal_time) json["steal_time"] = true;
   json["pcpus"] = profile.pcpus;
   json["heuristic"] = profile.heuristic;
   for (const TraceKind kind : profile.traces) json["traces"].push_back(name_of(kind));
@@ -106,6 +108,7 @@ Json entry_json(const Entry& entry) {
   json["bracket"]["tsc"] = range_json(entry.bracket.tsc);
   json["bracket"]["base_ns"] = range_json(entry.bracket.base_ns);
   json["bracket"]["realtime_ns"] = range_json(entry.bracket.realtime_ns);
+  if (entry.bracket.run_delay_ns != Range{}) json["bracket"]["run_delay_ns"] = range_json(entry.bracket.run_delay_ns);
   json["outcome"] = outcome_json(entry.outcome);
   json["note"] = entry.note;
   for (const TraceEvent& event : entry.traced) json["traced"].push_back(trace_json(event));
@@ -138,7 +141,7 @@ TargetProfile read_profile(const Json& json) {
   const Members in(json, "profile");
   in.only({"target", "kernel", "vendor", "host_khz", "tsc_scaling", "tsc_clocksource", "offset_attribute",
            "honours_tsc_offset", "clock_has_realtime", "guest_rdtscp", "reenters_after_tsc_wrmsr", "enabling_clears_stable",
-           "clocksource_changes", "tsc_jumps", "suspends", "pcpu_hotplug", "pcpus", "heuristic", "traces"});
+           "clocksource_changes", "tsc_jumps", "suspends", "pcpu_hotplug", "hyperv", "steal_time", "pcpus", "heuristic", "traces"});
   TargetProfile profile;
   in.read("target", profile.target);
   in.read("kernel", profile.kernel);
@@ -159,6 +162,8 @@ TargetProfile read_profile(const Json& json) {
   read_if_there("tsc_jumps", profile.tsc_jumps);
   read_if_there("suspends", profile.suspends);
   read_if_there("pcpu_hotplug", profile.pcpu_hotplug);
+  read_if_there("hyperv", profile.hyperv);
+  read_if_there("steal_time", profile.steal_time);
   in.read_small("pcpus", profile.pcpus);
   in.read("heuristic", profile.heuristic);
   if (const Json* traces = optional_array(json, "traces"))
@@ -244,10 +249,11 @@ Entry read_entry(const Json& json) {
   in.read_small("pcpu", entry.pcpu);
   in.read("supported", entry.supported);
   const Members bracket(in.at("bracket"), "bracket");
-  bracket.only({"tsc", "base_ns", "realtime_ns"});
+  bracket.only({"tsc", "base_ns", "realtime_ns", "run_delay_ns"});
   bracket.read("tsc", entry.bracket.tsc);
   bracket.read("base_ns", entry.bracket.base_ns);
   bracket.read("realtime_ns", entry.bracket.realtime_ns);
+  if (bracket.has("run_delay_ns")) bracket.read("run_delay_ns", entry.bracket.run_delay_ns);
   entry.outcome = read_outcome(in.at("outcome"));
   in.read("note", entry.note);
   if (const Json* traced = optional_array(json, "traced"))

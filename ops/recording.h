@@ -30,6 +30,7 @@ struct Bracket {
   Range tsc;          // host TSC
   Range base_ns;      // CLOCK_MONOTONIC_RAW + (CLOCK_BOOTTIME - CLOCK_MONOTONIC): what kvmclock counts in (5.6+)
   Range realtime_ns;  // CLOCK_REALTIME
+  Range run_delay_ns;  // how long the thread has waited for a CPU in all; measured where a steal time record is on
   friend bool operator==(const Bracket&, const Bracket&) = default;
 };
 
@@ -65,6 +66,9 @@ struct TargetProfile {
   bool tsc_jumps = false;             // jump_host_tsc
   bool suspends = false;              // suspend_host, with a TSC that restarts
   bool pcpu_hotplug = false;          // offline_pcpu, online_pcpu
+  // What this KVM emulates besides. Written only where true.
+  bool hyperv = false;      // Hyper-V's MSRs (CONFIG_KVM_HYPERV since 6.8)
+  bool steal_time = false;  // MSR_KVM_STEAL_TIME
   int pcpus = 1;
   std::string heuristic;              // synchronisation policy, when it is not the kernel's own
   // The tracepoints that were listened to. What one of these did not print, KVM did not do.

@@ -27,7 +27,7 @@ Recording sample() {
   recording.header.zero_tsc = 9;
   Entry read;
   read.op = {OpKind::get_msr, 0, msr::kIa32Tsc, 0, 0, 0, kAllPcpus, -5, false};
-  read.bracket = {{1, 2}, {3, 4}, {5, 6}};
+  read.bracket = {{1, 2}, {3, 4}, {5, 6}, {7, 8}};
   read.outcome.add(Field::value, 1ull << 63);
   Entry refused;
   refused.op = {OpKind::set_tsc_khz, kVm, 0, 0, 3'000'000, 0, 2, 7, true};

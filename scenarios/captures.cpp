@@ -14,7 +14,7 @@ bool counts_cycles(Quantity quantity) {
 }
 
 bool counts_ns(Quantity quantity) {
-  return quantity == Quantity::kvmclock_ns || quantity == Quantity::realtime_ns;
+  return quantity == Quantity::kvmclock_ns || quantity == Quantity::steal_ns || quantity == Quantity::realtime_ns;
 }
 
 std::vector<Field> fields_of(OpKind kind) {
@@ -35,6 +35,12 @@ std::vector<Field> fields_of(OpKind kind) {
     case OpKind::peek_pvclock:
       return {Field::version, Field::tsc_timestamp, Field::system_time,
               Field::mul,     Field::shift,         Field::page_flags};
+    case OpKind::peek_hyperv_page:
+      return {Field::version, Field::scale, Field::offset};
+    case OpKind::read_hyperv_page:
+      return {Field::value, Field::tsc, Field::version, Field::scale, Field::offset};
+    case OpKind::peek_steal_time:
+      return {Field::version, Field::steal, Field::preempted};
     case OpKind::peek_wall_clock:
       return {Field::version, Field::sec, Field::nsec};
     case OpKind::get_tsc_state:
@@ -63,6 +69,10 @@ Quantity quantity_of(OpKind kind, std::uint32_t msr, Field field) {
       return Quantity::kvmclock_ns;
     case Field::realtime:
       return Quantity::realtime_ns;
+    case Field::offset:
+      return Quantity::reference_time;
+    case Field::steal:
+      return Quantity::steal_ns;
     case Field::nsec:
       if (kind == OpKind::get_tsc_state) return Quantity::realtime_ns;
       return Quantity::wall_seconds;
@@ -73,6 +83,7 @@ Quantity quantity_of(OpKind kind, std::uint32_t msr, Field field) {
     default:
       return Quantity::plain;
   }
+  if (kind == OpKind::read_hyperv_page || msr == ops::msr::kHvTimeRefCount) return Quantity::reference_time;
   if (kind == OpKind::rdtsc || kind == OpKind::rdtscp) return Quantity::guest_tsc;
   if (kind == OpKind::get_tsc_offset) return Quantity::tsc_offset;
   if (kind == OpKind::get_tsc_khz) return Quantity::khz;

@@ -25,6 +25,8 @@ enum class Quantity : std::uint8_t {
   host_tsc,      // host cycles at the instant of the operation
   kvmclock_ns,   // ns of kvmclock at the instant of the operation
   realtime_ns,   // CLOCK_REALTIME in ns
+  reference_time,  // Hyper-V's, in units of 100 ns, at the instant of the operation
+  steal_ns,      // what a vCPU's thread has waited: the scheduler's business
   wall_seconds,  // wall clock, whole seconds or the ns within one
   khz,
 };

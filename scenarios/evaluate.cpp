@@ -83,6 +83,8 @@ bool only_looks(const ops::Operation& op) {
     case OpKind::get_clock:
     case OpKind::peek_pvclock:
     case OpKind::peek_wall_clock:
+    case OpKind::peek_hyperv_page:
+    case OpKind::peek_steal_time:
       return true;
     default:
       return false;

@@ -14,6 +14,7 @@ struct VmSpec {
   std::int32_t vcpus = 1;
   std::string heuristic;
   bool kvmclock = false;
+  bool hyperv = false;
 };
 
 ops::HostSpec parse_host(Reader& reader, const YamlNode& node);

@@ -240,6 +240,10 @@ Wide Observations::moved(const Observation& observation, const Perturbation& per
       return noise() + perturbation.host_tsc_of(op.host);
     case Quantity::kvmclock_ns:
       return noise() + clock_moved(vm_at(op, observation.entry), perturbation);
+    case Quantity::reference_time:
+      return noise() + clock_moved(vm_at(op, observation.entry), perturbation) / 100;
+    case Quantity::steal_ns:
+      return noise();
     case Quantity::realtime_ns:
     case Quantity::wall_seconds:
       return noise() + perturbation.realtime_ns;
@@ -316,6 +320,10 @@ Wide Observations::noise_of(const Observation& root, std::size_t entry_index) co
       return cycles(host_of(op).profile.host_khz);
     case Quantity::kvmclock_ns:
       return slack + (by_wall ? wall_slack_ns(entry_index) : 0);
+    case Quantity::reference_time:
+      return slack / 100 + 1;
+    case Quantity::steal_ns:
+      return kUnknownMovement;
     case Quantity::realtime_ns:
       return slack + wall_slack_ns(entry_index);
     case Quantity::wall_seconds:  // a second may tick in between; the ns within one may be any

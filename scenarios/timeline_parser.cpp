@@ -29,6 +29,8 @@ enum class Operand : std::uint8_t {
   khz,
   new_vcpu,
   state,
+  duration,
+  nested,
   pcpu,
   clocksource,
   hotplug,
@@ -69,6 +71,14 @@ constexpr Word kWords[] = {
     {"peek_pvclock", OpKind::peek_pvclock, Target::vcpu, Operand::capture},
     {"wall_clock", OpKind::peek_wall_clock, Target::vcpu, Operand::capture},
     {"peek_wall_clock", OpKind::peek_wall_clock, Target::vcpu, Operand::capture},
+    {"hyperv_tsc_page", OpKind::set_msr, Target::vcpu, Operand::state},
+    {"read_hyperv_page", OpKind::read_hyperv_page, Target::vcpu, Operand::capture},
+    {"peek_hyperv_page", OpKind::peek_hyperv_page, Target::vm, Operand::capture},
+    {"steal_time", OpKind::set_msr, Target::vcpu, Operand::state},
+    {"peek_steal_time", OpKind::peek_steal_time, Target::vcpu, Operand::capture},
+    {"delay_vcpu", OpKind::delay_vcpu, Target::vcpu, Operand::duration},
+    {"enter_l2", OpKind::enter_l2, Target::vcpu, Operand::nested},
+    {"leave_l2", OpKind::leave_l2, Target::vcpu, Operand::nothing},
     {"move_vcpu", OpKind::move_vcpu, Target::vcpu, Operand::pcpu},
     {"set_clocksource", OpKind::set_clocksource, Target::vm, Operand::clocksource},
     {"mark_tsc_unstable", OpKind::mark_tsc_unstable, Target::vm, Operand::nothing},
@@ -103,7 +113,8 @@ std::vector<std::string> msr_names() {
   std::vector<std::string> names;
   for (const std::uint32_t index :
        {ops::msr::kIa32Tsc, ops::msr::kIa32TscAdjust, ops::msr::kKvmWallClock, ops::msr::kKvmSystemTime,
-        ops::msr::kKvmWallClockNew, ops::msr::kKvmSystemTimeNew})
+        ops::msr::kKvmWallClockNew, ops::msr::kKvmSystemTimeNew, ops::msr::kKvmStealTime, ops::msr::kHvTimeRefCount,
+        ops::msr::kHvReferenceTsc, ops::msr::kHvTscFrequency, ops::msr::kHvTscEmulationControl})
     names.emplace_back(ops::msr_name(index));
   return names;
 }
@@ -168,7 +179,7 @@ class TimelineParser {
 
   void set_up(const ops::Place& place) {
     setup_step(OpKind::create_vm, ops::kVm, place);
-    for (std::int32_t vcpu = 0; vcpu < vm_.vcpus; ++vcpu) setup_step(OpKind::create_vcpu, vcpu, place);
+    for (std::int32_t vcpu = 0; vcpu < vm_.vcpus; ++vcpu) setup_step(OpKind::create_vcpu, vcpu, place).flags = vcpu_flags();
     here().exists = true;
     here().kvmclock_on.assign(static_cast<std::size_t>(vm_.vcpus), vm_.kvmclock);
     for (std::int32_t vcpu = 0; vm_.kvmclock && vcpu < vm_.vcpus; ++vcpu) {
@@ -177,6 +188,8 @@ class TimelineParser {
       op.value = page_of(ops::layout::kPvclockPages, vcpu) | 1;
     }
   }
+
+  std::uint32_t vcpu_flags() const { return vm_.hyperv ? ops::vcpu_flag::kHyperv : 0; }
 
   ops::Operation& setup_step(OpKind kind, std::int32_t vcpu, const ops::Place& place) {
     ops::Step step;
@@ -494,7 +507,13 @@ class TimelineParser {
         create_vcpu(line);
         break;
       case Operand::state:
-        kvmclock(line);
+        switch_page(line);
+        break;
+      case Operand::duration:
+        delay(line);
+        break;
+      case Operand::nested:
+        enter_l2(line);
         break;
       case Operand::pcpu:
         move_vcpu(line);
@@ -777,17 +796,55 @@ class TimelineParser {
           "vCPUs are created in order: write 'create_vcpu: " + std::to_string(vcpu_count()) + "'");
       return;
     }
-    plan_each(line, [&](ops::Step& step) { step.op.vcpu = static_cast<std::int32_t>(*index); });
+    plan_each(line, [&](ops::Step& step) {
+      step.op.vcpu = static_cast<std::int32_t>(*index);
+      step.op.flags = vcpu_flags();
+    });
     if (line.fails.empty()) here().kvmclock_on.push_back(false);
   }
 
-  void kvmclock(const Line& line) {
+  // The host writes the MSR that says where a page is, with the address that scenarios give it.
+  void switch_page(const Line& line) {
     const auto on = reader_.on_off(*line.operand);
     if (!on) return;
+    const std::string_view word = line.word->text;
     plan_each(line, [&](ops::Step& step) {
-      step.op.msr = ops::msr::kKvmSystemTimeNew;
-      step.op.value = *on ? page_of(ops::layout::kPvclockPages, step.op.vcpu) | 1 : 0;
-      here().kvmclock_on[static_cast<std::size_t>(step.op.vcpu)] = *on;
+      std::uint64_t address = ops::layout::kHypervPage;
+      step.op.msr = ops::msr::kHvReferenceTsc;
+      if (word == "steal_time") {
+        address = page_of(ops::layout::kStealTimes, step.op.vcpu);
+        step.op.msr = ops::msr::kKvmStealTime;
+      } else if (word == "kvmclock") {
+        address = page_of(ops::layout::kPvclockPages, step.op.vcpu);
+        step.op.msr = ops::msr::kKvmSystemTimeNew;
+        here().kvmclock_on[static_cast<std::size_t>(step.op.vcpu)] = *on;
+      }
+      step.op.value = *on ? address | 1 : 0;
+    });
+  }
+
+  void delay(const Line& line) {
+    const auto ns = reader_.instant_ns(*line.operand);
+    if (ns) plan_each(line, [&](ops::Step& step) { step.op.value = static_cast<std::uint64_t>(*ns); });
+  }
+
+  void enter_l2(const Line& line) {
+    const Fields fields(diagnostics_, *line.operand, "enter_l2", {"offset", "multiplier", "entry"});
+    if (!fields.valid()) return;
+    const auto read = [&](const char* key, bool plain) {
+      const YamlNode* node = fields.find(key);
+      const auto given = node ? reader_.expression(*node, ops::Unit::cycles, plain, out_.captures) : std::nullopt;
+      return given.value_or(ops::Expression::constant(0));
+    };
+    const ops::Expression offset = read("offset", false), multiplier = read("multiplier", true);
+    const YamlNode* entry_node = fields.find("entry");
+    const auto entry = entry_node ? reader_.word(*entry_node, "entry", {"succeeds", "fails"})
+                                  : std::optional<std::string>("succeeds");
+    if (!entry) return;
+    plan_each(line, [&](ops::Step& step) {
+      set_value(step.op.value, step.value, offset);
+      set_value(step.op.realtime, step.realtime, multiplier);
+      step.op.flags = *entry == "fails" ? ops::nested_flag::kFails : 0;
     });
   }
 
@@ -960,7 +1017,7 @@ class TimelineParser {
     if (!here().exists) plan(line, OpKind::create_vm, ops::kVm, line.at_ns);
     here().exists = true;
     for (std::int32_t vcpu = vcpu_count(); vcpu < vm_of(from).vcpus(); ++vcpu) {
-      plan(line, OpKind::create_vcpu, vcpu, line.at_ns);
+      plan(line, OpKind::create_vcpu, vcpu, line.at_ns).op.flags = vcpu_flags();
       here().kvmclock_on.push_back(false);
     }
     plan(line, OpKind::load_memory, ops::kVm, line.at_ns).op.value = static_cast<std::uint64_t>(from);

@@ -57,6 +57,29 @@ std::vector<kvm_cpuid_entry2> boot_cpuid(std::vector<kvm_cpuid_entry2> supported
   return supported;
 }
 
+// Hyper-V TLFS, "Feature and Interface Discovery". A hypervisor's leaves start at a multiple of 0x100.
+std::vector<kvm_cpuid_entry2> with_hyperv(std::vector<kvm_cpuid_entry2> cpuid) {
+  constexpr std::uint32_t kBase = 0x40000000;
+  for (kvm_cpuid_entry2& entry : cpuid) {
+    if (entry.function == kBase && entry.eax != 0) entry.eax += 0x100;
+    if (entry.function >= kBase && entry.function < kBase + 0x100) entry.function += 0x100;
+  }
+  const auto add = [&](std::uint32_t function, std::uint32_t eax, std::uint32_t ebx, std::uint32_t ecx, std::uint32_t edx) {
+    kvm_cpuid_entry2 entry{};
+    entry.function = function;
+    entry.eax = eax;
+    entry.ebx = ebx;
+    entry.ecx = ecx;
+    entry.edx = edx;
+    cpuid.push_back(entry);
+  };
+  constexpr std::uint32_t kReferenceCounter = 1 << 1, kReferenceTsc = 1 << 9, kFrequencies = 1 << 11, kReenlightenment = 1 << 13;
+  add(kBase, kBase + 3, 0x7263694d, 0x666f736f, 0x76482074);  // "Microsoft Hv"
+  add(kBase + 1, 0x31237648, 0, 0, 0);                        // "Hv#1"
+  add(kBase + 3, kReferenceCounter | kReferenceTsc | kFrequencies | kReenlightenment, 0, 0, 1 << 8);
+  return cpuid;
+}
+
 kvm_sregs boot_sregs(kvm_sregs sregs) {
   sregs.cs = code_segment();
   sregs.ds = sregs.es = sregs.fs = sregs.gs = sregs.ss = data_segment();

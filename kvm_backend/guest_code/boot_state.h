@@ -11,6 +11,9 @@ namespace tscsim::kvm_backend {
 // What KVM_GET_SUPPORTED_CPUID offers, with the APIC ID of this vCPU filled in.
 std::vector<kvm_cpuid_entry2> boot_cpuid(std::vector<kvm_cpuid_entry2> supported, int vcpu);
 
+// The same with the leaves by which KVM knows that the guest may use Hyper-V's MSRs; KVM's own move out of the way.
+std::vector<kvm_cpuid_entry2> with_hyperv(std::vector<kvm_cpuid_entry2> cpuid);
+
 // `sregs` as KVM gave them after creation; what the guest does not need stays as it is.
 kvm_sregs boot_sregs(kvm_sregs sregs);
 

@@ -7,7 +7,7 @@
 asm(TSCSIM_GUEST_PAGE(TSCSIM_FIELD));
 #undef TSCSIM_FIELD
 
-static_assert(static_cast<int>(tscsim::kvm_backend::GuestCommand::spin) == 7, "the dispatch below");
+static_assert(static_cast<int>(tscsim::kvm_backend::GuestCommand::read_hyperv_page) == 8, "the dispatch below");
 static_assert(tscsim::kvm_backend::kDonePort == 0x10, "the `out` below");
 static_assert(tscsim::kvm_backend::guest_fault::kNone == ~std::uint64_t{0}, "the `fault` below");
 
@@ -38,6 +38,8 @@ tscsim_guest_begin:
     je      .Lguest_rdtsc_pair
     cmp     $7, %rax
     je      .Lguest_spin
+    cmp     $8, %rax
+    je      .Lguest_hyperv
     movq    $257, at_fault(%r15)
     jmp     .Lguest_done
 
@@ -143,6 +145,42 @@ tscsim_guest_begin:
     dec     %rsi
     jnz     .Lguest_pvclock_try
     movq    $256, at_fault(%r15)
+    jmp     .Lguest_done
+
+# One reading of the Hyper-V reference TSC page (Hyper-V TLFS, "Partition Reference TSC Mechanism"): a sequence other than
+# 0, scale, offset and the TSC, the same sequence again.
+#   rdi page, rsi retries left, r8 sequence, r9 scale, r10 offset
+.Lguest_hyperv:
+    mov     at_operand(%r15), %rdi
+    mov     at_retry_limit(%r15), %rsi
+.Lguest_hyperv_try:
+    mov     0(%rdi), %r8d
+    test    %r8d, %r8d
+    jz      .Lguest_hyperv_invalid
+    mov     8(%rdi), %r9
+    mov     16(%rdi), %r10
+    lfence
+    rdtsc
+    shl     $32, %rdx
+    or      %rdx, %rax
+    lfence
+    cmp     0(%rdi), %r8d
+    jne     .Lguest_hyperv_retry
+    mov     %r8, at_version(%r15)
+    mov     %rax, at_tsc(%r15)
+    mov     %r9, at_scale(%r15)
+    mov     %r10, at_offset(%r15)
+    mul     %r9                         # rdx: the upper half of the product
+    add     %r10, %rdx
+    mov     %rdx, at_value(%r15)
+    jmp     .Lguest_done
+.Lguest_hyperv_retry:
+    dec     %rsi
+    jnz     .Lguest_hyperv_try
+    movq    $256, at_fault(%r15)
+    jmp     .Lguest_done
+.Lguest_hyperv_invalid:
+    movq    $258, at_fault(%r15)
     jmp     .Lguest_done
 
 # Exceptions: note the vector and go on with the next command; what is on the stack is dropped there.

@@ -90,6 +90,14 @@ std::optional<WallClock> GuestMemory::read_wall_clock(std::uint64_t guest_addres
   return read<WallClock>(guest_address);
 }
 
+std::optional<ReferenceTscPage> GuestMemory::read_hyperv_page(std::uint64_t guest_address) const {
+  return read<ReferenceTscPage>(guest_address);
+}
+
+std::optional<StealTime> GuestMemory::read_steal_time(std::uint64_t guest_address) const {
+  return read<StealTime>(guest_address);
+}
+
 namespace {
 
 struct Region {

@@ -32,7 +32,9 @@ inline constexpr std::uint64_t kAllPages = ops::layout::kPageStride * ops::layou
 static_assert(kCommandPages + kAllPages <= kStacks);
 static_assert(kStacks + kAllPages <= ops::layout::kPvclockPages);
 static_assert(ops::layout::kPvclockPages + kAllPages <= ops::layout::kWallClockPages);
-static_assert(ops::layout::kWallClockPages + kAllPages <= kBytes);
+static_assert(ops::layout::kWallClockPages + kAllPages <= ops::layout::kHypervPage);
+static_assert(ops::layout::kHypervPage + ops::layout::kPageStride <= ops::layout::kStealTimes);
+static_assert(ops::layout::kStealTimes + kAllPages <= kBytes);
 
 constexpr std::uint64_t command_page(int vcpu) {
   return kCommandPages + static_cast<std::uint64_t>(vcpu) * ops::layout::kPageStride;
@@ -63,6 +65,25 @@ struct WallClock {
 };
 static_assert(sizeof(WallClock) == 12);
 
+// struct ms_hyperv_tsc_page, as far as it is used.
+struct ReferenceTscPage {
+  std::uint32_t sequence = 0;
+  std::uint32_t reserved = 0;
+  std::uint64_t scale = 0;
+  std::uint64_t offset = 0;
+};
+static_assert(sizeof(ReferenceTscPage) == 24);
+
+// struct kvm_steal_time, as far as it is used.
+struct StealTime {
+  std::uint64_t steal_ns = 0;
+  std::uint32_t version = 0;
+  std::uint32_t flags = 0;
+  std::uint8_t preempted = 0;
+  std::uint8_t pad[7] = {};
+};
+static_assert(sizeof(StealTime) == 24);
+
 // What scenarios have KVM write, on its way to another VM: lines of kImageLineBytes that are not all zero, with their
 // guest addresses.
 inline constexpr std::size_t kImageLineBytes = 64;
@@ -80,6 +101,8 @@ class GuestMemory {
   // A copy of what lies at a guest address; nullopt when it is not entirely inside the memory.
   std::optional<PvclockPage> read_pvclock(std::uint64_t guest_address) const;
   std::optional<WallClock> read_wall_clock(std::uint64_t guest_address) const;
+  std::optional<ReferenceTscPage> read_hyperv_page(std::uint64_t guest_address) const;
+  std::optional<StealTime> read_steal_time(std::uint64_t guest_address) const;
 
   // All of the memory but the test guest's own code, tables, command pages and stacks, which each VM has.
   MemoryImage save() const;

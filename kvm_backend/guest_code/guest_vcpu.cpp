@@ -33,6 +33,7 @@ std::string fault_text(std::uint64_t fault) {
   if (fault == guest_fault::kUndefinedOpcode) return "#UD";
   if (fault == guest_fault::kRetriesUsedUp)
     return fmt::format("the page's version did not stand still in {} tries", kPvclockRetries);
+  if (fault == guest_fault::kPageInvalid) return "the page's sequence is 0: the guest is to read the MSR instead";
   if (fault == guest_fault::kUnknownCommand) return "the guest does not know this command";
   return fmt::format("exception {}", fault);
 }
@@ -79,8 +80,9 @@ std::string exit_text(const kvm_run& run) {
 GuestVcpu::GuestVcpu(Vcpu vcpu, int index, GuestMemory& memory)
     : vcpu_(std::move(vcpu)), index_(index), memory_(&memory) {}
 
-void GuestVcpu::boot(const System& system) {
-  vcpu_.set_cpuid(boot_cpuid(system.supported_cpuid(), index_));
+void GuestVcpu::boot(const System& system, bool hyperv) {
+  auto cpuid = boot_cpuid(system.supported_cpuid(), index_);
+  vcpu_.set_cpuid(hyperv ? with_hyperv(std::move(cpuid)) : cpuid);
   boot_sregs_ = boot_sregs(vcpu_.get_sregs());
   vcpu_.set_sregs(boot_sregs_);
   vcpu_.set_regs(boot_regs(index_));

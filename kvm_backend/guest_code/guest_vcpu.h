@@ -38,8 +38,9 @@ class GuestVcpu {
   // A new vCPU, not yet booted. `memory` must outlive it.
   GuestVcpu(Vcpu vcpu, int index, GuestMemory& memory);
 
-  // CPUID, segments, registers: the guest stands at the start of its loop. Throws KvmError.
-  void boot(const System& system);
+  // CPUID, segments, registers: the guest stands at the start of its loop. `hyperv`: CPUID says Hyper-V, too. Throws
+  // KvmError.
+  void boot(const System& system, bool hyperv = false);
 
   // Enters the guest with one command. Only KVM_RUN lies inside `bracket`.
   GuestResult call(const GuestCall& call, const HostClocks& clocks, ops::Bracket& bracket);

@@ -45,16 +45,19 @@ PagePublication publication_for(KernelVersion v) {
   return v.at_least(4, 2) ? PagePublication::odd_stays_odd : PagePublication::single_write;
 }
 
+HypervPageUpdate hyperv_page_for(KernelVersion v) {
+  if (v.at_least(5, 18)) return HypervPageUpdate::when_pending;
+  if (v.at_least(5, 13)) return HypervPageUpdate::invalidated;
+  return v.at_least(4, 10) ? HypervPageUpdate::every_update : HypervPageUpdate::never_filled;
+}
+
 WallClock wall_clock_for(KernelVersion v) {
   if (v.at_least(6, 8)) return WallClock::one_pair;
   return v.at_least(5, 5) ? WallClock::two_readings : WallClock::from_boot_time;
 }
 
-// d9130a2dfdd4 is in 5.15 and was taken into the 5.10 stable series.
-bool guest_adjust_updates(KernelVersion v) {
-  const bool stable_5_10 = v.major == 5 && v.minor == 10 && v.patch != 0;
-  return v.at_least(5, 15) || stable_5_10;
-}
+// What was taken into the 5.10 stable series: d9130a2dfdd4, 6cd88243c7e0 (both seen in 5.10.262).
+bool is_stable_5_10(KernelVersion v) { return v.major == 5 && v.minor == 10 && v.patch != 0; }
 
 BaseClock base_clock_for(KernelVersion v) {
   if (v.at_least(5, 6)) return BaseClock::raw;
@@ -167,7 +170,7 @@ Era era_for(KernelVersion v) {
   era.offset_attribute = v.at_least(5, 16);
   era.window_stays_at_first_write = !v.at_least(3, 4);
   era.compares_rates = v.at_least(3, 4);
-  era.guest_adjust_requests_update = guest_adjust_updates(v);
+  era.guest_adjust_requests_update = v.at_least(5, 15) || is_stable_5_10(v);
   era.vm_tsc_khz = v.at_least(5, 18);
   era.vm_tsc_khz_refused_after_vcpu = v.at_least(6, 17);
   era.khz_always_refused_without_scaling = !v.at_least(5, 8);
@@ -186,6 +189,11 @@ Era era_for(KernelVersion v) {
   era.clock_start = clock_start_for(v);
   era.page_rate = v.at_least(4, 9) ? PageRate::effective : PageRate::requested_once;
   queued(v, era);
+  era.hyperv_msrs_need_cpuid = v.at_least(5, 12);
+  era.every_unload_preempts = !v.at_least(5, 19) && !is_stable_5_10(v);
+  era.nested_scaling = v.at_least(5, 14);
+  era.host_reads_l1_tsc = v.at_least(5, 9);
+  era.hyperv_page = hyperv_page_for(v);
   era.master_clock_request = request_for(v);
   era.global_update = global_update_for(v);
   era.set_clock = set_clock_for(v);

@@ -103,6 +103,14 @@ enum class PageRate : std::uint8_t {
   effective_hz,    // proposed v6: not in whole kHz
 };
 
+// Who fills the Hyper-V reference TSC page, and when.
+enum class HypervPageUpdate : std::uint8_t {
+  never_filled,  // to 4.9: the page stays at sequence 0
+  every_update,  // 4.10 to 5.12 (095cf55df7ab): each clock update of vCPU 0
+  invalidated,   // 5.13 to 5.17 (e880c6ea55b9): likewise, and a renewal of the master pair sets the sequence to 0 at once
+  when_pending,  // 5.18 (42dcbe7d8bac): the next clock update of any vCPU, once after each renewal
+};
+
 struct Era {
   std::string_view sync_era;         // name in spec section 3.5 and vectors.json
   std::string_view heuristic;        // name of the policy (sync_policy.h)
@@ -139,6 +147,11 @@ struct Era {
   BaseClock base_clock = BaseClock::raw;
   ClockStart clock_start = ClockStart::vm_creation;
   PageRate page_rate = PageRate::effective;
+  bool hyperv_msrs_need_cpuid = true;     // 5.12, 8f014550dfb1
+  bool every_unload_preempts = false;     // to 5.18 (6cd88243c7e0); not in 5.10.y
+  bool nested_scaling = true;             // 5.14, d041b5ea9335
+  bool host_reads_l1_tsc = true;          // 5.9, ee6fa0530194
+  HypervPageUpdate hyperv_page = HypervPageUpdate::when_pending;
   MasterClockRequest master_clock_request = MasterClockRequest::new_generation_or_differs;
   GlobalUpdate global_update = GlobalUpdate::immediate;
   SetClock set_clock = SetClock::anchored_at_master_pair;

@@ -41,6 +41,8 @@ class Host {
   // Empty when the clocksource is not TSC based.
   virtual std::optional<ClockPair<Num>> base_pair() = 0;
   virtual std::optional<ClockPair<Num>> realtime_pair() = 0;
+  // How long the vCPU's thread has waited for a CPU in all (current->sched_info.run_delay).
+  virtual Num run_delay_ns() = 0;
   virtual bool tsc_clocksource() const = 0;
   virtual bool tsc_unstable() const = 0;
   // mark_tsc_unstable(). The clocksource falls away a little later, as delayed work.

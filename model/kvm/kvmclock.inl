@@ -16,6 +16,8 @@ void Machine<Num>::set_memory(GuestMemory<Num> memory) {
   if (TSCSIM_MUTATE(transfer_forgets_pages, false, true)) memory.pages.clear();
   pages_ = std::move(memory.pages);
   wall_clocks_ = std::move(memory.wall_clocks);
+  hyperv_pages_ = std::move(memory.hyperv_pages);
+  steal_records_ = std::move(memory.steal_records);
 }
 
 inline constexpr std::uint8_t kCountsFromZero = 4;  // flag of a page, 4.1 to 4.3
@@ -36,7 +38,6 @@ void Machine<Num>::guest_time_update(int vcpu, Host<Num>& host) {
 
   set_page_rate(v);
   v.last_guest_tsc = tsc_timestamp;
-  if (!v.page_active()) return;
 
   PvclockPage<Num> fresh;
   fresh.tsc_timestamp = tsc_timestamp;
@@ -44,6 +45,8 @@ void Machine<Num>::guest_time_update(int vcpu, Host<Num>& host) {
   fresh.scale = v.pvclock_scale;
   fresh.flags = TSCSIM_MUTATE(stable_flag_not_cleared, guests_may_trust_pages(), true) ? ops::pvclock_flag::kTscStable : std::uint8_t{0};
   if (config_.era.clock_start == ClockStart::guest_enables) fresh.flags |= kCountsFromZero;
+  if (fills_hyperv_page(vcpu)) update_hyperv_page(fresh);
+  if (!v.page_active()) return;
   if (v.guest_stopped_request) {
     fresh.flags |= ops::pvclock_flag::kGuestStopped;
     v.guest_stopped_request = TSCSIM_MUTATE(guest_stopped_sticks, false, true);
@@ -247,6 +250,7 @@ typename Machine<Num>::Outcome Machine<Num>::set_clock(const ops::Operation& op,
     case SetClock::anchored_at_master_pair:
       break;
   }
+  request_hyperv_page();
   if (TSCSIM_MUTATE(set_clock_keeps_old_pair, true, !vm_.use_master_clock)) renew_master_pair(host);
   if (TSCSIM_MUTATE(set_clock_renews_twice, false, true)) renew_master_pair(host);
   if ((op.flags & TSCSIM_MUTATE(set_clock_ignores_realtime, ops::clock_flag::kRealtime, 0u)) != 0) {

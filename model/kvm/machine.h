@@ -51,21 +51,58 @@ struct WallClockPage {
   Num nsec{};
 };
 
+// struct ms_hyperv_tsc_page.
+template <class Num>
+struct HypervPage {
+  std::uint32_t sequence = 0;
+  std::uint64_t scale = 0;
+  Num offset{};
+};
+
+// struct kvm_steal_time.
+template <class Num>
+struct StealRecord {
+  std::uint32_t version = 0;
+  Num steal{};
+  std::uint8_t preempted = 0;
+};
+
 // What KVM wrote into the guest's memory, by guest physical address.
 template <class Num>
 struct GuestMemory {
   std::vector<std::pair<std::uint64_t, PvclockPage<Num>>> pages;
   std::vector<std::pair<std::uint64_t, WallClockPage<Num>>> wall_clocks;
+  std::vector<std::pair<std::uint64_t, HypervPage<Num>>> hyperv_pages;
+  std::vector<std::pair<std::uint64_t, StealRecord<Num>>> steal_records;
 };
 
+constexpr bool inside_memory(std::uint64_t address, std::uint64_t bytes) {
+  return address <= ops::layout::kMemoryBytes - bytes;
+}
+
 // Bits of Vcpu::requests.
-enum Request : std::uint8_t { kNoRequest = 0, kMasterClockUpdate = 1, kGlobalClockUpdate = 2, kClockUpdate = 4 };
+enum Request : std::uint8_t {
+  kNoRequest = 0,
+  kMasterClockUpdate = 1,
+  kGlobalClockUpdate = 2,
+  kClockUpdate = 4,
+  kStealUpdate = 8,
+};
+
+// What L1 gave L2: the fields of its VMCS or VMCB.
+struct NestedTsc {
+  std::uint64_t offset = 0;
+  TscRatio ratio;
+};
 
 // struct kvm_vcpu_arch, as far as time goes.
 template <class Num>
 struct Vcpu {
   Num l1_tsc_offset{};
   TscRatio l1_tsc_scaling_ratio;
+  Num tsc_offset{};  // the active pair: L1's, or L2's while that runs
+  TscRatio tsc_scaling_ratio;
+  std::optional<NestedTsc> l2;
   std::uint32_t virtual_tsc_khz = 0;
   TimeScale virtual_scale;  // ns to guest cycles at the requested rate
   std::uint64_t hw_tsc_hz = 0;  // the kernel keeps kHz; Hz as proposed in v6
@@ -82,6 +119,11 @@ struct Vcpu {
   Num ia32_tsc_adjust{};
   std::uint64_t system_time_msr = 0;  // address | enable
   std::uint64_t wall_clock_address = 0;
+  std::uint64_t steal_msr = 0;  // address | enable
+  Num last_steal{};             // run delay of the thread at the last record
+  std::uint64_t steal_mapped = 0;  // where the last record was written
+  bool told_preempted = false;
+  bool hyperv_enabled = false;
   bool guest_stopped_request = false;
   std::uint8_t requests = 0;
   int cpu = -1;
@@ -89,9 +131,27 @@ struct Vcpu {
   // Enabled, and where there is memory.
   bool page_active() const {
     constexpr std::uint64_t kPageBytes = 32;
-    return (system_time_msr & 1) != 0 && page_address() <= ops::layout::kMemoryBytes - kPageBytes;
+    return (system_time_msr & 1) != 0 && inside_memory(page_address(), kPageBytes);
   }
+  bool steal_active() const { return (steal_msr & 1) != 0 && inside_memory(steal_address(), 64); }
+  std::uint64_t steal_address() const { return steal_msr & ~std::uint64_t{0x3f}; }
   std::uint64_t page_address() const { return system_time_msr & ~std::uint64_t{1}; }
+};
+
+// State of the reference TSC page (enum hv_tsc_page_status, 5.13).
+enum class HypervState : std::uint8_t { unset, guest_changed, host_changed, set, updating, broken };
+
+// struct kvm_hv, as far as time goes.
+template <class Num>
+struct HypervClock {
+  std::uint64_t page_msr = 0;  // address | enable
+  HypervState state = HypervState::unset;
+  std::uint64_t emulation_control = 0;
+  HypervPage<Num> last;  // tsc_ref: what KVM wrote, or read back
+
+  bool enabled() const { return (page_msr & 1) != 0; }
+  std::uint64_t address() const { return page_msr & ~std::uint64_t{0xfff}; }
+  bool in_memory() const { return inside_memory(address(), 0x1000); }
 };
 
 // struct kvm_arch, as far as time goes.
@@ -123,6 +183,7 @@ struct VmClock {
   bool boot_vcpu_runs_old_kvmclock = false;
   std::uint32_t default_tsc_khz = 0;
   std::uint64_t wall_clock_msr = 0;
+  HypervClock<Num> hyperv;
 };
 
 template <class Num>
@@ -173,7 +234,9 @@ class Machine {
   PvclockPage<Num>& page_at(std::uint64_t address);  // guest memory
   const std::vector<std::pair<std::uint64_t, PvclockPage<Num>>>& pages() const { return pages_; }
   // A guest that moves takes its memory to another machine.
-  GuestMemory<Num> memory() const { return {pages_, wall_clocks_}; }
+  GuestMemory<Num> memory() const { return {pages_, wall_clocks_, hyperv_pages_, steal_records_}; }
+  StealRecord<Num>& steal_record_at(std::uint64_t address);
+  void continue_hyperv_sequence(std::uint32_t sequence);  // updates that nobody saw one by one
   void set_memory(GuestMemory<Num> memory);
   bool delayed_update_pending() const { return delayed_update_pending_; }
 
@@ -232,6 +295,7 @@ class Machine {
 
   // vcpu_run.inl: load, unload, entry, guest instructions.
   void load(Vcpu<Num>& vcpu, int cpu, Host<Num>& host);
+  void load_on(Vcpu<Num>& vcpu, int cpu, Host<Num>& host);
   void apply_offset_adjustment(Vcpu<Num>& vcpu);
   bool load_update_allowed(Host<Num>& host);
   void unload(Vcpu<Num>& vcpu, Host<Num>& host);
@@ -269,10 +333,40 @@ class Machine {
   Outcome get_tsc_scale(const Vcpu<Num>& vcpu);
   Outcome set_clock(const ops::Operation& op, Host<Num>& host);
 
+  // hyperv.inl: the reference TSC page and the reference counter.
+  HypervPage<Num>& hyperv_page_at(std::uint64_t address);
+  bool hyperv_msr_refused(const Vcpu<Num>& vcpu, bool by_host) const;
+  Outcome write_hyperv_msr(const ops::Operation& op, bool by_host);
+  void write_reference_tsc(Vcpu<Num>& vcpu, std::uint64_t value, bool by_host);
+  Outcome read_hyperv_msr(const ops::Operation& op, Host<Num>& host);
+  bool hyperv_page_counts() const;
+  Num reference_counter(Host<Num>& host);
+  void request_hyperv_page();
+  bool fills_hyperv_page(int vcpu) const;
+  void update_hyperv_page(const PvclockPage<Num>& clock);
+  static std::uint32_t next_sequence(std::uint32_t before);
+  std::uint64_t hyperv_page_in_sight() const;
+  Outcome peek_hyperv_page();
+  Outcome guest_read_hyperv_page(const Vcpu<Num>& vcpu, const Num& host_tsc);
+
+  // steal_time.inl
+  Outcome write_steal_time(Vcpu<Num>& vcpu, std::uint64_t value, bool by_host);
+  void record_steal_time(Vcpu<Num>& vcpu, Host<Num>& host);
+  void mark_preempted(Vcpu<Num>& vcpu);
+  Outcome peek_steal_time(int vcpu);
+
+  // nested.inl
+  void activate(Vcpu<Num>& vcpu);
+  Outcome enter_l2(const ops::Operation& op);
+  void fail_l2_entry(Vcpu<Num>& vcpu);
+  Outcome leave_l2(int vcpu);
+
   // perform.inl: dispatch.
   Outcome vcpu_operation(const ops::Operation& op, Host<Num>& host);
   Outcome write_msr(const ops::Operation& op, bool by_host, Host<Num>& host);
   Outcome read_msr(const ops::Operation& op, Host<Num>& host);
+  Num tsc_of_msr(const Vcpu<Num>& vcpu, bool by_host, const Num& host_tsc) const;
+  int choose_ratio(int vcpu, std::uint32_t khz);
   Outcome set_vcpu_tsc_khz(int vcpu, std::uint32_t khz, Host<Num>& host);
   Outcome set_vm_tsc_khz(std::uint32_t khz);
   std::uint64_t page_in_sight(const Vcpu<Num>& vcpu) const;
@@ -284,6 +378,8 @@ class Machine {
   std::vector<Vcpu<Num>> vcpus_;
   std::vector<std::pair<std::uint64_t, PvclockPage<Num>>> pages_;
   std::vector<std::pair<std::uint64_t, WallClockPage<Num>>> wall_clocks_;
+  std::vector<std::pair<std::uint64_t, HypervPage<Num>>> hyperv_pages_;
+  std::vector<std::pair<std::uint64_t, StealRecord<Num>>> steal_records_;
   bool delayed_update_pending_ = false;
   bool had_master_clock_ = false;  // kvm_guest_has_master_clock, one for the host
   std::optional<Num> rate_limit_begin_;

@@ -1,6 +1,6 @@
 // The master clock: one pair of (TSC, time) for the whole VM, when all vCPUs match and the host allows it.
 // Kernel: Linux v7.2 arch/x86/kvm/x86.c pvclock_update_vm_gtod_copy(), kvm_update_masterclock(); spec section 5.
-// Left out: Hyper-V hosts (clocksource mode 3), the Hyper-V page renewal.
+// Left out: Hyper-V hosts (clocksource mode 3).
 #pragma once
 
 #include "model/kvm/machine.h"
@@ -42,6 +42,7 @@ void Machine<Num>::withdraw_everywhere(std::uint8_t requests) {
 
 template <class Num>
 void Machine<Num>::update_master_clock(Host<Num>& host) {
+  request_hyperv_page();
   renew_master_pair(host);
   request_everywhere(TSCSIM_MUTATE(master_clock_updates_no_page, kClockUpdate, kNoRequest));
 }

@@ -32,6 +32,7 @@ typename Machine<Num>::Outcome Machine<Num>::perform(const ops::Operation& op, i
       return {};
     case ops::OpKind::create_vcpu:
       create_vcpu(cpu, host);
+      vcpus_.back().hyperv_enabled = (op.flags & ops::vcpu_flag::kHyperv) != 0;
       return {};
     case ops::OpKind::get_clock:
       return get_clock(host);
@@ -44,7 +45,12 @@ typename Machine<Num>::Outcome Machine<Num>::perform(const ops::Operation& op, i
       return peek_page(op.vcpu);
     case ops::OpKind::peek_wall_clock:
       return peek_wall_clock(op.vcpu);
+    case ops::OpKind::peek_hyperv_page:
+      return peek_hyperv_page();
+    case ops::OpKind::peek_steal_time:
+      return peek_steal_time(op.vcpu);
     case ops::OpKind::move_vcpu:
+    case ops::OpKind::delay_vcpu:
     case ops::OpKind::set_clocksource:
     case ops::OpKind::mark_tsc_unstable:
     case ops::OpKind::jump_host_tsc:
@@ -134,6 +140,13 @@ typename Machine<Num>::Outcome Machine<Num>::write_msr(const ops::Operation& op,
     case ops::msr::kKvmWallClockNew:
       write_wall_clock(at(op.vcpu), op.value, host);
       return {};
+    case ops::msr::kKvmStealTime:
+      return write_steal_time(at(op.vcpu), op.value, by_host);
+    case ops::msr::kHvTimeRefCount:
+    case ops::msr::kHvReferenceTsc:
+    case ops::msr::kHvTscFrequency:
+    case ops::msr::kHvTscEmulationControl:
+      return write_hyperv_msr(op, by_host);
     default:
       return refuse(EINVAL);
   }
@@ -145,7 +158,7 @@ typename Machine<Num>::Outcome Machine<Num>::read_msr(const ops::Operation& op, 
   Outcome out;
   switch (op.msr) {
     case ops::msr::kIa32Tsc:
-      out.add(ops::Field::value, guest_tsc(v, host.tsc()));
+      out.add(ops::Field::value, tsc_of_msr(v, op.kind == ops::OpKind::get_msr, host.tsc()));
       return out;
     case ops::msr::kIa32TscAdjust:
       out.add(ops::Field::value, v.ia32_tsc_adjust);
@@ -158,6 +171,14 @@ typename Machine<Num>::Outcome Machine<Num>::read_msr(const ops::Operation& op, 
     case ops::msr::kKvmWallClockNew:
       out.add(ops::Field::value, Num(vm_.wall_clock_msr));
       return out;
+    case ops::msr::kKvmStealTime:
+      out.add(ops::Field::value, Num(v.steal_msr));
+      return out;
+    case ops::msr::kHvTimeRefCount:
+    case ops::msr::kHvReferenceTsc:
+    case ops::msr::kHvTscFrequency:
+    case ops::msr::kHvTscEmulationControl:
+      return read_hyperv_msr(op, host);
     default:
       return refuse(EINVAL);
   }
@@ -176,8 +197,22 @@ typename Machine<Num>::Outcome Machine<Num>::set_vcpu_tsc_khz(int vcpu, std::uin
   return out;
 }
 
+// Up to 5.8 a host that read the MSR while L2 was active got L2's TSC (K15); a guest that L1 does not intercept always does.
+template <class Num>
+Num Machine<Num>::tsc_of_msr(const Vcpu<Num>& vcpu, bool by_host, const Num& host_tsc) const {
+  const bool l1 = by_host && TSCSIM_MUTATE(host_reads_l2_tsc, config_.era.host_reads_l1_tsc, false);
+  return l1 ? guest_tsc(vcpu, host_tsc) : vcpu.tsc_offset + scale(host_tsc, vcpu.tsc_scaling_ratio);
+}
+
 template <class Num>
 int Machine<Num>::set_tsc_khz(int vcpu, std::uint32_t khz) {
+  const int error = choose_ratio(vcpu, khz);
+  activate(at(vcpu));
+  return error;
+}
+
+template <class Num>
+int Machine<Num>::choose_ratio(int vcpu, std::uint32_t khz) {
   Vcpu<Num>& v = at(vcpu);
   const auto refused = [&] {
     if (TSCSIM_MUTATE(refused_rate_forgotten, false, true)) v.virtual_tsc_khz = config_.host_khz;

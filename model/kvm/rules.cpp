@@ -47,6 +47,14 @@ constexpr std::array<RuleInfo, static_cast<std::size_t>(Rule::count)> kRules = {
     {"offset-adjusted-on-load", "the correction for a TSC that restarted moves the offset at this load", "5.7"},
     {"precise-state", "the TSC is what the state has reached on this host's wall clock; no generation knows of it", "9.1"},
     {"clock-on-guests-line", "kvmclock goes on along the line that the guest had: the pair is new, the clock is not", "9.2"},
+    {"hyperv-page-filled", "the Hyper-V page is filled from this clock update, with the next sequence", "11.1"},
+    {"hyperv-page-kept", "TSC emulation control is on: the Hyper-V page is taken as it lies there", "11.1"},
+    {"hyperv-page-unusable", "without master clock, or outside memory, the Hyper-V page cannot be used", "11.1"},
+    {"reference-time-from-page", "the reference counter is vCPU 0's TSC by the scale and offset of the page", "11.1"},
+    {"reference-time-from-clock", "the page is not in force: the reference counter is kvmclock in units of 100 ns", "11.1"},
+    {"steal-time-recorded", "the entry adds to steal what the thread has waited since the last record", "linux-guest.md 6"},
+    {"l2-entered", "L1's offset and ratio for L2 are combined with L0's for L1", "1.9"},
+    {"l2-entry-failed", "a failed entry subtracts L2's offset and leaves the ratio, which undoes no scaling", "1.9"},
     {"refused", "KVM refuses the call", "2, 4, 7"},
 }};
 

@@ -41,7 +41,7 @@ Num Machine<Num>::guest_tsc(const Vcpu<Num>& vcpu, const Num& host_tsc) const {
 // Without scaling the hardware only adds the offset, whatever ratio KVM has on record.
 template <class Num>
 Num Machine<Num>::hardware_tsc(const Vcpu<Num>& vcpu, const Num& host_tsc) const {
-  return config_.tsc_scaling ? guest_tsc(vcpu, host_tsc) : vcpu.l1_tsc_offset + host_tsc;
+  return vcpu.tsc_offset + (config_.tsc_scaling ? scale(host_tsc, vcpu.tsc_scaling_ratio) : host_tsc);
 }
 
 // Kernel: Linux v6.12 x86.c kvm_vcpu_write_tsc_offset(); in 5.10 the vendor modules' write_l1_tsc_offset(). Both trace
@@ -55,6 +55,7 @@ void Machine<Num>::set_l1_offset(Vcpu<Num>& vcpu, Num offset) {
     return;
   }
   vcpu.l1_tsc_offset = offset;
+  activate(vcpu);
 }
 
 template <class Num>

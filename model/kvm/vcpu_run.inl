@@ -1,6 +1,6 @@
 // A vCPU on a CPU: creation, loading and unloading, entry into the guest, what the guest does.
 // Kernel: Linux v7.2 arch/x86/kvm/x86.c kvm_arch_vcpu_create(), kvm_arch_vcpu_load(), vcpu_enter_guest();
-// spec sections 2, 5.3, 5.5. Left out: L2, the VMX preemption timer, MIGRATE_TIMER.
+// spec sections 2, 5.3, 5.5. Left out: the VMX preemption timer, MIGRATE_TIMER.
 #pragma once
 
 #include "model/kvm/machine.h"
@@ -46,6 +46,12 @@ void Machine<Num>::create_vcpu(int cpu, Host<Num>& host) {
 
 template <class Num>
 void Machine<Num>::load(Vcpu<Num>& vcpu, int cpu, Host<Num>& host) {
+  load_on(vcpu, cpu, host);
+  vcpu.requests |= kStealUpdate;
+}
+
+template <class Num>
+void Machine<Num>::load_on(Vcpu<Num>& vcpu, int cpu, Host<Num>& host) {
   apply_offset_adjustment(vcpu);
   if (vcpu.cpu == cpu && !host.tsc_unstable()) return;
   // A TSC behind the one seen at the last unload means that this CPU's counter is not the other's.
@@ -93,6 +99,7 @@ bool Machine<Num>::load_update_allowed(Host<Num>& host) {
 
 template <class Num>
 void Machine<Num>::unload(Vcpu<Num>& vcpu, Host<Num>& host) {
+  mark_preempted(vcpu);
   vcpu.last_host_tsc = host.tsc();
 }
 
@@ -111,6 +118,7 @@ void Machine<Num>::enter(int vcpu, Host<Num>& host) {
   }
   if (take(kGlobalClockUpdate)) global_clock_update(v, host);
   if (take(kClockUpdate)) guest_time_update(vcpu, host);
+  if (take(kStealUpdate)) record_steal_time(v, host);
 }
 
 template <class Num>
@@ -154,6 +162,15 @@ typename Machine<Num>::Outcome Machine<Num>::guest_operation(const ops::Operatio
       break;
     case ops::OpKind::read_pvclock:
       out = guest_read_pvclock(v, host.tsc());
+      break;
+    case ops::OpKind::read_hyperv_page:
+      out = guest_read_hyperv_page(v, host.tsc());
+      break;
+    case ops::OpKind::enter_l2:
+      out = enter_l2(op);
+      break;
+    case ops::OpKind::leave_l2:
+      out = leave_l2(op.vcpu);
       break;
     case ops::OpKind::wrmsr:
       out = write_msr(op, false, host);

@@ -57,6 +57,7 @@ struct ScriptedHost final : Host<std::uint64_t> {
   }
   std::uint64_t base_ns() override { return base; }
   std::uint64_t realtime_ns() override { return real; }
+  std::uint64_t run_delay_ns() override { return 0; }
   std::optional<ClockPair<std::uint64_t>> base_pair() override {
     if (!clocksource_is_tsc) return std::nullopt;
     return pair_ns ? pair_ns : ClockPair<std::uint64_t>{base, tscs.empty() ? 0 : tscs.back()};
@@ -123,6 +124,21 @@ TEST(Vectors, Nested) {
     const TscRatio l2 = ratio_of(r, "l2_ratio");
     EXPECT_EQ(nested_tsc_offset(u64(r, "l1_offset"), u64(r, "l2_offset"), l2), u64(r, "offset02"));
     EXPECT_EQ(nested_tsc_ratio(ratio_of(r, "l1_ratio"), l2).value, u64(r, "ratio02"));
+
+    Machine<std::uint64_t> machine(config_for("7.2", 2'600'000, vendor_of(r), true));
+    ScriptedHost host;
+    machine.create_vcpu(0, host);
+    Vcpu<std::uint64_t>& vcpu = machine.vcpus()[0];
+    vcpu.l1_tsc_offset = u64(r, "l1_offset");
+    vcpu.l1_tsc_scaling_ratio = ratio_of(r, "l1_ratio");
+    ops::Operation op;
+    op.kind = ops::OpKind::enter_l2;
+    op.vcpu = 0;
+    op.value = u64(r, "l2_offset");
+    op.realtime = l2.value;
+    EXPECT_EQ(machine.perform(op, 0, host).error, 0);
+    EXPECT_EQ(vcpu.tsc_offset, u64(r, "offset02"));
+    EXPECT_EQ(vcpu.tsc_scaling_ratio.value, u64(r, "ratio02"));
   });
 }
 
@@ -221,8 +237,8 @@ TEST(Vectors, GuestClockAgainstGetClock) {
     ScriptedHost host;
     machine.create_vcpu(0, host);
     auto& vcpu = machine.vcpus()[0];
-    vcpu.l1_tsc_offset = u64(r, "l1_tsc_offset");
-    vcpu.l1_tsc_scaling_ratio = ratio;
+    vcpu.l1_tsc_offset = vcpu.tsc_offset = u64(r, "l1_tsc_offset");
+    vcpu.l1_tsc_scaling_ratio = vcpu.tsc_scaling_ratio = ratio;
     vcpu.system_time_msr = 0x1001;
     vcpu.requests = 0;
     vcpu.cpu = 0;

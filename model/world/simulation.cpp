@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <set>
 
 #include "model/mutation.h"
@@ -21,11 +22,15 @@ class SimulatedHost final : public Host<std::uint64_t> {
       : clock_(clock), slews_alone_(TSCSIM_MUTATE(boottime_is_raw, base_clock != BaseClock::raw, false)), slews_in_pairs_(base_clock == BaseClock::boottime),
         queue_(queue) {}
 
-  void run_on(int pcpu) { pcpu_ = pcpu; }
+  void run_on(int pcpu, std::uint64_t run_delay_ns = 0) {
+    pcpu_ = pcpu;
+    run_delay_ns_ = run_delay_ns;
+  }
 
   std::uint64_t tsc() override { return clock_.tsc(pcpu_); }
   std::uint64_t base_ns() override { return clock_.base_ns(pcpu_) + (slews_alone_ ? clock_.slewed_ns() : 0); }
   std::uint64_t realtime_ns() override { return clock_.realtime_ns(); }
+  std::uint64_t run_delay_ns() override { return run_delay_ns_; }
   std::optional<ClockPair<std::uint64_t>> base_pair() override {
     auto pair = clock_.base_pair(pcpu_);
     if (pair && slews_in_pairs_) pair->ns += clock_.slewed_ns();
@@ -48,6 +53,7 @@ class SimulatedHost final : public Host<std::uint64_t> {
   bool slews_alone_, slews_in_pairs_;  // kvmclock's readings follow NTP
   sim::EventQueue<DelayedWork>& queue_;
   int pcpu_ = 0;
+  std::uint64_t run_delay_ns_ = 0;  // of the thread that executes
 };
 
 std::string story_text(std::span<const Rule> story) {
@@ -98,15 +104,19 @@ class SimulatedKvm {
     ops::Entry entry;
     entry.op = op;
     entry.pcpu = pcpu_of(op);
-    host_.run_on(entry.pcpu);
+    host_.run_on(entry.pcpu, run_delay_ns_[op.vcpu]);
     const std::uint64_t tsc = clock_.tsc(entry.pcpu), base = clock_.base_ns(entry.pcpu), real = clock_.realtime_ns();
-    entry.bracket = {{tsc, tsc}, {base, base}, {real, real}};
+    entry.bracket = {{tsc, tsc}, {base, base}, {real, real}, {}};
     return entry;
   }
 
   void execute(ops::Entry& entry) {
     const ops::Operation& op = entry.op;
     if (op.kind == OpKind::move_vcpu) return move(op, entry);
+    if (op.kind == OpKind::delay_vcpu) {
+      run_delay_ns_[op.vcpu] += op.value;
+      return;
+    }
     const Listening listening(*this, entry);
     if (ops::is_host_event(op.kind)) return happen(op, entry);
     entry.outcome = machine_.perform(op, entry.pcpu, host_);
@@ -241,6 +251,7 @@ class SimulatedKvm {
   Machine<std::uint64_t> machine_;
   SimulatedHost host_;
   std::vector<int> pcpu_of_vcpu_;
+  std::map<std::int32_t, std::uint64_t> run_delay_ns_;  // of each vCPU's thread
   std::set<int> offline_;
 };
 

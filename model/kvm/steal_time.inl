@@ -1,0 +1,68 @@
+// The steal time record: how long a vCPU's thread was runnable and did not run.
+// Kernel: Linux v7.2 arch/x86/kvm/x86.c record_steal_time(), kvm_steal_time_set_preempted(); linux-guest.md section 6.
+#pragma once
+
+#include <cerrno>
+
+#include "model/kvm/machine.h"
+#include "model/mutation.h"
+
+namespace tscsim::model {
+
+constexpr std::uint64_t kStealTimeBytes = 64;
+
+template <class Num>
+StealRecord<Num>& Machine<Num>::steal_record_at(std::uint64_t address) {
+  for (auto& [known, record] : steal_records_)
+    if (known == address) return record;
+  return steal_records_.emplace_back(address, StealRecord<Num>{}).second;
+}
+
+template <class Num>
+typename Machine<Num>::Outcome Machine<Num>::write_steal_time(Vcpu<Num>& vcpu, std::uint64_t value, bool by_host) {
+  constexpr std::uint64_t kReserved = 0x3e;
+  if ((value & kReserved) != 0) return refuse(by_host ? EINVAL : EFAULT);
+  vcpu.steal_msr = value;
+  if ((value & 1) != 0) vcpu.requests |= kStealUpdate;
+  return {};
+}
+
+// Every load requests it, so that each KVM_RUN begins with it.
+template <class Num>
+void Machine<Num>::record_steal_time(Vcpu<Num>& vcpu, Host<Num>& host) {
+  if (!vcpu.steal_active()) return;
+  StealRecord<Num>& record = steal_record_at(vcpu.steal_address());
+  record.preempted = 0;
+  vcpu.told_preempted = false;
+  vcpu.steal_mapped = vcpu.steal_address();
+  record.version += (record.version & 1) + TSCSIM_MUTATE(steal_version_plus_one, 2u, 1u);
+  const Num waited = host.run_delay_ns();
+  const Num more = waited - TSCSIM_MUTATE(steal_counts_from_zero, vcpu.last_steal, Num(0));
+  record.steal = TSCSIM_MUTATE(steal_forgets_past, record.steal, Num(0)) + more;
+  vcpu.last_steal = waited;
+  follow(Rule::steal_time_recorded);
+}
+
+// Up to 5.18 every unload counted as a preemption, the end of an ioctl too (6cd88243c7e0, 5.19; in 5.10.y too).
+template <class Num>
+void Machine<Num>::mark_preempted(Vcpu<Num>& vcpu) {
+  if (!TSCSIM_MUTATE(preempted_at_every_unload, config_.era.every_unload_preempts, true)) return;
+  if (!vcpu.steal_active() || vcpu.told_preempted || vcpu.steal_mapped != vcpu.steal_address()) return;
+  steal_record_at(vcpu.steal_address()).preempted = ops::steal_flag::kPreempted;
+  vcpu.told_preempted = true;
+}
+
+template <class Num>
+typename Machine<Num>::Outcome Machine<Num>::peek_steal_time(int vcpu) {
+  const std::uint64_t usual = ops::layout::kStealTimes + static_cast<std::uint64_t>(vcpu) * ops::layout::kPageStride;
+  const std::uint64_t address = at(vcpu).steal_msr != 0 ? at(vcpu).steal_address() : usual;
+  if (!inside_memory(address, kStealTimeBytes)) return refuse(EFAULT);
+  const StealRecord<Num>& record = steal_record_at(address);
+  Outcome out;
+  out.add(ops::Field::version, Num(record.version));
+  out.add(ops::Field::steal, record.steal);
+  out.add(ops::Field::preempted, Num(record.preempted));
+  return out;
+}
+
+}  // namespace tscsim::model
