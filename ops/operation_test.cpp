@@ -74,7 +74,7 @@ TEST(OperationNames, Msrs) {
 
 TEST(Operation, GuestOperationsAreThoseInsideKvmRun) {
   const std::set<OpKind> guest{OpKind::rdtsc, OpKind::rdtscp, OpKind::wrmsr, OpKind::rdmsr,
-                               OpKind::read_pvclock};
+                               OpKind::read_pvclock, OpKind::read_hyperv_page, OpKind::enter_l2, OpKind::leave_l2};
   for (std::size_t i = 0; i < kOpKinds; ++i) {
     const auto kind = static_cast<OpKind>(i);
     EXPECT_EQ(is_guest(kind), guest.count(kind) == 1) << name_of(kind);

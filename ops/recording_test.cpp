@@ -75,7 +75,7 @@ TEST(RecordingText, IsExactly) {
       "\n"
       R"({"type":"entry","op":{"kind":"get_msr","vcpu":0,"msr":16,"flags":0,"value":"0","realtime":"0",)"
       R"("at_ns":"-5","probe":false},"pcpu":0,"supported":true,"bracket":{"tsc":["1","2"],"base_ns":["3","4"],)"
-      R"("realtime_ns":["5","6"]},"outcome":{"error":0,"fields":{"value":"9223372036854775808"}},"note":""})"
+      R"("realtime_ns":["5","6"],"run_delay_ns":["7","8"]},"outcome":{"error":0,"fields":{"value":"9223372036854775808"}},"note":""})"
       "\n"
       R"({"type":"entry","op":{"kind":"set_tsc_khz","vcpu":-1,"msr":0,"flags":0,"value":"3000000","realtime":"0",)"
       R"("pcpu":2,"at_ns":"7","probe":true},"pcpu":0,"supported":false,"bracket":{"tsc":["0","0"],"base_ns":["0","0"],)"
@@ -279,7 +279,7 @@ Entry any_entry() {
   entry.op.probe = any<bool>();
   entry.pcpu = any<int>();
   entry.supported = any<bool>();
-  entry.bracket = {any_range(), any_range(), any_range()};
+  entry.bracket = {any_range(), any_range(), any_range(), any_range()};
   entry.outcome.error = any<int>();
   const auto first = *rc::gen::inRange<std::size_t>(0, kFields);
   const auto count = *rc::gen::inRange<std::size_t>(0, kMaxFields + 1);
@@ -301,7 +301,7 @@ RC_GTEST_PROP(RecordingProperty, RoundTrips, ()) {
   recording.header.profile = {any_text(),  any_text(),  any_text(),  any<std::uint32_t>(),
                               any<bool>(), any<bool>(), any<bool>(), any<bool>(),
                               any<bool>(), any<bool>(), any<bool>(), any<bool>(), any<bool>(), any<bool>(),
-                              any<bool>(), any<bool>(), any<int>(), any_text(), any_traces()};
+                              any<bool>(), any<bool>(), any<bool>(), any<bool>(), any<int>(), any_text(), any_traces()};
   const auto entries = *rc::gen::inRange(0, 6);
   for (int i = 0; i < entries; ++i) recording.entries.push_back(any_entry());
   RC_ASSERT(recording_from(text_of(recording)) == recording);

@@ -17,6 +17,7 @@ class WritesHost final : public Host<std::uint64_t> {
   std::uint64_t tsc() override { return ns / 10 * 26; }
   std::uint64_t base_ns() override { return ns; }
   std::uint64_t realtime_ns() override { return ns; }
+  std::uint64_t run_delay_ns() override { return 0; }
   std::optional<ClockPair<std::uint64_t>> base_pair() override { return ClockPair<std::uint64_t>{ns, tsc()}; }
   std::optional<ClockPair<std::uint64_t>> realtime_pair() override { return base_pair(); }
   bool tsc_clocksource() const override { return true; }
