@@ -38,6 +38,7 @@ constexpr Change kChanges[] = {
     {"4.9", "", clock_ioctls, "KVM_GET_CLOCK follows the master clock and says KVM_CLOCK_TSC_STABLE", "108b249c453d, e3fd9a93a12a", "7.1"},
     {"4.9", "", pages, "the page's rate is the host's, scaled, and follows KVM_SET_TSC_KHZ", "78db6a503796", "6.1"},
     {"4.9", "", host_clock, "kvmclock counts from the creation of the VM", "", "5.4"},
+    {"4.10", "5.13", hyperv, "each clock update of vCPU 0 writes the reference TSC page", "095cf55df7ab", "11.1"},
     {"4.12", "", tsc_writes, "a write joins within one second, in cycles, of where the last one would be by now; a host write of 0 and a new vCPU always do",
      "c5e8ec8e9b89, bd8fab39cd4f", "3.5"},
     {"4.13", "5.12", clock_ioctls, "KVM_SET_CLOCK renews the master pair before it computes the difference", "0bc48bea36d1", "7.2"},
@@ -47,13 +48,20 @@ constexpr Change kChanges[] = {
     {"5.6", "", host_clock, "kvmclock counts CLOCK_MONOTONIC_RAW, and the time suspended", "8171cd68806b", "5.2"},
     {"5.6", "6.8", wall_clock, "the wall clock is real time less kvmclock, from two readings", "", "6.5"},
     {"5.8", "", tsc_rates, "KVM_SET_TSC_KHZ works on hardware without TSC scaling", "", "2"},
+    {"5.9", "", nested, "a host reads L1's TSC also while L2 is active", "ee6fa0530194", "12"},
     {"5.10", "", tsc_writes, "a guest's write of IA32_TSC moves its offset and TSC_ADJUST, and never joins", "0c899c25d754", "3.1"},
     {"5.12", "", clock_ioctls, "KVM_SET_CLOCK is exact at the master pair", "77fcbe823f00", "7.2"},
+    {"5.12", "", hyperv, "a guest has Hyper-V's MSRs only with Hyper-V in its CPUID", "8f014550dfb1", "11.1"},
+    {"5.13", "5.18", hyperv, "a renewal of the master pair invalidates the reference TSC page until vCPU 0 is entered", "e880c6ea55b9", "11.1"},
+    {"5.13", "", hyperv, "under TSC emulation control the reference TSC page is left alone", "0469f2f7ab4c", "11.1"},
+    {"5.14", "", nested, "L1 may scale L2's TSC", "d041b5ea9335", "1.9"},
     {"5.14", "", suspend, "a host that goes to sleep tells its guests, by GUEST_STOPPED", "2fdef3a2ae4d", "5.7"},
     {"5.15", "", pages, "a guest's write of TSC_ADJUST renews its page", "d9130a2dfdd4", "3.1"},
     {"5.16", "", tsc_writes, "the TSC offset is an attribute of the vCPU: KVM_VCPU_TSC_OFFSET", "58d4277be9b6, 828ca89628bf", "4"},
     {"5.16", "", clock_ioctls, "KVM_CLOCK_REALTIME and KVM_CLOCK_HOST_TSC, both ways", "c68dc1b577ea", "7.1"},
     {"5.18", "", tsc_rates, "KVM_SET_TSC_KHZ on the VM sets the rate of vCPUs to come", "ffbb61d09fc5", "2"},
+    {"5.18", "", hyperv, "the reference TSC page is renewed by any vCPU, once after each renewal of the master pair", "42dcbe7d8bac", "11.1"},
+    {"5.19", "", steal_time, "a vCPU is called preempted only between two instructions (in 5.10.y too)", "6cd88243c7e0", "linux-guest.md 6.1"},
     {"5.19", "", pages, "a page is published through its mapping; version = (v + 1) | 1, then + 1", "", "6.2"},
     {"6.3", "", tsc_rates, "the host's rate is read when it is used, after its calibration (not in the model)", "3ebcbd2244f5", "5.6"},
     {"6.8", "", tsc_writes, "values are compared only after user space has set a TSC", "bf328e22e472", "3.5"},
@@ -78,7 +86,7 @@ constexpr Change kChanges[] = {
 std::string_view name_of(Subject subject) {
   constexpr std::array<std::string_view, static_cast<std::size_t>(Subject::count)> kNames = {
       "TSC writes",  "TSC rates", "master clock", "kvmclock pages", "renewal of pages", "KVM_GET_CLOCK and KVM_SET_CLOCK",
-      "host clock", "host suspend", "wall clock"};
+      "host clock", "host suspend", "wall clock", "Hyper-V's clock", "steal time", "nested guests"};
   return kNames[static_cast<std::size_t>(subject)];
 }
 

@@ -19,6 +19,9 @@ enum class Subject : std::uint8_t {
   host_clock,
   suspend,
   wall_clock,
+  hyperv,
+  steal_time,
+  nested,
   count
 };
 std::string_view name_of(Subject subject);
