@@ -201,7 +201,7 @@ Command crosscheck_command() {
                                   "seed, kept in the recording")(
                 "junit", po::value<std::string>()->value_name("FILE"), "also write a JUnit report");
             add_keep_option(options);
-            add_trace_option(options);
+            add_lab_options(options);
           },
           run_crosscheck};
 }
@@ -213,7 +213,7 @@ Command record_command() {
             add_target_option(options, "native: this machine's /dev/kvm; lab:6.12, lab:intel-6.1, ...; model");
             options.add_options()("output,o", po::value<std::string>()->value_name("FILE"), "where the recording goes");
             add_model_options(options);
-            add_trace_option(options);
+            add_lab_options(options);
           },
           run_record};
 }

@@ -161,7 +161,7 @@ Command hunt_command() {
                 ("kernel", po::value<std::string>()->value_name("VERSION"), "with --property: the modelled kernel")
                 ("heuristic", po::value<std::string>()->value_name("NAME|PARAMETERS"), "with --property: its synchronisation policy");
             add_keep_option(options);
-            add_trace_option(options);
+            add_lab_options(options);
           },
           run};
 }

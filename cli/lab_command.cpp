@@ -86,7 +86,7 @@ int fetch(const std::vector<std::string>& names, const Arguments& arguments) {
 
 // The command's own output and exit status.
 int run_inside(const lab::LabTarget& target, const std::string& command, const Arguments& arguments) {
-  const lab::CommandEnd end = lab::command_in_lab(target, command, lab_options(target));
+  const lab::CommandEnd end = lab::command_in_lab(target, command, lab_options(target, arguments));
   if (arguments.json())
     print({{"command", "lab boot"}, {"target", "lab:" + target.name}, {"output", end.output}, {"status", end.status}});
   else
@@ -99,7 +99,7 @@ int boot(const std::vector<std::string>& words, const Arguments& arguments) {
   const lab::LabTarget target = target_named(words.front());
   if (words.size() > 1)
     return run_inside(target, fmt::format("{}", fmt::join(words.begin() + 1, words.end(), " ")), arguments);
-  const auto findings = lab::doctor_in_lab(target, lab_options(target));
+  const auto findings = lab::doctor_in_lab(target, lab_options(target, arguments));
   Json items = Json::array();
   for (const auto& finding : findings) {
     items.push_back({{"name", finding.name}, {"value", finding.value}, {"note", finding.note}});
@@ -126,7 +126,10 @@ int run(const Arguments& arguments) {
 Command lab_command() {
   return {"lab", "list|fetch [TARGET...]|boot TARGET [-- COMMAND]",
           "stock kernels with their own KVM under emulation: list the targets, fetch what they need, boot one", kExample,
-          [](po::options_description&) {}, run};
+          [](po::options_description& options) {
+            options.add_options()("noisy", "boot: time is this machine's, as on a real host, and does not count instructions");
+          },
+          run};
 }
 
 }  // namespace tscsim::cli

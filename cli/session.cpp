@@ -96,7 +96,7 @@ class LabRunner final : public Target {
     for (const scenarios::Scenario& scenario : scenarios) programs.push_back(scenario.program);
     std::vector<lab::LabPlace> places;
     for (const lab::LabTarget& target : targets_) {
-      places.push_back({target, lab_options(target)});
+      places.push_back({target, lab_options(target, arguments)});
       places.back().options.seed = arguments.number("seed");
       places.back().options.trace = !arguments.has("no-trace");
     }
@@ -139,8 +139,9 @@ std::vector<lab::LabTarget> lab_targets_of(const std::string& names) {
 
 }  // namespace
 
-lab::LabOptions lab_options(const lab::LabTarget& target) {
-  lab::LabOptions options = lab::default_lab_options(target);
+lab::LabOptions lab_options(const lab::LabTarget& target, const Arguments& arguments) {
+  lab::LabOptions options =
+      lab::default_lab_options(target, arguments.has("noisy") ? lab::Mode::noisy : lab::Mode::exact);
   options.machine.interrupted = &interrupt_flag();
   options.notice = [](const std::string& text) { std::cerr << text + "\n" << std::flush; };
   return options;
@@ -154,8 +155,9 @@ void add_model_options(po::options_description& options) {
       ("seed", po::value<std::uint64_t>()->default_value(1)->value_name("N"), "seed, kept in the recording");
 }
 
-void add_trace_option(po::options_description& options) {
-  options.add_options()("no-trace", "in the lab: do not record KVM's trace events");
+void add_lab_options(po::options_description& options) {
+  options.add_options()("no-trace", "in the lab: do not record KVM's trace events")(
+      "noisy", "in the lab: time is this machine's, as on a real host, and does not count instructions");
 }
 
 std::string library_folder() {

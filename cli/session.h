@@ -20,8 +20,8 @@ namespace tscsim::cli {
 // --kernel, --heuristic, --seed
 void add_model_options(po::options_description& options);
 
-// --no-trace
-void add_trace_option(po::options_description& options);
+// --no-trace, --noisy
+void add_lab_options(po::options_description& options);
 
 // The folder of the shipped scenarios.
 std::string library_folder();
@@ -63,7 +63,7 @@ class Target {
 };
 
 // The lab's defaults, with notices on standard error.
-kvm_backend::lab::LabOptions lab_options(const kvm_backend::lab::LabTarget& target);
+kvm_backend::lab::LabOptions lab_options(const kvm_backend::lab::LabTarget& target, const Arguments& arguments);
 
 // What --on names: "native", "lab:6.12", several with commas, or "all". Throws UsageError for an unknown name.
 std::vector<std::unique_ptr<Target>> targets_of(const std::string& on);

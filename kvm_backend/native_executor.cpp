@@ -387,8 +387,12 @@ class NativeExecutor final : public NativeVm {
     const bool moves_tsc = entry.op.kind == OpKind::suspend_host || entry.op.kind == OpKind::jump_host_tsc;
     if (moves_tsc && options_.trace != nullptr) options_.trace->reset();
     if (entry.op.kind == OpKind::suspend_host && zero_ns_) *zero_ns_ -= entry.op.value;
+    allow_going_back(entry);
+  }
+
+  static void allow_going_back(Entry& entry) {
     for (ops::Range* range : {&entry.bracket.tsc, &entry.bracket.realtime_ns})
-      if (range->lo > range->hi) range->lo = 0;  // it went back: nothing is known from below
+      if (range->lo > range->hi) range->lo = 0;  // nothing is known from below
   }
 
   void leave_pcpu(int pcpu) {
@@ -703,6 +707,7 @@ class NativeExecutor final : public NativeVm {
     const CallResult moved = bracketed(entry, [&] { return CallResult{0, pin_this_thread(cpu)}; });
     if (!moved.ok()) return refuse(entry, "sched_setaffinity", fmt::format("CPU {}", cpu), moved.error);
     slot.pcpu = entry.pcpu = static_cast<int>(entry.op.value);
+    allow_going_back(entry);  // pCPUs have TSCs of their own
   }
 
   NativeOptions options_;

@@ -228,6 +228,11 @@ Probed probe(const NativeOptions& options) {
   return probed;
 }
 
+bool is_available(const std::string& clocksource) {
+  const std::vector<std::string> all = Clocksource().available();
+  return std::find(all.begin(), all.end(), clocksource) != all.end();
+}
+
 ops::TargetProfile profile_from(const NativeOptions& options, const Probed& probed) {
   const auto& [capabilities, behaviour] = probed;
   ops::TargetProfile profile;
@@ -237,6 +242,7 @@ ops::TargetProfile profile_from(const NativeOptions& options, const Probed& prob
   profile.host_khz = behaviour.host_khz;
   profile.tsc_scaling = capabilities.tsc_control;
   profile.tsc_clocksource = Clocksource().current() == "tsc";
+  profile.tsc_unstable = !is_available("tsc");  // the kernel does not offer an unstable one
   profile.offset_attribute = capabilities.offset_attribute;
   profile.honours_tsc_offset = behaviour.offset_moves_guest.value_or(behaviour.write_moves_guest);
   profile.clock_has_realtime = (capabilities.adjust_clock & ops::clock_flag::kRealtime) != 0;

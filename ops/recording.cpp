@@ -52,6 +52,7 @@ Json profile_json(const TargetProfile& profile) {
   if (profile.pcpu_hotplug) json["pcpu_hotplug"] = true;
   if (profile.hyperv) json["hyperv"] = true;
   if (profile.steal_time) json["steal_time"] = true;
+  if (profile.tsc_unstable) json["tsc_unstable"] = true;
   json["pcpus"] = profile.pcpus;
   json["heuristic"] = profile.heuristic;
   for (const TraceKind kind : profile.traces) json["traces"].push_back(name_of(kind));
@@ -141,7 +142,7 @@ TargetProfile read_profile(const Json& json) {
   const Members in(json, "profile");
   in.only({"target", "kernel", "vendor", "host_khz", "tsc_scaling", "tsc_clocksource", "offset_attribute",
            "honours_tsc_offset", "clock_has_realtime", "guest_rdtscp", "reenters_after_tsc_wrmsr", "enabling_clears_stable",
-           "clocksource_changes", "tsc_jumps", "suspends", "pcpu_hotplug", "hyperv", "steal_time", "pcpus", "heuristic", "traces"});
+           "clocksource_changes", "tsc_jumps", "suspends", "pcpu_hotplug", "hyperv", "steal_time", "tsc_unstable", "pcpus", "heuristic", "traces"});
   TargetProfile profile;
   in.read("target", profile.target);
   in.read("kernel", profile.kernel);
@@ -164,6 +165,7 @@ TargetProfile read_profile(const Json& json) {
   read_if_there("pcpu_hotplug", profile.pcpu_hotplug);
   read_if_there("hyperv", profile.hyperv);
   read_if_there("steal_time", profile.steal_time);
+  read_if_there("tsc_unstable", profile.tsc_unstable);
   in.read_small("pcpus", profile.pcpus);
   in.read("heuristic", profile.heuristic);
   if (const Json* traces = optional_array(json, "traces"))

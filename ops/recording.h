@@ -53,6 +53,7 @@ struct TargetProfile {
   std::uint32_t host_khz = 0;         // KVM's tsc_khz
   bool tsc_scaling = false;           // KVM_CAP_TSC_CONTROL
   bool tsc_clocksource = true;        // the host's current clocksource is the TSC, at the start
+  bool tsc_unstable = false;          // the kernel takes its TSC for unstable, from the start
   bool offset_attribute = true;       // KVM_VCPU_TSC_OFFSET exists
   bool honours_tsc_offset = true;     // false: accepts offsets and TSC writes, and the guest's TSC does not move
   bool clock_has_realtime = true;     // KVM_CAP_ADJUST_CLOCK offers KVM_CLOCK_REALTIME

@@ -301,7 +301,7 @@ RC_GTEST_PROP(RecordingProperty, RoundTrips, ()) {
   recording.header.profile = {any_text(),  any_text(),  any_text(),  any<std::uint32_t>(),
                               any<bool>(), any<bool>(), any<bool>(), any<bool>(),
                               any<bool>(), any<bool>(), any<bool>(), any<bool>(), any<bool>(), any<bool>(),
-                              any<bool>(), any<bool>(), any<bool>(), any<bool>(), any<int>(), any_text(), any_traces()};
+                              any<bool>(), any<bool>(), any<bool>(), any<bool>(), any<bool>(), any<int>(), any_text(), any_traces()};
   const auto entries = *rc::gen::inRange(0, 6);
   for (int i = 0; i < entries; ++i) recording.entries.push_back(any_entry());
   RC_ASSERT(recording_from(text_of(recording)) == recording);

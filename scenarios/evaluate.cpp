@@ -102,7 +102,7 @@ bool grants_wall_clocks(const ops::Program& program, const ops::TargetProfile& p
 }
 
 bool has_own_clock_errors(const ops::HostSpec& host, bool wall_clock_granted) {
-  return host.tsc_unstable || host.tsc_error_ppb != 0 || (host.realtime_error_ns != 0 && !wall_clock_granted) ||
+  return host.tsc_error_ppb != 0 || (host.realtime_error_ns != 0 && !wall_clock_granted) ||
          host.realtime_drift_ppb != 0 ||
          std::any_of(host.pcpus.begin(), host.pcpus.end(),
                      [](const auto& pcpu) { return pcpu.tsc_offset != 0; });
@@ -123,6 +123,8 @@ std::string missing_host(const ops::Program& program, const ops::HostSpec& host,
     return "needs: kernel " + host.kernel + " (here " + profile.kernel + ")";
   if (has_own_clock_errors(host, grants_wall_clocks(program, profile)))
     return "needs: a simulated host, with the clock errors that the scenario gives it";
+  if (host.tsc_unstable != profile.tsc_unstable)
+    return host.tsc_unstable ? "needs: a host that takes its TSC for unstable" : "needs: a stable TSC";
   if (host.tsc_clocksource != profile.tsc_clocksource && !moves_clocksource(program))
     return host.tsc_clocksource ? "needs: clocksource tsc" : "needs: a clocksource other than tsc";
   if (changes_rate(program) && host.tsc_scaling != profile.tsc_scaling)

@@ -70,6 +70,7 @@ void read_tsc(Reader& reader, const Fields& fields, ops::HostSpec& host) {
     host.tsc_scaling = reader.truth(*node).value_or(false);
   if (const YamlNode* node = fields.find("tsc_unstable"))
     host.tsc_unstable = reader.truth(*node).value_or(false);
+  host.tsc_clocksource = !host.tsc_unstable;  // the kernel chooses another one then
   if (const YamlNode* node = fields.find("clocksource"))
     host.tsc_clocksource =
         reader.word(*node, "clocksource", {"tsc", "hpet", "acpi_pm"}).value_or("tsc") == "tsc";

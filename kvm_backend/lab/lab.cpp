@@ -10,6 +10,7 @@
 #include <span>
 #include <sstream>
 #include <thread>
+#include <tuple>
 
 #include "kvm_backend/lab/cache.h"
 #include "kvm_backend/lab/files.h"
@@ -29,6 +30,7 @@ constexpr std::uint32_t kQemuTscKhz = 2'000'000, kBochsTscKhz = 1'000'000;
 constexpr std::uint32_t kLowestTscKhz = 500'000, kHighestTscKhz = 5'000'000;
 // What an exact machine returns depends on what it ran before, so parts must not depend on how many CPUs there are.
 constexpr std::size_t kProgramsOfOneBoot = 50;
+constexpr int kMostCpus = 4;
 constexpr std::chrono::milliseconds kQemuLimit{60'000}, kBochsLimit{240'000}, kJobLimit{20'000};
 
 fs::path init_path(const LabOptions& options) {
@@ -203,12 +205,13 @@ class LabRun {
 
   // Programs that ask for the same machine share it; many are run by several, side by side.
   void run_hosts(int host) {
-    std::map<std::pair<std::uint32_t, std::string>, std::pair<MachineSpec, std::vector<std::size_t>>> machines;
+    std::map<std::tuple<std::uint32_t, std::string, int, bool>, std::pair<MachineSpec, std::vector<std::size_t>>> machines;
     for (std::size_t i = 0; i < programs_.size(); ++i) {
       if (!goes_on(i, host)) continue;
-      const MachineSpec spec =
-          machine_for(place_of(host).options.machine, programs_[i].hosts[static_cast<std::size_t>(host)]);
-      auto& machine = machines[{spec.tsc_khz, spec.clocksource}];
+      const LabPlace& place = place_of(host);
+      const MachineSpec spec = machine_for(place.options.machine, place.target.emulator,
+                                           programs_[i].hosts[static_cast<std::size_t>(host)]);
+      auto& machine = machines[{spec.tsc_khz, spec.clocksource, spec.cpus, spec.tsc_unstable}];
       machine.first = spec;
       machine.second.push_back(i);
     }
@@ -254,18 +257,27 @@ class LabRun {
 
 }  // namespace
 
-LabOptions default_lab_options(const LabTarget& target) {
+LabOptions default_lab_options(const LabTarget& target, Mode mode) {
   LabOptions options;
   const bool qemu = target.emulator == Emulator::qemu;
-  options.machine.tsc_khz = qemu ? kQemuTscKhz : kBochsTscKhz;
+  options.machine.mode = mode;
+  // Without instruction counting the TSC is this machine's, whatever the kernel is told.
+  if (mode == Mode::exact) options.machine.tsc_khz = qemu ? kQemuTscKhz : kBochsTscKhz;
   options.machine.limit = qemu ? kQemuLimit : kBochsLimit;
   return options;
 }
 
-MachineSpec machine_for(MachineSpec usual, const ops::HostSpec& host) {
+MachineSpec machine_for(MachineSpec usual, Emulator emulator, const ops::HostSpec& host) {
   MachineSpec spec = std::move(usual);
-  const bool possible = host.tsc_khz >= kLowestTscKhz && host.tsc_khz <= kHighestTscKhz;
+  const bool exact = spec.mode == Mode::exact;
+  const bool possible = exact && host.tsc_khz >= kLowestTscKhz && host.tsc_khz <= kHighestTscKhz;
   if (host.tsc_khz_written && possible) spec.tsc_khz = host.tsc_khz;
+  // QEMU 7.2 hangs at the second CPU when it counts instructions.
+  if (!exact || emulator == Emulator::bochs) {
+    spec.cpus = std::clamp(static_cast<int>(host.pcpus.size()), 1, kMostCpus);
+    spec.limit *= spec.cpus;
+  }
+  spec.tsc_unstable = host.tsc_unstable;
   if (host.tsc_clocksource) return spec;
   spec.clocksource = "acpi_pm";
   // This clock does not follow the TSC, so the kernel must not be told another rate than the true one.

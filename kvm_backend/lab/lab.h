@@ -42,14 +42,14 @@ struct LabPlace {
 };
 
 // The defaults for a target: a TSC frequency that its emulator keeps, and a time limit that fits its speed.
-LabOptions default_lab_options(const LabTarget& target);
+LabOptions default_lab_options(const LabTarget& target, Mode mode = Mode::exact);
 
-// The machine that a scenario asks for: `usual`, but for what its author wrote of the host and an emulator can give.
-MachineSpec machine_for(MachineSpec usual, const ops::HostSpec& host);
+// The machine that a scenario asks for: `usual`, but for what its author wrote of the host and this emulator can give.
+MachineSpec machine_for(MachineSpec usual, Emulator emulator, const ops::HostSpec& host);
 
 // One result for each program, in their order. Host i of a program runs on place i; a single place serves all hosts, one
 // machine after the other. The state of the guest passes from each machine to the next. What a scenario writes of its
-// host (`tsc:`, `clocksource:`) the machine is given, so programs share a boot as far as they agree on that. A machine that
+// host (`tsc:`, `clocksource:`, `tsc_unstable:`, `pcpus:`) the machine is given, so programs share a boot as far as they agree on that. A machine that
 // dies takes one program with it; the rest run in a new one. Throws ops::TargetError when the target cannot be had at all,
 // ops::Interrupted.
 std::vector<LabResult> run_in_lab(const std::vector<LabPlace>& places, const std::vector<ops::Program>& programs);

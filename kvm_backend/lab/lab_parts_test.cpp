@@ -293,10 +293,25 @@ TEST(MachineFor, GivesWhatTheAuthorWroteAndAnEmulatorCan) {
     host.tsc_khz_written = c.written;
     host.tsc_khz = c.khz;
     host.tsc_clocksource = c.tsc_clocksource;
-    const MachineSpec machine = machine_for(usual, host);
+    const MachineSpec machine = machine_for(usual, Emulator::qemu, host);
     EXPECT_EQ(machine.tsc_khz, c.machine_khz) << c.why;
     EXPECT_EQ(machine.clocksource, c.clocksource) << c.why;
   }
+}
+
+TEST(Lab, CpusAreGivenWhereTheEmulatorCan) {
+  ops::HostSpec host;
+  host.pcpus.resize(2);
+  MachineSpec exact, noisy;
+  noisy.mode = Mode::noisy;
+  EXPECT_EQ(machine_for(exact, Emulator::qemu, host).cpus, 1);
+  EXPECT_EQ(machine_for(noisy, Emulator::qemu, host).cpus, 2);
+  EXPECT_EQ(machine_for(exact, Emulator::bochs, host).cpus, 2);
+  host.pcpus.resize(64);
+  EXPECT_EQ(machine_for(noisy, Emulator::qemu, host).cpus, 4);
+  host.tsc_khz_written = true;
+  host.tsc_khz = 2'600'000;
+  EXPECT_EQ(machine_for(noisy, Emulator::qemu, host).tsc_khz, 0u) << "the TSC is the real one";
 }
 
 }  // namespace

@@ -36,7 +36,8 @@ std::string kernel_command_line(const MachineSpec& spec) {
   std::string line =
       "quiet nokaslr mitigations=off panic=-1 console=ttyS0 apparmor=0 audit=0 cryptomgr.notests "
       "no_timer_check "
-      "i8042.nokbd i8042.noaux tsc=reliable";
+      "i8042.nokbd i8042.noaux";
+  line += spec.tsc_unstable ? " tsc=unstable" : " tsc=reliable";
   line += fmt::format(" clocksource={}", spec.clocksource);
   if (spec.tsc_khz != 0) line += fmt::format(" tsc_early_khz={}", spec.tsc_khz);
   return line;

@@ -22,6 +22,7 @@ struct MachineSpec {
   std::uint32_t tsc_khz = 0;                // as the kernel sees it; 0: what it measures
   std::int64_t realtime_s = 1'704'067'200;  // Unix time at power-on, in exact mode
   std::string clocksource = "tsc";
+  bool tsc_unstable = false;                // the kernel is told so; it then chooses another clocksource
   std::uint32_t memory_mib = 256;
   std::filesystem::path busybox;  // put there as /bin/busybox; empty: not
   std::chrono::milliseconds limit{120'000};

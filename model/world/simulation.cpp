@@ -72,6 +72,7 @@ ops::TargetProfile profile_of(const ops::HostSpec& spec, const std::string& heur
   profile.vendor = spec.vendor;
   profile.host_khz = spec.tsc_khz;
   profile.tsc_clocksource = spec.tsc_clocksource;
+  profile.tsc_unstable = spec.tsc_unstable;
   profile.heuristic = heuristic;
   profile.pcpus = static_cast<int>(spec.pcpus.size());
   for (std::size_t kind = 0; tracing == Tracing::on && kind < ops::kTraceKinds; ++kind)
