@@ -391,7 +391,7 @@ class NativeExecutor final : public NativeVm {
   }
 
   static void allow_going_back(Entry& entry) {
-    for (ops::Range* range : {&entry.bracket.tsc, &entry.bracket.realtime_ns})
+    for (ops::Range* range : {&entry.bracket.tsc, &entry.bracket.base_ns, &entry.bracket.realtime_ns})
       if (range->lo > range->hi) range->lo = 0;  // nothing is known from below
   }
 
