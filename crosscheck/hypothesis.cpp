@@ -335,7 +335,8 @@ bool follow_extra_hyperv_pages(model::Machine<Witness>& machine, Field field, co
   return true;
 }
 
-// With always-catch-up every exit refreshes the page, also those that no operation causes (faults, interrupts): the
+// With always-catch-up every exit refreshes the page, also those that no operation causes (faults, interrupts), and on an
+// unstable TSC every load of the vCPU does (preemption): the
 // version is known from below only. What was seen is then where it goes on from.
 bool follow_extra_updates(Hypothesis& h, const ops::Entry& entry, Field field, const Witness& derived, std::uint64_t observed) {
   if (entry.op.kind == OpKind::peek_hyperv_page || entry.op.kind == OpKind::read_hyperv_page)
@@ -344,7 +345,8 @@ bool follow_extra_updates(Hypothesis& h, const ops::Entry& entry, Field field, c
   auto& machine = machine_of(h, entry);
   const auto& vcpu = machine.vcpus()[static_cast<std::size_t>(entry.op.vcpu)];
   const std::uint64_t extra = observed - derived.constant();
-  if (!vcpu.tsc_always_catchup || !vcpu.page_active() || extra == 0 || extra > 0xffff || extra % 2 != 0) return false;
+  const bool exits_count = vcpu.tsc_always_catchup || h.hosts[static_cast<std::size_t>(entry.op.host)].tsc_unstable;
+  if (!exits_count || !vcpu.page_active() || extra == 0 || extra > 0xffff || extra % 2 != 0) return false;
   machine.page_at(vcpu.page_address()).version = static_cast<std::uint32_t>(observed);
   return true;
 }

@@ -409,11 +409,15 @@ class NativeExecutor final : public NativeVm {
     const CallResult jumped = bracketed(entry, [&] {
       for (std::size_t pcpu = 0; pcpu < cpus_.size(); ++pcpu) {
         if (entry.op.pcpu != ops::kAllPcpus && static_cast<std::size_t>(entry.op.pcpu) != pcpu) continue;
-        if (const int error = jump_tsc(cpus_[pcpu], cycles); error != 0) return CallResult{0, error};
+        const int error = jump_tsc(cpus_[pcpu], cycles);
+        const bool is_offline = error == ENOENT && pcpu != 0;
+        if (error != 0 && !(is_offline && entry.op.pcpu == ops::kAllPcpus)) return CallResult{0, error};
       }
       return CallResult{};
     });
     if (zero_ns_) *zero_ns_ += monotonic_ns() - before_ns;
+    if (jumped.error == ENOENT && entry.op.pcpu > 0)
+      return not_supported(entry, fmt::format("needs: pCPU {} online", entry.op.pcpu));
     if (!jumped.ok()) refuse(entry, "write /dev/cpu/*/msr", fmt::format("IA32_TSC {:+}", cycles), jumped.error);
   }
 

@@ -118,6 +118,13 @@ class MachineSlot {
   }
 };
 
+// With TSCs apart the kernel comes to take them for unstable, and another program would find another host.
+bool spoils_host(const ops::Program& program) {
+  return std::any_of(program.timeline.begin(), program.timeline.end(), [](const ops::Step& step) {
+    return step.op.kind == ops::OpKind::jump_host_tsc && step.op.pcpu != ops::kAllPcpus;
+  });
+}
+
 std::string purpose_of(const Jobs& jobs) {
   if (jobs.jobs.empty()) return "";
   return fmt::format(" for {} program{}", jobs.jobs.size(), jobs.jobs.size() == 1 ? "" : "s");
@@ -205,13 +212,13 @@ class LabRun {
 
   // Programs that ask for the same machine share it; many are run by several, side by side.
   void run_hosts(int host) {
-    std::map<std::tuple<std::uint32_t, std::string, int, bool>, std::pair<MachineSpec, std::vector<std::size_t>>> machines;
+    std::map<std::tuple<std::uint32_t, std::string, int, bool, std::size_t>, std::pair<MachineSpec, std::vector<std::size_t>>> machines;
     for (std::size_t i = 0; i < programs_.size(); ++i) {
       if (!goes_on(i, host)) continue;
       const LabPlace& place = place_of(host);
       const MachineSpec spec = machine_for(place.options.machine, place.target.emulator,
                                            programs_[i].hosts[static_cast<std::size_t>(host)]);
-      auto& machine = machines[{spec.tsc_khz, spec.clocksource, spec.cpus, spec.tsc_unstable}];
+      auto& machine = machines[{spec.tsc_khz, spec.clocksource, spec.cpus, spec.tsc_unstable, spoils_host(programs_[i]) ? i + 1 : 0}];
       machine.first = spec;
       machine.second.push_back(i);
     }

@@ -50,8 +50,9 @@ class Host {
   // Whether an interrupt takes the running guest out of its code now, so that pending requests are served on the way
   // back in. Asked only where the guest would otherwise go on without a full entry.
   virtual bool interrupts_guest() { return false; }
-  // Whether the guest leaves and enters once more now, for a page fault or an interrupt. Asked only where an exit has
-  // consequences: with always-catch-up.
+  // Whether the guest leaves and enters once more now, for a page fault, an interrupt, or because its thread is
+  // preempted. Asked only where that has consequences: with always-catch-up, and on an unstable TSC, where being loaded
+  // again does.
   virtual bool guest_exits_by_itself() { return false; }
   // Work put off earlier that runs now, while the guest runs on this CPU; asked around each thing the guest does.
   virtual std::optional<DelayedWork> work_during_guest() { return std::nullopt; }

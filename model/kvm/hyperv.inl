@@ -210,7 +210,6 @@ typename Machine<Num>::Outcome Machine<Num>::peek_hyperv_page() {
 // As the Hyper-V specification has the guest do it. With sequence 0 it is to read the MSR instead.
 template <class Num>
 typename Machine<Num>::Outcome Machine<Num>::guest_read_hyperv_page(const Vcpu<Num>& vcpu, const Num& host_tsc) {
-  if (!inside_memory(hyperv_page_in_sight(), kHypervPageBytes)) return refuse(EFAULT);
   const HypervPage<Num>& page = hyperv_page_at(hyperv_page_in_sight());
   if (page.sequence == 0) return refuse(ENODATA);
   const Num tsc = hardware_tsc(vcpu, host_tsc);

@@ -68,6 +68,9 @@ typename Machine<Num>::Outcome Machine<Num>::perform(const ops::Operation& op, i
     out.add(ops::Field::value, Num(vm_.default_tsc_khz));
     return out;
   }
+  // A guest that would read where there is no memory is not run at all.
+  if (op.kind == ops::OpKind::read_hyperv_page && !inside_memory(hyperv_page_in_sight(), kHypervPageBytes))
+    return refuse(EFAULT);
   load(at(op.vcpu), cpu, host);
   const Outcome out = vcpu_operation(op, host);
   unload(at(op.vcpu), host);

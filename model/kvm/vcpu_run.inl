@@ -136,8 +136,12 @@ void Machine<Num>::leave(Vcpu<Num>& vcpu, Host<Num>& host) {
 // What the work requests takes the guest out, and is served on the way back in.
 template <class Num>
 void Machine<Num>::let_work_run(int vcpu, Host<Num>& host) {
-  while (at(vcpu).tsc_always_catchup && host.guest_exits_by_itself()) {
+  while ((at(vcpu).tsc_always_catchup || host.tsc_unstable()) && host.guest_exits_by_itself()) {
     leave(at(vcpu), host);
+    if (host.tsc_unstable()) {  // its thread makes room for another one's
+      unload(at(vcpu), host);
+      load(at(vcpu), at(vcpu).cpu, host);
+    }
     enter(vcpu, host);
   }
   while (const std::optional<DelayedWork> work = host.work_during_guest()) {
