@@ -28,6 +28,7 @@ struct MachineConfig {
   Vendor vendor = Vendor::vmx;
   std::uint32_t host_khz = 0;          // KVM's tsc_khz
   bool tsc_scaling = false;            // has_tsc_control
+  bool tsc_in_software = false;        // the guest's RDTSC is KVM's computation, ratio and all (seen on a PVM host)
   bool honours_tsc_offset = true;      // false: offsets are accepted and stay 0 (seen on a PVM host, docs/observed.md)
   bool reenters_after_tsc_wrmsr = true;  // false: what it requests waits for the next KVM_RUN (same host)
   bool enabling_clears_stable = false;   // see TargetProfile (same host)

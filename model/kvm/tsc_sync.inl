@@ -41,7 +41,7 @@ Num Machine<Num>::guest_tsc(const Vcpu<Num>& vcpu, const Num& host_tsc) const {
 // Without scaling the hardware only adds the offset, whatever ratio KVM has on record.
 template <class Num>
 Num Machine<Num>::hardware_tsc(const Vcpu<Num>& vcpu, const Num& host_tsc) const {
-  return vcpu.tsc_offset + (config_.tsc_scaling ? scale(host_tsc, vcpu.tsc_scaling_ratio) : host_tsc);
+  return vcpu.tsc_offset + (config_.tsc_scaling || config_.tsc_in_software ? scale(host_tsc, vcpu.tsc_scaling_ratio) : host_tsc);
 }
 
 // Kernel: Linux v6.12 x86.c kvm_vcpu_write_tsc_offset(); in 5.10 the vendor modules' write_l1_tsc_offset(). Both trace

@@ -319,6 +319,7 @@ MachineConfig machine_config(const ops::TargetProfile& profile) {
   config.vendor = profile.vendor == "svm" ? Vendor::svm : Vendor::vmx;
   config.host_khz = profile.host_khz;
   config.tsc_scaling = profile.tsc_scaling;
+  config.tsc_in_software = profile.vendor == "none";
   config.honours_tsc_offset = profile.honours_tsc_offset;
   config.reenters_after_tsc_wrmsr = profile.reenters_after_tsc_wrmsr;
   config.enabling_clears_stable = profile.enabling_clears_stable;
