@@ -97,6 +97,7 @@
   MUTANT(wall_clock_adds_kvmclock, "the wall clock is real time plus kvmclock, not minus (two readings)")    \
   MUTANT(wall_clock_nsec_not_reduced, "the wall clock's nsec holds the seconds too")                         \
   MUTANT(wall_clock_version_odd, "the wall clock's version is odd")                                          \
+  MUTANT(outside_memory_is_read, "a page outside the guest's memory can be read")                            \
   /* migration */                                                                                            \
   MUTANT(transfer_forgets_pages, "the kvmclock pages do not come along to another host")                     \
   /* kernels of long ago, and the next one */                                                                \

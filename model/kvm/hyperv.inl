@@ -10,19 +10,10 @@
 
 namespace tscsim::model {
 
-constexpr std::uint64_t kHypervPageBytes = 0x1000;
-
 template <class Num>
 Num reference_time(const ReferenceTscPage& scale_only, const Num& offset, const Num& tsc) {
   const auto scaled = [scale_only](std::uint64_t t) { return ReferenceTscPage{scale_only.scale, 0}.time_100ns(t); };
   return map_monotone(tsc, scaled) + offset;
-}
-
-template <class Num>
-HypervPage<Num>& Machine<Num>::hyperv_page_at(std::uint64_t address) {
-  for (auto& [known, page] : hyperv_pages_)
-    if (known == address) return page;
-  return hyperv_pages_.emplace_back(address, HypervPage<Num>{}).second;
 }
 
 // Without Hyper-V in its CPUID a guest has none of the MSRs (5.12, 8f014550dfb1).
@@ -198,7 +189,6 @@ std::uint64_t Machine<Num>::hyperv_page_in_sight() const {
 
 template <class Num>
 typename Machine<Num>::Outcome Machine<Num>::peek_hyperv_page() {
-  if (!inside_memory(hyperv_page_in_sight(), kHypervPageBytes)) return refuse(EFAULT);
   const HypervPage<Num>& page = hyperv_page_at(hyperv_page_in_sight());
   Outcome out;
   out.add(ops::Field::version, Num(page.sequence));

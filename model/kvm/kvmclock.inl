@@ -145,20 +145,6 @@ void Machine<Num>::clear_stable(PvclockPage<Num>& page) {
 }
 
 template <class Num>
-PvclockPage<Num>& Machine<Num>::page_at(std::uint64_t address) {
-  for (auto& [known, page] : pages_)
-    if (known == address) return page;
-  return pages_.emplace_back(address, PvclockPage<Num>{}).second;
-}
-
-template <class Num>
-WallClockPage<Num>& Machine<Num>::wall_clock_at(std::uint64_t address) {
-  for (auto& [known, page] : wall_clocks_)
-    if (known == address) return page;
-  return wall_clocks_.emplace_back(address, WallClockPage<Num>{}).second;
-}
-
-template <class Num>
 void Machine<Num>::write_system_time(int vcpu, std::uint64_t value, bool old_msr, bool by_host, Host<Num>& host) {
   Vcpu<Num>& v = at(vcpu);
   if (vcpu == 0 && !by_host) {

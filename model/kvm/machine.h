@@ -81,6 +81,17 @@ constexpr bool inside_memory(std::uint64_t address, std::uint64_t bytes) {
   return address <= ops::layout::kMemoryBytes - bytes;
 }
 
+// What KVM keeps in the guest's memory.
+inline constexpr std::uint64_t kPvclockPageBytes = 32, kWallClockBytes = 12, kStealTimeBytes = 64, kHypervPageBytes = 0x1000;
+
+// The value kept for `address`; a new one when there is none yet.
+template <class Value>
+Value& at_address(std::vector<std::pair<std::uint64_t, Value>>& values, std::uint64_t address) {
+  for (auto& [known, value] : values)
+    if (known == address) return value;
+  return values.emplace_back(address, Value{}).second;
+}
+
 // Bits of Vcpu::requests.
 enum Request : std::uint8_t {
   kNoRequest = 0,
@@ -130,11 +141,8 @@ struct Vcpu {
   int cpu = -1;
 
   // Enabled, and where there is memory.
-  bool page_active() const {
-    constexpr std::uint64_t kPageBytes = 32;
-    return (system_time_msr & 1) != 0 && inside_memory(page_address(), kPageBytes);
-  }
-  bool steal_active() const { return (steal_msr & 1) != 0 && inside_memory(steal_address(), 64); }
+  bool page_active() const { return (system_time_msr & 1) != 0 && inside_memory(page_address(), kPvclockPageBytes); }
+  bool steal_active() const { return (steal_msr & 1) != 0 && inside_memory(steal_address(), kStealTimeBytes); }
   std::uint64_t steal_address() const { return steal_msr & ~std::uint64_t{0x3f}; }
   std::uint64_t page_address() const { return system_time_msr & ~std::uint64_t{1}; }
 };
@@ -152,7 +160,7 @@ struct HypervClock {
 
   bool enabled() const { return (page_msr & 1) != 0; }
   std::uint64_t address() const { return page_msr & ~std::uint64_t{0xfff}; }
-  bool in_memory() const { return inside_memory(address(), 0x1000); }
+  bool in_memory() const { return inside_memory(address(), kHypervPageBytes); }
 };
 
 // struct kvm_arch, as far as time goes.
@@ -232,11 +240,11 @@ class Machine {
   VmClock<Num>& vm() { return vm_; }
   const std::vector<Vcpu<Num>>& vcpus() const { return vcpus_; }
   std::vector<Vcpu<Num>>& vcpus() { return vcpus_; }
-  PvclockPage<Num>& page_at(std::uint64_t address);  // guest memory
+  PvclockPage<Num>& page_at(std::uint64_t address) { return at_address(pages_, address); }  // guest memory
   const std::vector<std::pair<std::uint64_t, PvclockPage<Num>>>& pages() const { return pages_; }
   // A guest that moves takes its memory to another machine.
   GuestMemory<Num> memory() const { return {pages_, wall_clocks_, hyperv_pages_, steal_records_}; }
-  StealRecord<Num>& steal_record_at(std::uint64_t address);
+  StealRecord<Num>& steal_record_at(std::uint64_t address) { return at_address(steal_records_, address); }
   void continue_hyperv_sequence(std::uint32_t sequence);  // updates that nobody saw one by one
   void set_memory(GuestMemory<Num> memory);
   bool delayed_update_pending() const { return delayed_update_pending_; }
@@ -314,7 +322,7 @@ class Machine {
   void publish(Vcpu<Num>& vcpu, PvclockPage<Num> fresh);
   void trace_page(const Vcpu<Num>& vcpu, const PvclockPage<Num>& page);
   static void clear_stable(PvclockPage<Num>& page);
-  WallClockPage<Num>& wall_clock_at(std::uint64_t address);
+  WallClockPage<Num>& wall_clock_at(std::uint64_t address) { return at_address(wall_clocks_, address); }
   void write_system_time(int vcpu, std::uint64_t value, bool old_msr, bool by_host, Host<Num>& host);
   void write_wall_clock(Vcpu<Num>& vcpu, std::uint64_t address, Host<Num>& host);
   Num wall_clock_epoch(Host<Num>& host);
@@ -335,7 +343,7 @@ class Machine {
   Outcome set_clock(const ops::Operation& op, Host<Num>& host);
 
   // hyperv.inl: the reference TSC page and the reference counter.
-  HypervPage<Num>& hyperv_page_at(std::uint64_t address);
+  HypervPage<Num>& hyperv_page_at(std::uint64_t address) { return at_address(hyperv_pages_, address); }
   bool hyperv_msr_refused(const Vcpu<Num>& vcpu, bool by_host) const;
   Outcome write_hyperv_msr(const ops::Operation& op, bool by_host);
   void write_reference_tsc(Vcpu<Num>& vcpu, std::uint64_t value, bool by_host);
@@ -354,6 +362,7 @@ class Machine {
   Outcome write_steal_time(Vcpu<Num>& vcpu, std::uint64_t value, bool by_host);
   void record_steal_time(Vcpu<Num>& vcpu, Host<Num>& host);
   void mark_preempted(Vcpu<Num>& vcpu);
+  std::uint64_t steal_record_in_sight(const Vcpu<Num>& vcpu) const;
   Outcome peek_steal_time(int vcpu);
 
   // nested.inl
@@ -370,7 +379,12 @@ class Machine {
   int choose_ratio(int vcpu, std::uint32_t khz);
   Outcome set_vcpu_tsc_khz(int vcpu, std::uint32_t khz, Host<Num>& host);
   Outcome set_vm_tsc_khz(std::uint32_t khz);
+  bool looks_outside_memory(const ops::Operation& op) const;
+  std::uint64_t usual_place(std::uint64_t first, const Vcpu<Num>& vcpu) const {
+    return first + static_cast<std::uint64_t>(index_of(vcpu)) * ops::layout::kPageStride;
+  }
   std::uint64_t page_in_sight(const Vcpu<Num>& vcpu) const;
+  std::uint64_t wall_clock_in_sight(const Vcpu<Num>& vcpu) const;
   Outcome peek_page(int vcpu);
   Outcome peek_wall_clock(int vcpu);
 

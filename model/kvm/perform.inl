@@ -26,6 +26,7 @@ typename Machine<Num>::Outcome Machine<Num>::refuse(int error) {
 template <class Num>
 typename Machine<Num>::Outcome Machine<Num>::perform(const ops::Operation& op, int cpu, Host<Num>& host) {
   story_length_ = 0;
+  if (TSCSIM_MUTATE(outside_memory_is_read, looks_outside_memory(op), false)) return refuse(EFAULT);
   switch (op.kind) {
     case ops::OpKind::create_vm:
       create_vm(host);
@@ -68,9 +69,6 @@ typename Machine<Num>::Outcome Machine<Num>::perform(const ops::Operation& op, i
     out.add(ops::Field::value, Num(vm_.default_tsc_khz));
     return out;
   }
-  // A guest that would read where there is no memory is not run at all.
-  if (op.kind == ops::OpKind::read_hyperv_page && !inside_memory(hyperv_page_in_sight(), kHypervPageBytes))
-    return refuse(EFAULT);
   load(at(op.vcpu), cpu, host);
   const Outcome out = vcpu_operation(op, host);
   unload(at(op.vcpu), host);
@@ -256,7 +254,32 @@ typename Machine<Num>::Outcome Machine<Num>::set_vm_tsc_khz(std::uint32_t khz) {
 template <class Num>
 std::uint64_t Machine<Num>::page_in_sight(const Vcpu<Num>& vcpu) const {
   if (vcpu.system_time_msr != 0) return vcpu.page_address();
-  return ops::layout::kPvclockPages + static_cast<std::uint64_t>(&vcpu - vcpus_.data()) * ops::layout::kPageStride;
+  return usual_place(ops::layout::kPvclockPages, vcpu);
+}
+
+template <class Num>
+std::uint64_t Machine<Num>::wall_clock_in_sight(const Vcpu<Num>& vcpu) const {
+  return vcpu.wall_clock_address != 0 ? vcpu.wall_clock_address : usual_place(ops::layout::kWallClockPages, vcpu);
+}
+
+// A VMM sees nothing where there is no memory, and a guest that would read there is not run at all.
+template <class Num>
+bool Machine<Num>::looks_outside_memory(const ops::Operation& op) const {
+  const auto vcpu = [&]() -> const Vcpu<Num>& { return vcpus_[static_cast<std::size_t>(op.vcpu)]; };
+  switch (op.kind) {
+    case ops::OpKind::read_pvclock:
+    case ops::OpKind::peek_pvclock:
+      return !inside_memory(page_in_sight(vcpu()), kPvclockPageBytes);
+    case ops::OpKind::peek_wall_clock:
+      return !inside_memory(wall_clock_in_sight(vcpu()), kWallClockBytes);
+    case ops::OpKind::peek_steal_time:
+      return !inside_memory(steal_record_in_sight(vcpu()), kStealTimeBytes);
+    case ops::OpKind::read_hyperv_page:
+    case ops::OpKind::peek_hyperv_page:
+      return !inside_memory(hyperv_page_in_sight(), kHypervPageBytes);
+    default:
+      return false;
+  }
 }
 
 template <class Num>
@@ -274,9 +297,7 @@ typename Machine<Num>::Outcome Machine<Num>::peek_page(int vcpu) {
 
 template <class Num>
 typename Machine<Num>::Outcome Machine<Num>::peek_wall_clock(int vcpu) {
-  const std::uint64_t told = at(vcpu).wall_clock_address;
-  const std::uint64_t usual = ops::layout::kWallClockPages + static_cast<std::uint64_t>(vcpu) * ops::layout::kPageStride;
-  const WallClockPage<Num>& page = wall_clock_at(told != 0 ? told : usual);
+  const WallClockPage<Num>& page = wall_clock_at(wall_clock_in_sight(at(vcpu)));
   Outcome out;
   out.add(ops::Field::version, Num(page.version));
   out.add(ops::Field::sec, page.sec);

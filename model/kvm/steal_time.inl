@@ -9,15 +9,6 @@
 
 namespace tscsim::model {
 
-constexpr std::uint64_t kStealTimeBytes = 64;
-
-template <class Num>
-StealRecord<Num>& Machine<Num>::steal_record_at(std::uint64_t address) {
-  for (auto& [known, record] : steal_records_)
-    if (known == address) return record;
-  return steal_records_.emplace_back(address, StealRecord<Num>{}).second;
-}
-
 template <class Num>
 typename Machine<Num>::Outcome Machine<Num>::write_steal_time(Vcpu<Num>& vcpu, std::uint64_t value, bool by_host) {
   constexpr std::uint64_t kReserved = 0x3e;
@@ -53,11 +44,14 @@ void Machine<Num>::mark_preempted(Vcpu<Num>& vcpu) {
 }
 
 template <class Num>
+std::uint64_t Machine<Num>::steal_record_in_sight(const Vcpu<Num>& vcpu) const {
+  if (vcpu.steal_msr != 0) return vcpu.steal_address();
+  return usual_place(ops::layout::kStealTimes, vcpu);
+}
+
+template <class Num>
 typename Machine<Num>::Outcome Machine<Num>::peek_steal_time(int vcpu) {
-  const std::uint64_t usual = ops::layout::kStealTimes + static_cast<std::uint64_t>(vcpu) * ops::layout::kPageStride;
-  const std::uint64_t address = at(vcpu).steal_msr != 0 ? at(vcpu).steal_address() : usual;
-  if (!inside_memory(address, kStealTimeBytes)) return refuse(EFAULT);
-  const StealRecord<Num>& record = steal_record_at(address);
+  const StealRecord<Num>& record = steal_record_at(steal_record_in_sight(at(vcpu)));
   Outcome out;
   out.add(ops::Field::version, Num(record.version));
   out.add(ops::Field::steal, record.steal);
