@@ -29,18 +29,12 @@ std::string help(const Command& command, const po::options_description& options)
   return text.str();
 }
 
-std::string suggestion(const std::string& word, const std::vector<std::string>& words) {
-  const std::string near = ops::nearest_word(word, words);
-  return near.empty() ? "" : fmt::format("; did you mean '{}'?", near);
-}
-
 const Command& find_command(const std::vector<Command>& commands, const std::string& name) {
   const auto found = std::find_if(commands.begin(), commands.end(), [&](const Command& c) { return c.name == name; });
   if (found != commands.end()) return *found;
   std::vector<std::string> names;
   for (const Command& command : commands) names.push_back(command.name);
-  const std::string near = suggestion(name, names);
-  throw UsageError(fmt::format("unknown command '{}'{}", name, near.empty() ? "; 'tscsim --help' lists them" : near));
+  throw UsageError(fmt::format("unknown command '{}'{}", name, suggestion(name, names, "'tscsim --help' lists them")));
 }
 
 void check_positional(const Command& command, const std::vector<std::string>& given) {
@@ -93,6 +87,12 @@ Arguments parse(const Command& command, const po::options_description& visible, 
 }
 
 }  // namespace
+
+std::string suggestion(const std::string& word, const std::vector<std::string>& words, const std::string& otherwise) {
+  const std::string near = ops::nearest_word(word, words);
+  if (!near.empty()) return fmt::format("; did you mean '{}'?", near);
+  return otherwise.empty() ? "" : "; " + otherwise;
+}
 
 int dispatch(const std::vector<Command>& commands, int argc, const char* const* argv) {
   const std::vector<std::string> words(argv + 1, argv + argc);

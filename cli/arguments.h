@@ -26,6 +26,9 @@ class UsageError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+// "; did you mean 'check'?", or "; " and `otherwise` when no word is near; nothing when that is empty, too.
+std::string suggestion(const std::string& word, const std::vector<std::string>& words, const std::string& otherwise = "");
+
 struct Arguments {
   po::variables_map values;
   std::vector<std::string> positional;

@@ -131,10 +131,8 @@ int run_list(const Arguments& arguments) {
     if (arguments.json()) print({{"command", "list"}, {"summary", {{"count", items.size()}}}, {name, list}});
     return kAllHeld;
   }
-  const std::string near = ops::nearest_word(wanted, subject_names());
-  throw UsageError(fmt::format("cannot list '{}'; {}", wanted,
-                               near.empty() ? fmt::format("one of {}", fmt::join(subject_names(), ", "))
-                                            : fmt::format("did you mean '{}'?", near)));
+  const std::string all = fmt::format("one of {}", fmt::join(subject_names(), ", "));
+  throw UsageError(fmt::format("cannot list '{}'{}", wanted, suggestion(wanted, subject_names(), all)));
 }
 
 int say(const Item& item, const Arguments& arguments) {
@@ -156,9 +154,7 @@ int run_explain(const Arguments& arguments) {
       names.push_back(item.name);
     }
   }
-  const std::string near = ops::nearest_word(wanted, names);
-  throw UsageError(fmt::format("nothing is called '{}'{}", wanted,
-                               near.empty() ? "; see 'tscsim list'" : fmt::format("; did you mean '{}'?", near)));
+  throw UsageError(fmt::format("nothing is called '{}'{}", wanted, suggestion(wanted, names, "see 'tscsim list'")));
 }
 
 }  // namespace

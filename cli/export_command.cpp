@@ -37,10 +37,8 @@ void require_traces(const ops::HostHeader& host, const ops::Header& header, cons
 
 int run(const Arguments& arguments) {
   if (arguments.positional.front() != kFormat)
-    throw UsageError(fmt::format("cannot export '{}'; {}", arguments.positional.front(),
-                                 ops::nearest_word(arguments.positional.front(), {std::string(kFormat)}).empty()
-                                     ? "only ftrace"
-                                     : "did you mean 'ftrace'?"));
+    throw UsageError(fmt::format("cannot export '{}'{}", arguments.positional.front(),
+                                 suggestion(arguments.positional.front(), {std::string(kFormat)}, "only ftrace")));
   if (arguments.positional.size() < 2) throw UsageError("'export ftrace' needs scenarios or recordings");
   Json documents = Json::array();
   for (std::size_t i = 1; i < arguments.positional.size(); ++i) {

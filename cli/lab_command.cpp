@@ -27,9 +27,7 @@ lab::LabTarget target_named(std::string name) {
   if (const auto target = lab::find_lab_target(name)) return *target;
   std::vector<std::string> names;
   for (const lab::LabTarget& target : lab::lab_targets()) names.push_back(target.name);
-  const std::string near = ops::nearest_word(name, names);
-  throw UsageError(fmt::format("unknown lab target '{}'{}", name,
-                               near.empty() ? "; 'tscsim lab list' lists them" : "; did you mean '" + near + "'?"));
+  throw UsageError(fmt::format("unknown lab target '{}'{}", name, suggestion(name, names, "'tscsim lab list' lists them")));
 }
 
 std::vector<lab::LabTarget> targets_named(const std::vector<std::string>& names) {
@@ -117,8 +115,7 @@ int run(const Arguments& arguments) {
   if (verb == "list") return list(arguments);
   if (verb == "fetch") return fetch(rest, arguments);
   if (verb == "boot") return boot(rest, arguments);
-  const std::string near = ops::nearest_word(verb, {"list", "fetch", "boot"});
-  throw UsageError(fmt::format("'lab' knows list, fetch and boot, not '{}'{}", verb, near.empty() ? "" : "; did you mean '" + near + "'?"));
+  throw UsageError(fmt::format("'lab' knows list, fetch and boot, not '{}'{}", verb, suggestion(verb, {"list", "fetch", "boot"})));
 }
 
 }  // namespace

@@ -116,11 +116,7 @@ class LabRunner final : public Target {
 std::string unknown_target(const std::string& name) {
   std::vector<std::string> names = {"native", "all"};
   for (const lab::LabTarget& target : lab::lab_targets()) names.push_back(std::string(kLabPrefix) + target.name);
-  const std::string near = ops::nearest_word(name, names);
-  std::string text = fmt::format("unknown target '{}'", name);
-  if (!near.empty()) return fmt::format("{}; did you mean '{}'?", text, near);
-  for (const std::string& known : names) text += fmt::format("{}{}", &known == &names.front() ? "; there are " : ", ", known);
-  return text;
+  return fmt::format("unknown target '{}'{}", name, suggestion(name, names, fmt::format("there are {}", fmt::join(names, ", "))));
 }
 
 // "lab:6.1+lab:6.12": a target for each host.

@@ -59,8 +59,20 @@ bool can_suspend_to_ram() {
   return false;
 }
 
+namespace {
+std::string online_file(int cpu) { return fmt::format("/sys/devices/system/cpu/cpu{}/online", cpu); }
+}  // namespace
+
 int set_cpu_online(int cpu, bool online) {
-  return write_text(fmt::format("/sys/devices/system/cpu/cpu{}/online", cpu), online ? "1" : "0");
+  return write_text(online_file(cpu), online ? "1" : "0");
+}
+
+// A CPU that cannot be switched off has no such file.
+bool cpu_is_online(int cpu) {
+  std::ifstream file(online_file(cpu));
+  char state = '1';
+  file >> state;
+  return state != '0';
 }
 
 }  // namespace tscsim::kvm_backend

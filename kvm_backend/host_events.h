@@ -18,5 +18,6 @@ bool can_suspend_to_ram();
 
 // CPU hot-plug. Returns 0 or a positive errno.
 int set_cpu_online(int cpu, bool online);
+bool cpu_is_online(int cpu);
 
 }  // namespace tscsim::kvm_backend

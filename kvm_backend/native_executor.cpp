@@ -88,11 +88,6 @@ void not_supported(Entry& entry, std::string why) {
   entry.note = std::move(why);
 }
 
-bool is_hyperv_msr(std::uint32_t msr) {
-  return msr == ops::msr::kHvTimeRefCount || msr == ops::msr::kHvReferenceTsc || msr == ops::msr::kHvTscFrequency ||
-         msr == ops::msr::kHvTscEmulationControl;
-}
-
 bool looks_only(OpKind kind) {
   return kind == OpKind::peek_pvclock || kind == OpKind::peek_wall_clock || kind == OpKind::peek_hyperv_page ||
          kind == OpKind::peek_steal_time;
@@ -226,6 +221,7 @@ class NativeExecutor final : public NativeVm {
       case OpKind::jump_host_tsc:
         if (op.pcpu >= static_cast<std::int32_t>(cpus_.size()))
           return fmt::format("there is no pCPU {}: this process may use {}", op.pcpu, cpus_.size());
+        if (op.pcpu > 0 && !cpu_is_online(cpus_[static_cast<std::size_t>(op.pcpu)])) return fmt::format("needs: pCPU {} online", op.pcpu);
         return profile_.tsc_jumps ? "" : "needs: a host whose IA32_TSC can be written (msr.ko; QEMU ignores the write)";
       case OpKind::suspend_host:
         if ((op.flags & ops::suspend_flag::kTscRestarts) == 0) return "needs: a host whose TSC counts on through S3";
@@ -250,7 +246,7 @@ class NativeExecutor final : public NativeVm {
   std::string obstacle_on_this_target(const Operation& op) const {
     if (op.kind == OpKind::set_tsc_offset || op.kind == OpKind::get_tsc_offset)
       return profile_.offset_attribute ? "" : "this kernel has no KVM_VCPU_TSC_OFFSET (it came with 5.16)";
-    const bool hyperv = is_hyperv_msr(op.msr) || op.kind == OpKind::read_hyperv_page || op.kind == OpKind::peek_hyperv_page;
+    const bool hyperv = ops::msr::is_hyperv(op.msr) || op.kind == OpKind::read_hyperv_page || op.kind == OpKind::peek_hyperv_page;
     if (hyperv && !profile_.hyperv) return "needs: Hyper-V's MSRs in KVM (CONFIG_KVM_HYPERV)";
     if (op.msr == ops::msr::kKvmStealTime && !profile_.steal_time) return "needs: MSR_KVM_STEAL_TIME (CONFIG_SCHED_INFO)";
     if (op.kind == OpKind::delay_vcpu) return "needs: a simulated host (here the scheduler decides how long a thread waits)";
@@ -409,15 +405,12 @@ class NativeExecutor final : public NativeVm {
     const CallResult jumped = bracketed(entry, [&] {
       for (std::size_t pcpu = 0; pcpu < cpus_.size(); ++pcpu) {
         if (entry.op.pcpu != ops::kAllPcpus && static_cast<std::size_t>(entry.op.pcpu) != pcpu) continue;
-        const int error = jump_tsc(cpus_[pcpu], cycles);
-        const bool is_offline = error == ENOENT && pcpu != 0;
-        if (error != 0 && !(is_offline && entry.op.pcpu == ops::kAllPcpus)) return CallResult{0, error};
+        if (!cpu_is_online(cpus_[pcpu])) continue;
+        if (const int error = jump_tsc(cpus_[pcpu], cycles); error != 0) return CallResult{0, error};
       }
       return CallResult{};
     });
     if (zero_ns_) *zero_ns_ += monotonic_ns() - before_ns;
-    if (jumped.error == ENOENT && entry.op.pcpu > 0)
-      return not_supported(entry, fmt::format("needs: pCPU {} online", entry.op.pcpu));
     if (!jumped.ok()) refuse(entry, "write /dev/cpu/*/msr", fmt::format("IA32_TSC {:+}", cycles), jumped.error);
   }
 

@@ -228,21 +228,19 @@ Probed probe(const NativeOptions& options) {
   return probed;
 }
 
-bool is_available(const std::string& clocksource) {
-  const std::vector<std::string> all = Clocksource().available();
-  return std::find(all.begin(), all.end(), clocksource) != all.end();
-}
-
 ops::TargetProfile profile_from(const NativeOptions& options, const Probed& probed) {
   const auto& [capabilities, behaviour] = probed;
+  const Clocksource clocksource;
+  const std::vector<std::string> clocksources = clocksource.available();
   ops::TargetProfile profile;
   profile.target = options.target;
   profile.kernel = kernel_release();
   profile.vendor = kvm_vendor();
   profile.host_khz = behaviour.host_khz;
   profile.tsc_scaling = capabilities.tsc_control;
-  profile.tsc_clocksource = Clocksource().current() == "tsc";
-  profile.tsc_unstable = !is_available("tsc");  // the kernel does not offer an unstable one
+  profile.tsc_clocksource = clocksource.current() == "tsc";
+  // The kernel does not offer an unstable one.
+  profile.tsc_unstable = std::find(clocksources.begin(), clocksources.end(), "tsc") == clocksources.end();
   profile.offset_attribute = capabilities.offset_attribute;
   profile.honours_tsc_offset = behaviour.offset_moves_guest.value_or(behaviour.write_moves_guest);
   profile.clock_has_realtime = (capabilities.adjust_clock & ops::clock_flag::kRealtime) != 0;
@@ -253,7 +251,7 @@ ops::TargetProfile profile_from(const NativeOptions& options, const Probed& prob
   profile.steal_time = capabilities.steal_time;
   profile.pcpus = static_cast<int>(allowed_cpus().size());
   if (options.may_change_host) {
-    profile.clocksource_changes = Clocksource().available().size() > 1;
+    profile.clocksource_changes = clocksources.size() > 1;
     profile.tsc_jumps = tsc_can_jump(allowed_cpus().front());
     profile.suspends = options.may_suspend_host && can_suspend_to_ram();
     profile.pcpu_hotplug = profile.pcpus > 1;

@@ -94,6 +94,9 @@ inline constexpr std::uint32_t kHvTimeRefCount = 0x40000020;  // reads reference
 inline constexpr std::uint32_t kHvReferenceTsc = 0x40000021;  // where the reference TSC page is; bit 0 enables
 inline constexpr std::uint32_t kHvTscFrequency = 0x40000022;  // reads Hz
 inline constexpr std::uint32_t kHvTscEmulationControl = 0x40000107;  // while set, the page is left as it is
+constexpr bool is_hyperv(std::uint32_t index) {
+  return index == kHvTimeRefCount || index == kHvReferenceTsc || index == kHvTscFrequency || index == kHvTscEmulationControl;
+}
 }  // namespace msr
 
 // Flags of struct kvm_clock_data (Linux include/uapi/linux/kvm.h).

@@ -4,13 +4,11 @@
 
 #include <algorithm>
 #include <future>
-#include <map>
 #include <nlohmann/json.hpp>
 #include <semaphore>
 #include <span>
 #include <sstream>
 #include <thread>
-#include <tuple>
 
 #include "kvm_backend/lab/cache.h"
 #include "kvm_backend/lab/files.h"
@@ -205,6 +203,13 @@ class LabRun {
 
   const LabPlace& place_of(int host) const { return places_[places_.size() == 1 ? 0 : static_cast<std::size_t>(host)]; }
 
+  // Programs that it serves, by number. `spoilt`: by its only one.
+  struct Machine {
+    MachineSpec spec;
+    std::vector<std::size_t> programs;
+    bool spoilt = false;
+  };
+
   bool goes_on(std::size_t i, int host) const {
     const LabResult& result = results_[i];
     return static_cast<std::size_t>(host) < programs_[i].hosts.size() && !result.wrong_input && result.failure.empty();
@@ -212,23 +217,26 @@ class LabRun {
 
   // Programs that ask for the same machine share it; many are run by several, side by side.
   void run_hosts(int host) {
-    std::map<std::tuple<std::uint32_t, std::string, int, bool, std::size_t>, std::pair<MachineSpec, std::vector<std::size_t>>> machines;
+    std::vector<Machine> machines;
     for (std::size_t i = 0; i < programs_.size(); ++i) {
       if (!goes_on(i, host)) continue;
       const LabPlace& place = place_of(host);
       const MachineSpec spec = machine_for(place.options.machine, place.target.emulator,
                                            programs_[i].hosts[static_cast<std::size_t>(host)]);
-      auto& machine = machines[{spec.tsc_khz, spec.clocksource, spec.cpus, spec.tsc_unstable, spoils_host(programs_[i]) ? i + 1 : 0}];
-      machine.first = spec;
-      machine.second.push_back(i);
+      const bool alone = spoils_host(programs_[i]);
+      const auto fitting = std::find_if(machines.begin(), machines.end(), [&](const Machine& machine) {
+        return !alone && !machine.spoilt && machine.spec == spec;
+      });
+      if (fitting == machines.end()) machines.push_back({spec, {i}, alone});
+      else fitting->programs.push_back(i);
     }
     if (machines.empty()) return;
     const Lab lab(place_of(host).target, place_of(host).options);
     std::vector<std::future<void>> under_way;
-    for (const auto& [key, machine] : machines) {
-      for (std::span<const std::size_t> rest = machine.second; !rest.empty();) {
+    for (const Machine& machine : machines) {
+      for (std::span<const std::size_t> rest = machine.programs; !rest.empty();) {
         const auto part = rest.first(std::min(kProgramsOfOneBoot, rest.size()));
-        under_way.push_back(std::async(std::launch::async, [this, &lab, &spec = machine.first, part, host] {
+        under_way.push_back(std::async(std::launch::async, [this, &lab, &spec = machine.spec, part, host] {
           run_machine(lab, spec, part, host);
         }));
         rest = rest.subspan(part.size());

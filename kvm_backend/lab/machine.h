@@ -27,6 +27,7 @@ struct MachineSpec {
   std::filesystem::path busybox;  // put there as /bin/busybox; empty: not
   std::chrono::milliseconds limit{120'000};
   const std::atomic<bool>* interrupted = nullptr;
+  friend bool operator==(const MachineSpec&, const MachineSpec&) = default;
 };
 
 struct MachineEnd {

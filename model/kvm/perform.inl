@@ -143,13 +143,8 @@ typename Machine<Num>::Outcome Machine<Num>::write_msr(const ops::Operation& op,
       return {};
     case ops::msr::kKvmStealTime:
       return write_steal_time(at(op.vcpu), op.value, by_host);
-    case ops::msr::kHvTimeRefCount:
-    case ops::msr::kHvReferenceTsc:
-    case ops::msr::kHvTscFrequency:
-    case ops::msr::kHvTscEmulationControl:
-      return write_hyperv_msr(op, by_host);
     default:
-      return refuse(EINVAL);
+      return ops::msr::is_hyperv(op.msr) ? write_hyperv_msr(op, by_host) : refuse(EINVAL);
   }
 }
 
@@ -175,13 +170,8 @@ typename Machine<Num>::Outcome Machine<Num>::read_msr(const ops::Operation& op, 
     case ops::msr::kKvmStealTime:
       out.add(ops::Field::value, Num(v.steal_msr));
       return out;
-    case ops::msr::kHvTimeRefCount:
-    case ops::msr::kHvReferenceTsc:
-    case ops::msr::kHvTscFrequency:
-    case ops::msr::kHvTscEmulationControl:
-      return read_hyperv_msr(op, host);
     default:
-      return refuse(EINVAL);
+      return ops::msr::is_hyperv(op.msr) ? read_hyperv_msr(op, host) : refuse(EINVAL);
   }
 }
 
