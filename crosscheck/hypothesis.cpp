@@ -146,6 +146,7 @@ class BracketedHost final : public model::Host<Witness> {
       history_.pending.push_back({model::DelayedWork::clocksource_falls_away, bracket_.base_ns.lo});
   }
   bool interrupts_guest() override { return !space().choose("delayed: no interrupt takes the guest out after its WRMSR"); }
+  bool deadline_timer_fired(bool) override { return space().choose("delayed: the TSC deadline timer has fired"); }
   // Traces tell that there were such exits, and how many; whether before or after what the guest did is open.
   bool guest_exits_by_itself() override {
     if (traces_.next() == nullptr || traces_.next() == last_exit_before_) return false;
@@ -419,6 +420,7 @@ std::string digest_of(const HostHistory& h, const Spell& spell) {
     if (v.tsc_offset_adjustment) text += spell(*v.tsc_offset_adjustment);
     if (h.tsc_unstable) text += spell(v.last_guest_tsc);
     text += fmt::format("{},{},", v.told_preempted, v.l2.has_value()) + spell(v.last_steal) + spell(v.tsc_offset);
+    text += fmt::format("{},{},", v.timer_mode, v.deadline_in_doubt) + spell(v.tsc_deadline);
     text += spell(v.l1_tsc_offset) + spell(v.ia32_tsc_adjust) + spell(v.this_tsc_nsec) + spell(v.this_tsc_write);
   }
   text += digest_of(h.machine.memory(), spell) + "|" + digest_of(h.saved, spell);

@@ -21,6 +21,7 @@ struct Draft {
   std::string source;
   int vcpus = 1;
   bool hyperv = false;  // in the guest's CPUID
+  bool irqchip = false;
   bool kvmclock = true;
   std::string host;  // inner part of `host: {...}`; may be empty
   std::vector<DraftStep> steps;

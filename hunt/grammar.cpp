@@ -18,6 +18,7 @@ class Author {
     draft.name = name;
     draft.source = "tscsim hunt";
     draft.hyperv = ground_.hyperv && chance(1, 2);
+    irqchip_ = draft.irqchip = chance(1, 4);
     if (ground_.pcpus > 1) draft.host = fmt::format("pcpus: {}", ground_.pcpus);
     draft.vcpus = static_cast<int>(random_.uniform(1, 4));
     draft.kvmclock = chance(4, 5);
@@ -156,6 +157,7 @@ class Author {
     }
     if (ground_.hyperv) add_hyperv_words(all);
     if (ground_.steal_time) add_steal_time_words(all);
+    if (irqchip_) add_deadline_words(all);
     if (ground_.rdtscp) all.push_back({1, [&] { return on(vcpu()) + "rdtscp: " + capture(); }});
     if (ground_.clocksource_changes)
       all.push_back({2, [&] { return std::string(chance(1, 2) ? "set_clocksource: hpet" : "set_clocksource: tsc"); }});
@@ -195,6 +197,22 @@ class Author {
     all.push_back({1, [&] { return on(vcpu()) + "set_msr: {MSR_KVM_STEAL_TIME: 3_145_731}, fails: EINVAL"; }});
   }
 
+  // Far ahead of a fresh TSC and of one that was written; in the past; none.
+  std::string deadline_value() {
+    const std::array<std::string, 4> values = {"600 s", "1_000_000_000_000 + 600 s", "0", "1"};
+    return one_of(values);
+  }
+
+  void add_deadline_words(std::vector<Word>& all) {
+    all.push_back({3, [&] {
+      const std::array<std::string, 4> modes = {"tsc_deadline", "tsc_deadline", "oneshot", "periodic"};
+      return on(vcpu()) + fmt::format("set_lapic: {{timer: {}}}", one_of(modes));
+    }});
+    all.push_back({4, [&] { return on(vcpu()) + fmt::format("set_msr: {{IA32_TSC_DEADLINE: {}}}", deadline_value()); }});
+    all.push_back({3, [&] { return on(vcpu()) + "get_msr: IA32_TSC_DEADLINE, as: " + capture(); }});
+    all.push_back({1, [&] { return on(vcpu()) + "rdmsr: IA32_TSC_DEADLINE, as: " + capture(); }});
+  }
+
   // Backwards only by little: a clock that counts the TSC stands still until it has caught up.
   std::string jump() {
     const std::array<std::string, 6> values = {"1", "1000", "-1000", "3 s", "1 ms",
@@ -219,6 +237,7 @@ class Author {
   const Ground& ground_;
   sim::Stream& random_;
   int vcpus_ = 1;
+  bool irqchip_ = false;
   int captures_ = 0;
   std::vector<std::string> tsc_values_;
   std::string last_offset_;

@@ -133,6 +133,8 @@
   MUTANT(hyperv_sequence_stays, "the reference TSC page keeps its sequence when it is filled again")         \
   MUTANT(emulation_control_ignored, "the reference TSC page is renewed although TSC emulation control is on") \
   /* steal time */                                                                                           \
+  MUTANT(deadline_needs_no_mode, "a write of IA32_TSC_DEADLINE counts in every mode of the timer")           \
+  MUTANT(mode_keeps_deadline, "a timer that leaves TSC-deadline mode keeps its deadline")                    \
   MUTANT(steal_version_plus_one, "a steal time record has an odd version")                                   \
   MUTANT(steal_counts_from_zero, "each steal time record adds all that the thread has ever waited")          \
   MUTANT(steal_forgets_past, "a steal time record replaces what lay there")                                  \

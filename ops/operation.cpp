@@ -38,6 +38,10 @@ constexpr std::array<KindInfo, kOpKinds> kKinds{{
      "kvmclock_ctrl",
      {},
      "KVM_KVMCLOCK_CTRL: tells the guest, by a page flag, that its vCPU was stopped."},
+    {OpKind::set_lapic,
+     "set_lapic",
+     {},
+     "KVM_SET_LAPIC: the local APIC's registers, of which the timer's mode is chosen."},
     {OpKind::run, "run", {}, "KVM_RUN: enters the guest, which leaves again at once."},
     {OpKind::get_tsc_state, "get_tsc_state", Field::tsc,
      "KVM_GET_TSC_STATE (proposed in 2020): a vCPU's TSC, the wall clock at that moment, and TSC_ADJUST."},
@@ -75,6 +79,7 @@ constexpr std::array<KindInfo, kOpKinds> kKinds{{
      "The VMM looks at the Hyper-V reference TSC page as it lies in guest memory."},
     {OpKind::peek_steal_time, "peek_steal_time", Field::steal,
      "The VMM looks at a vCPU's steal time record in guest memory."},
+    {OpKind::bump_vmclock, "bump_vmclock", {}, "The VMM changes the disruption marker of its VMClock page."},
     {OpKind::move_vcpu, "move_vcpu", {}, "The host moves a vCPU's thread to another pCPU."},
     {OpKind::delay_vcpu, "delay_vcpu", {}, "A vCPU's thread was runnable for a while, and did not run."},
     {OpKind::set_clocksource,
@@ -110,6 +115,7 @@ struct MsrInfo {
 constexpr MsrInfo kMsrs[] = {
     {msr::kIa32Tsc, "IA32_TSC"},
     {msr::kIa32TscAdjust, "IA32_TSC_ADJUST"},
+    {msr::kIa32TscDeadline, "IA32_TSC_DEADLINE"},
     {msr::kKvmWallClock, "MSR_KVM_WALL_CLOCK"},
     {msr::kKvmSystemTime, "MSR_KVM_SYSTEM_TIME"},
     {msr::kKvmWallClockNew, "MSR_KVM_WALL_CLOCK_NEW"},
@@ -169,6 +175,11 @@ std::optional<std::uint32_t> msr_from(std::string_view name) {
   for (const MsrInfo& entry : kMsrs)
     if (entry.name == name) return entry.index;
   return std::nullopt;
+}
+
+std::string_view timer_mode_name(std::uint64_t mode) {
+  constexpr std::array<std::string_view, 3> kNames{"oneshot", "periodic", "tsc_deadline"};
+  return mode < kNames.size() ? kNames.at(mode) : std::string_view{};
 }
 
 bool is_host_event(OpKind kind) {

@@ -13,7 +13,7 @@ namespace tscsim::ops {
 
 enum class OpKind : std::uint8_t {
   // VMM: ioctls.
-  create_vm,        // KVM_CREATE_VM
+  create_vm,        // KVM_CREATE_VM; flags: vm_flag
   create_vcpu,      // KVM_CREATE_VCPU; `vcpu` is the new index, which is the next free one; flags: vcpu_flag
   set_tsc_khz,      // KVM_SET_TSC_KHZ on the vCPU, or on the VM when `vcpu` is kVm; value in kHz
   get_tsc_khz,      // KVM_GET_TSC_KHZ, likewise
@@ -24,6 +24,7 @@ enum class OpKind : std::uint8_t {
   get_clock,        // KVM_GET_CLOCK
   set_clock,        // KVM_SET_CLOCK: value = clock in ns, flags, realtime in ns
   kvmclock_ctrl,    // KVM_KVMCLOCK_CTRL
+  set_lapic,        // KVM_SET_LAPIC with what KVM_GET_LAPIC gives, but for the timer's mode: value (timer_mode)
   run,              // KVM_RUN; the guest leaves again at once
   // VMM: calls that were proposed and never merged. They are not made on a real kernel: their numbers are others' now.
   get_tsc_state,    // KVM_GET_TSC_STATE
@@ -41,11 +42,12 @@ enum class OpKind : std::uint8_t {
   read_hyperv_page,  // one read of the Hyper-V reference TSC page, likewise
   enter_l2,         // a nested guest begins; value = L1's TSC offset for it, realtime = L1's multiplier (0: none)
   leave_l2,         // and ends
-  // VMM, without a system call: a look into guest memory.
+  // VMM, without a system call: in guest memory.
   peek_pvclock,     // the vCPU's kvmclock page as it lies in memory
   peek_wall_clock,  // the structure that MSR_KVM_WALL_CLOCK_NEW filled
   peek_hyperv_page,  // the VM's Hyper-V reference TSC page
   peek_steal_time,  // the vCPU's steal time record
+  bump_vmclock,     // it writes its VMClock page: the disruption marker is another one
   // Host.
   move_vcpu,        // the vCPU's thread is pinned to pCPU `value`
   delay_vcpu,       // the vCPU's thread has been runnable for `value` ns more without running
@@ -64,6 +66,16 @@ inline constexpr std::size_t kOpKinds = static_cast<std::size_t>(OpKind::load_me
 inline constexpr int kVm = -1;  // an operation on the VM rather than on one vCPU
 inline constexpr int kAllPcpus = -1;
 inline constexpr int kMaxHosts = 8;
+
+// Operation::flags of create_vm.
+namespace vm_flag {
+inline constexpr std::uint32_t kIrqchip = 1;  // local APICs in KVM, and a guest that has a TSC deadline timer
+}
+
+// Operation::value of set_lapic: bits 17 and 18 of the register LVT Timer (Intel SDM volume 3, 11.5.1).
+namespace timer_mode {
+inline constexpr std::uint64_t kOneshot = 0, kPeriodic = 1, kTscDeadline = 2;
+}
 
 // Operation::flags of create_vcpu.
 namespace vcpu_flag {
@@ -85,6 +97,7 @@ inline constexpr std::uint32_t kTscRestarts = 1;
 namespace msr {
 inline constexpr std::uint32_t kIa32Tsc = 0x10;
 inline constexpr std::uint32_t kIa32TscAdjust = 0x3b;
+inline constexpr std::uint32_t kIa32TscDeadline = 0x6e0;
 inline constexpr std::uint32_t kKvmWallClock = 0x11;
 inline constexpr std::uint32_t kKvmSystemTime = 0x12;
 inline constexpr std::uint32_t kKvmWallClockNew = 0x4b564d00;
@@ -144,7 +157,7 @@ struct Operation {
   OpKind kind{};
   std::int32_t vcpu = kVm;
   std::uint32_t msr = 0;
-  std::uint32_t flags = 0;     // set_clock, set_tsc_state, suspend_host, create_vcpu, enter_l2
+  std::uint32_t flags = 0;     // set_clock, set_tsc_state, suspend_host, create_vm, create_vcpu, enter_l2
   std::uint64_t value = 0;     // what `kind` says; operations without a value leave it 0
   std::uint64_t realtime = 0;  // set_clock, set_tsc_state: ns; set_clock_guest: system_time; enter_l2: L1's multiplier
   std::int32_t pcpu = kAllPcpus;  // jump_host_tsc
@@ -225,6 +238,9 @@ std::optional<Field> primary_field(OpKind kind);
 // The MSR's name in the SDM or kvm_para.h ("IA32_TSC"), or empty if it is none of those above.
 std::string_view msr_name(std::uint32_t index);
 std::optional<std::uint32_t> msr_from(std::string_view name);
+
+// "tsc_deadline"; empty for a mode that there is not.
+std::string_view timer_mode_name(std::uint64_t mode);
 
 // What the 64 bits of a field stand for in arithmetic: signed for the page's shift and for a TSC offset, which is the
 // guest's counter minus the host's and mostly negative.

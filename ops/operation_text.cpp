@@ -31,7 +31,8 @@ bool has_value(OpKind kind) {
 
 std::string value_text(const Operation& op) {
   if (op.kind == OpKind::set_tsc_offset || op.kind == OpKind::jump_host_tsc) return fmt::format(" {}", static_cast<std::int64_t>(op.value));
-  const bool address = op.msr != msr::kIa32Tsc && op.msr != msr::kIa32TscAdjust && op.msr != 0;
+  const bool counts = op.msr == msr::kIa32Tsc || op.msr == msr::kIa32TscAdjust || op.msr == msr::kIa32TscDeadline;
+  const bool address = !counts && op.msr != 0;
   return address ? fmt::format(" {:#x}", op.value) : fmt::format(" {}", op.value);
 }
 
@@ -54,6 +55,7 @@ std::string action_text(const Operation& op) {
     const bool restarts = (op.flags & suspend_flag::kTscRestarts) != 0;
     text += fmt::format(" for {} ns, the TSC {}", op.value, restarts ? "restarts" : "continues");
   }
+  if (op.kind == OpKind::set_lapic) text += fmt::format(" timer {}", timer_mode_name(op.value));
   if (op.kind == OpKind::set_clocksource) text += op.value != 0 ? " tsc" : " other than tsc";
   return text;
 }

@@ -36,6 +36,7 @@ ProbeScope probe_scope(OpKind kind) {
     case OpKind::set_tsc_offset:
     case OpKind::set_clock:
     case OpKind::kvmclock_ctrl:
+    case OpKind::set_lapic:
     case OpKind::run:
     case OpKind::wrmsr:
     case OpKind::move_vcpu:
@@ -66,6 +67,7 @@ ProbeScope probe_scope(OpKind kind) {
     case OpKind::peek_wall_clock:
     case OpKind::peek_hyperv_page:
     case OpKind::peek_steal_time:
+    case OpKind::bump_vmclock:
     case OpKind::delay_vcpu:
     case OpKind::save_memory:
     case OpKind::get_tsc_state:

@@ -88,7 +88,7 @@ Quantity quantity_of(OpKind kind, std::uint32_t msr, Field field) {
   if (kind == OpKind::get_tsc_offset) return Quantity::tsc_offset;
   if (kind == OpKind::get_tsc_khz) return Quantity::khz;
   if (msr == ops::msr::kIa32Tsc) return Quantity::guest_tsc;
-  if (msr == ops::msr::kIa32TscAdjust) return Quantity::tsc_adjust;
+  if (msr == ops::msr::kIa32TscAdjust || msr == ops::msr::kIa32TscDeadline) return Quantity::tsc_adjust;
   return Quantity::plain;
 }
 

@@ -21,7 +21,7 @@ enum class Quantity : std::uint8_t {
   plain,         // flags, versions, multipliers, kHz: does not depend on when the operation ran
   guest_tsc,     // guest cycles at the instant of the operation
   tsc_offset,    // guest cycles minus host cycles
-  tsc_adjust,    // guest cycles, set rather than counted
+  tsc_adjust,    // guest cycles, set rather than counted: TSC_ADJUST, TSC_DEADLINE
   host_tsc,      // host cycles at the instant of the operation
   kvmclock_ns,   // ns of kvmclock at the instant of the operation
   realtime_ns,   // CLOCK_REALTIME in ns

@@ -85,6 +85,7 @@ bool only_looks(const ops::Operation& op) {
     case OpKind::peek_wall_clock:
     case OpKind::peek_hyperv_page:
     case OpKind::peek_steal_time:
+    case OpKind::bump_vmclock:
       return true;
     default:
       return false;

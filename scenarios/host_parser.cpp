@@ -138,7 +138,7 @@ std::vector<ops::HostSpec> parse_hosts(Reader& reader, const YamlNode& node) {
 
 VmSpec parse_vm(Reader& reader, const YamlNode& node) {
   VmSpec vm;
-  const Fields fields(reader.diagnostics(), node, "vm", {"vcpus", "heuristic", "kvmclock", "hyperv"});
+  const Fields fields(reader.diagnostics(), node, "vm", {"vcpus", "heuristic", "kvmclock", "hyperv", "irqchip"});
   if (const YamlNode* vcpus = fields.find("vcpus"))
     vm.vcpus = static_cast<std::int32_t>(reader.integer(*vcpus, 0, ops::layout::kMaxVcpus).value_or(1));
   if (const YamlNode* heuristic = fields.find("heuristic"))
@@ -146,6 +146,7 @@ VmSpec parse_vm(Reader& reader, const YamlNode& node) {
   if (const YamlNode* kvmclock = fields.find("kvmclock"))
     vm.kvmclock = reader.on_off(*kvmclock).value_or(false);
   if (const YamlNode* hyperv = fields.find("hyperv")) vm.hyperv = reader.on_off(*hyperv).value_or(false);
+  if (const YamlNode* irqchip = fields.find("irqchip")) vm.irqchip = reader.on_off(*irqchip).value_or(false);
   return vm;
 }
 

@@ -15,6 +15,7 @@ struct VmSpec {
   std::string heuristic;
   bool kvmclock = false;
   bool hyperv = false;
+  bool irqchip = false;
 };
 
 ops::HostSpec parse_host(Reader& reader, const YamlNode& node);

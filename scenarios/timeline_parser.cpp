@@ -41,6 +41,7 @@ enum class Operand : std::uint8_t {
   tsc_state,
   clock_guest,
   quirks,
+  lapic,
 };
 
 struct Word {
@@ -66,6 +67,8 @@ constexpr Word kWords[] = {
     {"create_vcpu", OpKind::create_vcpu, Target::vm, Operand::new_vcpu},
     {"kvmclock", OpKind::set_msr, Target::vcpu, Operand::state},
     {"kvmclock_ctrl", OpKind::kvmclock_ctrl, Target::vcpu, Operand::nothing},
+    {"set_lapic", OpKind::set_lapic, Target::vcpu, Operand::lapic},
+    {"bump_vmclock", OpKind::bump_vmclock, Target::vm, Operand::nothing},
     {"run", OpKind::run, Target::vcpu, Operand::nothing},
     {"read_pvclock", OpKind::read_pvclock, Target::vcpu, Operand::capture},
     {"peek_pvclock", OpKind::peek_pvclock, Target::vcpu, Operand::capture},
@@ -112,7 +115,7 @@ std::vector<std::string> step_keys() {
 std::vector<std::string> msr_names() {
   std::vector<std::string> names;
   for (const std::uint32_t index :
-       {ops::msr::kIa32Tsc, ops::msr::kIa32TscAdjust, ops::msr::kKvmWallClock, ops::msr::kKvmSystemTime,
+       {ops::msr::kIa32Tsc, ops::msr::kIa32TscAdjust, ops::msr::kIa32TscDeadline, ops::msr::kKvmWallClock, ops::msr::kKvmSystemTime,
         ops::msr::kKvmWallClockNew, ops::msr::kKvmSystemTimeNew, ops::msr::kKvmStealTime, ops::msr::kHvTimeRefCount,
         ops::msr::kHvReferenceTsc, ops::msr::kHvTscFrequency, ops::msr::kHvTscEmulationControl})
     names.emplace_back(ops::msr_name(index));
@@ -128,7 +131,7 @@ bool is_system_time(std::uint32_t msr) {
 }
 
 bool counts_tsc(std::uint32_t msr) {
-  return msr == ops::msr::kIa32Tsc || msr == ops::msr::kIa32TscAdjust;
+  return msr == ops::msr::kIa32Tsc || msr == ops::msr::kIa32TscAdjust || msr == ops::msr::kIa32TscDeadline;
 }
 
 std::string repeated_message(const Capture& capture) {
@@ -178,7 +181,7 @@ class TimelineParser {
   // ---- set-up ----
 
   void set_up(const ops::Place& place) {
-    setup_step(OpKind::create_vm, ops::kVm, place);
+    setup_step(OpKind::create_vm, ops::kVm, place).flags = vm_flags();
     for (std::int32_t vcpu = 0; vcpu < vm_.vcpus; ++vcpu) setup_step(OpKind::create_vcpu, vcpu, place).flags = vcpu_flags();
     here().exists = true;
     here().kvmclock_on.assign(static_cast<std::size_t>(vm_.vcpus), vm_.kvmclock);
@@ -189,6 +192,7 @@ class TimelineParser {
     }
   }
 
+  std::uint32_t vm_flags() const { return vm_.irqchip ? ops::vm_flag::kIrqchip : 0; }
   std::uint32_t vcpu_flags() const { return vm_.hyperv ? ops::vcpu_flag::kHyperv : 0; }
 
   ops::Operation& setup_step(OpKind kind, std::int32_t vcpu, const ops::Place& place) {
@@ -549,6 +553,9 @@ class TimelineParser {
       case Operand::quirks:
         disable_quirks(line);
         break;
+      case Operand::lapic:
+        set_lapic(line);
+        break;
     }
     if (pending_capture_) out_.captures.push_back(std::move(*pending_capture_));
     pending_capture_.reset();
@@ -584,8 +591,9 @@ class TimelineParser {
           *line.operand,
           std::string("'") + line.word->text + "' takes no operand, found " + found_text(*line.operand),
           std::string("write '") + line.word->text + ":' with nothing after it");
-    plan_each(line, [](ops::Step&) {});
-    if (line.word->kind == OpKind::create_vm) here().exists = true;
+    const bool creates = line.word->kind == OpKind::create_vm;
+    plan_each(line, [&](ops::Step& step) { step.op.flags = creates ? vm_flags() : 0; });
+    if (creates) here().exists = true;
   }
 
   void reading(const Line& line) {
@@ -823,6 +831,20 @@ class TimelineParser {
     });
   }
 
+  // set_lapic: {timer: tsc_deadline}
+  void set_lapic(const Line& line) {
+    const Fields fields(diagnostics_, *line.operand, "set_lapic", {"timer"});
+    if (!fields.valid()) return;
+    const YamlNode* timer = fields.find("timer");
+    if (!timer) diagnostics_.add(*line.operand, "set_lapic has no 'timer'", "write 'set_lapic: {timer: tsc_deadline}'");
+    std::vector<std::string> names;
+    for (std::uint64_t mode = 0; !ops::timer_mode_name(mode).empty(); ++mode) names.emplace_back(ops::timer_mode_name(mode));
+    const auto name = timer ? reader_.word(*timer, "timer mode", names) : std::nullopt;
+    if (!name) return;
+    const auto mode = std::find(names.begin(), names.end(), *name) - names.begin();
+    plan_each(line, [&](ops::Step& step) { step.op.value = static_cast<std::uint64_t>(mode); });
+  }
+
   void delay(const Line& line) {
     const auto ns = reader_.instant_ns(*line.operand);
     if (ns) plan_each(line, [&](ops::Step& step) { step.op.value = static_cast<std::uint64_t>(*ns); });
@@ -1014,7 +1036,7 @@ class TimelineParser {
     host_ = from;
     plan(line, OpKind::save_memory, ops::kVm, line.at_ns);
     host_ = to;
-    if (!here().exists) plan(line, OpKind::create_vm, ops::kVm, line.at_ns);
+    if (!here().exists) plan(line, OpKind::create_vm, ops::kVm, line.at_ns).op.flags = vm_flags();
     here().exists = true;
     for (std::int32_t vcpu = vcpu_count(); vcpu < vm_of(from).vcpus(); ++vcpu) {
       plan(line, OpKind::create_vcpu, vcpu, line.at_ns).op.flags = vcpu_flags();

@@ -80,6 +80,13 @@ std::vector<kvm_cpuid_entry2> with_hyperv(std::vector<kvm_cpuid_entry2> cpuid) {
   return cpuid;
 }
 
+std::vector<kvm_cpuid_entry2> with_deadline_timer(std::vector<kvm_cpuid_entry2> cpuid) {
+  constexpr std::uint32_t kTscDeadline = 1U << 24;
+  for (kvm_cpuid_entry2& entry : cpuid)
+    if (entry.function == 1) entry.ecx |= kTscDeadline;
+  return cpuid;
+}
+
 kvm_sregs boot_sregs(kvm_sregs sregs) {
   sregs.cs = code_segment();
   sregs.ds = sregs.es = sregs.fs = sregs.gs = sregs.ss = data_segment();

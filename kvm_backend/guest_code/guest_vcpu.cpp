@@ -80,12 +80,15 @@ std::string exit_text(const kvm_run& run) {
 GuestVcpu::GuestVcpu(Vcpu vcpu, int index, GuestMemory& memory)
     : vcpu_(std::move(vcpu)), index_(index), memory_(&memory) {}
 
-void GuestVcpu::boot(const System& system, bool hyperv) {
+void GuestVcpu::boot(const System& system, const Platform& platform) {
   auto cpuid = boot_cpuid(system.supported_cpuid(), index_);
-  vcpu_.set_cpuid(hyperv ? with_hyperv(std::move(cpuid)) : cpuid);
+  if (platform.hyperv) cpuid = with_hyperv(std::move(cpuid));
+  if (platform.local_apics) cpuid = with_deadline_timer(std::move(cpuid));
+  vcpu_.set_cpuid(cpuid);
   boot_sregs_ = boot_sregs(vcpu_.get_sregs());
   vcpu_.set_sregs(boot_sregs_);
   vcpu_.set_regs(boot_regs(index_));
+  if (platform.local_apics) vcpu_.make_runnable();
 }
 
 void GuestVcpu::restart() {

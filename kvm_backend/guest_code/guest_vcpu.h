@@ -38,9 +38,13 @@ class GuestVcpu {
   // A new vCPU, not yet booted. `memory` must outlive it.
   GuestVcpu(Vcpu vcpu, int index, GuestMemory& memory);
 
-  // CPUID, segments, registers: the guest stands at the start of its loop. `hyperv`: CPUID says Hyper-V, too. Throws
-  // KvmError.
-  void boot(const System& system, bool hyperv = false);
+  struct Platform {
+    bool hyperv = false;       // CPUID says Hyper-V, too
+    bool local_apics = false;  // in KVM; CPUID says that their timers have the TSC-deadline mode
+  };
+  // CPUID, segments, registers: the guest stands at the start of its loop. Throws KvmError.
+  void boot(const System& system, const Platform& platform);
+  void boot(const System& system) { boot(system, {}); }
 
   // Enters the guest with one command. Only KVM_RUN lies inside `bracket`.
   GuestResult call(const GuestCall& call, const HostClocks& clocks, ops::Bracket& bracket);

@@ -6,6 +6,7 @@
 #include <linux/kvm.h>
 #include <sys/ioctl.h>
 
+#include <cstddef>
 #include <cstdint>
 
 namespace tscsim::kvm_backend::abi {
@@ -18,6 +19,7 @@ inline constexpr long kCapAdjustClock = 39;
 inline constexpr long kCapTscControl = 60;
 inline constexpr long kCapGetTscKhz = 61;
 inline constexpr long kCapKvmclockCtrl = 76;
+inline constexpr long kCapSplitIrqchip = 121;
 inline constexpr long kCapVcpuAttributes = 127;
 inline constexpr long kCapVmTscControl = 214;  // 5.18, ffbb61d09fc5
 
@@ -36,6 +38,14 @@ struct ClockData {
   std::uint32_t pad[4] = {};
 };
 static_assert(sizeof(ClockData) == sizeof(kvm_clock_data));
+
+// KVM_CAP_SPLIT_IRQCHIP: as many routes as an I/O APIC has pins (Documentation/virt/kvm/api.rst, 7.5).
+inline constexpr std::uint64_t kIoapicPins = 24;
+
+// The register LVT Timer in struct kvm_lapic_state: bit 16 masks it, bits 17 and 18 are its mode (Intel SDM volume 3, 11.5.1).
+inline constexpr std::size_t kLvtTimer = 0x320;
+inline constexpr std::uint32_t kLvtMasked = 1 << 16;
+inline constexpr int kLvtTimerModeShift = 17;
 
 // Structures that end in an array of any length, and the calls that take them. The header's own cannot be
 // used from C++: some versions of it wrap the array so that the structure is 8 bytes in C and 16 in C++, and

@@ -78,6 +78,20 @@ void Vcpu::clear_events() {
   set_up("KVM_SET_VCPU_EVENTS", KVM_SET_VCPU_EVENTS, &events);
 }
 
+void Vcpu::make_runnable() {
+  kvm_mp_state state{KVM_MP_STATE_RUNNABLE};
+  set_up("KVM_SET_MP_STATE", KVM_SET_MP_STATE, &state);
+}
+
+CallResult Vcpu::set_timer_mode(std::uint64_t mode) const {
+  kvm_lapic_state registers{};
+  const CallResult got = fd_.call(KVM_GET_LAPIC, &registers);
+  if (!got.ok()) return got;
+  const std::uint32_t timer = abi::kLvtMasked | static_cast<std::uint32_t>(mode) << abi::kLvtTimerModeShift;
+  std::memcpy(registers.regs + abi::kLvtTimer, &timer, sizeof timer);
+  return fd_.call(KVM_SET_LAPIC, &registers);
+}
+
 CallResult Vcpu::set_msr(std::uint32_t msr, std::uint64_t value) const {
   OneMsr message = one_msr(msr, value);
   return one_done(fd_.call(abi::kSetMsrs, &message));

@@ -19,6 +19,7 @@ class Vcpu {
   kvm_sregs get_sregs();
   void set_sregs(const kvm_sregs& sregs);
   void set_regs(const kvm_regs& regs);
+  void make_runnable();  // KVM_SET_MP_STATE; with local APICs a vCPU other than the first waits for a start-up IPI
   void clear_events();  // KVM_SET_VCPU_EVENTS: nothing pending
 
   // KVM_SET_MSRS and KVM_GET_MSRS with one entry return how many were done: 1, or 0 when KVM refused this one
@@ -32,6 +33,9 @@ class Vcpu {
   CallResult set_tsc_khz(std::uint64_t khz) const { return fd_.call(KVM_SET_TSC_KHZ, khz); }
   CallResult get_tsc_khz() const { return fd_.call(KVM_GET_TSC_KHZ); }
   CallResult kvmclock_ctrl() const { return fd_.call(KVM_KVMCLOCK_CTRL); }
+
+  // KVM_GET_LAPIC and KVM_SET_LAPIC: the registers as they are, but the timer masked and in this mode.
+  CallResult set_timer_mode(std::uint64_t mode) const;
 
   // KVM_RUN once. EINTR: a signal came or exit_at_once() was asked for.
   CallResult run() const { return fd_.call_once(KVM_RUN); }

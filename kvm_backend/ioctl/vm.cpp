@@ -24,4 +24,12 @@ void Vm::set_memory(std::uint64_t guest_address, const Mapping& memory) {
                     ""});
 }
 
+void Vm::create_local_apics() const {
+  kvm_enable_cap cap{};
+  cap.cap = abi::kCapSplitIrqchip;
+  cap.args[0] = abi::kIoapicPins;
+  const CallResult result = fd_.call(KVM_ENABLE_CAP, &cap);
+  if (!result.ok()) throw KvmError({"KVM_ENABLE_CAP", "KVM_CAP_SPLIT_IRQCHIP", result.error, "", ""});
+}
+
 }  // namespace tscsim::kvm_backend

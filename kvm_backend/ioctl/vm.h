@@ -17,6 +17,9 @@ class Vm {
   // The mapping must outlive the VM.
   void set_memory(std::uint64_t guest_address, const Mapping& memory);
 
+  // Local APICs in KVM, the rest of the interrupt controllers nowhere. Before the first vCPU. Throws KvmError.
+  void create_local_apics() const;
+
   // KVM_CREATE_VCPU; value is the new file descriptor.
   CallResult create_vcpu(std::uint64_t id) const { return fd_.call(KVM_CREATE_VCPU, id); }
 

@@ -54,6 +54,8 @@ class Host {
   // preempted. Asked only where that has consequences: with always-catch-up, and on an unstable TSC, where being loaded
   // again does.
   virtual bool guest_exits_by_itself() { return false; }
+  // Whether a TSC deadline has been served, so that it reads 0. Asked only where that is open; `due`: it lies in the past.
+  virtual bool deadline_timer_fired(bool due) { return due; }
   // Work put off earlier that runs now, while the guest runs on this CPU; asked around each thing the guest does.
   virtual std::optional<DelayedWork> work_during_guest() { return std::nullopt; }
   virtual void schedule(DelayedWork work, std::int64_t delay_ns) = 0;

@@ -4,6 +4,7 @@
 // After tsc_sync.inl, which defines scale() for both kinds of numbers.
 #include "model/kvm/hyperv.inl"
 #include "model/kvm/kvmclock.inl"
+#include "model/kvm/lapic.inl"
 #include "model/kvm/master_clock.inl"
 #include "model/kvm/nested.inl"
 #include "model/kvm/perform.inl"

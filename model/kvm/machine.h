@@ -136,6 +136,10 @@ struct Vcpu {
   std::uint64_t steal_mapped = 0;  // where the last record was written
   bool told_preempted = false;
   bool hyperv_enabled = false;
+  // The local APIC's timer, as far as its MSR goes (lapic.inl).
+  std::uint64_t timer_mode = ops::timer_mode::kOneshot;
+  Num tsc_deadline{};
+  bool deadline_in_doubt = false;  // that the timer has not fired yet
   bool guest_stopped_request = false;
   std::uint8_t requests = 0;
   int cpu = -1;
@@ -183,6 +187,7 @@ struct VmClock {
   bool all_vcpus_matched_tsc = false;
   bool all_vcpus_matched_freq = true;
   std::uint64_t disabled_quirks = 0;
+  bool irqchip = false;  // local APICs in the kernel
   bool user_set_tsc = false;
   bool use_master_clock = false;
   Num master_kernel_ns{};
@@ -332,6 +337,16 @@ class Machine {
   Outcome get_clock(Host<Num>& host);
   std::uint64_t effective_rate_hz(TscRatio ratio) const;
   bool guests_may_trust_pages() const;
+
+  // lapic.inl: the MSR of the TSC deadline timer.
+  bool deadline_is_ahead(const Vcpu<Num>& vcpu, const Num& deadline, Host<Num>& host) const;
+  Outcome write_tsc_deadline(Vcpu<Num>& vcpu, const Num& value, Host<Num>& host);
+  Outcome read_tsc_deadline(Vcpu<Num>& vcpu, Host<Num>& host);
+  Outcome set_lapic(Vcpu<Num>& vcpu, std::uint64_t timer_mode);
+  void disarm(Vcpu<Num>& vcpu) {
+    vcpu.tsc_deadline = Num(0);
+    vcpu.deadline_in_doubt = false;
+  }
 
   // proposals.inl
   ClockPair<Num> wall_clock_readings(Host<Num>& host);

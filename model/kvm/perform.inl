@@ -29,6 +29,7 @@ typename Machine<Num>::Outcome Machine<Num>::perform(const ops::Operation& op, i
   if (TSCSIM_MUTATE(outside_memory_is_read, looks_outside_memory(op), false)) return refuse(EFAULT);
   switch (op.kind) {
     case ops::OpKind::create_vm:
+      vm_.irqchip = (op.flags & ops::vm_flag::kIrqchip) != 0;
       create_vm(host);
       return {};
     case ops::OpKind::create_vcpu:
@@ -50,6 +51,7 @@ typename Machine<Num>::Outcome Machine<Num>::perform(const ops::Operation& op, i
       return peek_hyperv_page();
     case ops::OpKind::peek_steal_time:
       return peek_steal_time(op.vcpu);
+    case ops::OpKind::bump_vmclock:
     case ops::OpKind::move_vcpu:
     case ops::OpKind::delay_vcpu:
     case ops::OpKind::set_clocksource:
@@ -107,6 +109,8 @@ typename Machine<Num>::Outcome Machine<Num>::vcpu_operation(const ops::Operation
       return set_clock_guest(v, op, host);
     case ops::OpKind::get_tsc_scale:
       return get_tsc_scale(v);
+    case ops::OpKind::set_lapic:
+      return set_lapic(v, op.value);
     case ops::OpKind::kvmclock_ctrl:
       if (!TSCSIM_MUTATE(ctrl_without_page, v.page_active(), true)) return refuse(EINVAL);
       v.guest_stopped_request = true;
@@ -133,6 +137,8 @@ typename Machine<Num>::Outcome Machine<Num>::write_msr(const ops::Operation& op,
       if (by_host && !exact) host_write_tsc_adjust(op.vcpu, value);
       else guest_write_tsc_adjust(op.vcpu, value);
       return {};
+    case ops::msr::kIa32TscDeadline:
+      return write_tsc_deadline(at(op.vcpu), value, host);
     case ops::msr::kKvmSystemTime:
     case ops::msr::kKvmSystemTimeNew:
       write_system_time(op.vcpu, op.value, op.msr == ops::msr::kKvmSystemTime, by_host, host);
@@ -159,6 +165,8 @@ typename Machine<Num>::Outcome Machine<Num>::read_msr(const ops::Operation& op, 
     case ops::msr::kIa32TscAdjust:
       out.add(ops::Field::value, v.ia32_tsc_adjust);
       return out;
+    case ops::msr::kIa32TscDeadline:
+      return read_tsc_deadline(v, host);
     case ops::msr::kKvmSystemTime:
     case ops::msr::kKvmSystemTimeNew:
       out.add(ops::Field::value, Num(v.system_time_msr));
@@ -210,6 +218,7 @@ int Machine<Num>::choose_ratio(int vcpu, std::uint32_t khz) {
     follow(Rule::khz_refused);
     return EINVAL;
   };
+  if (!(v.tsc_deadline == Num(0))) v.deadline_in_doubt = true;
   v.virtual_tsc_khz = khz;  // stays also when the call fails below
   v.virtual_scale = ns_to_cycles(khz);
   const std::uint32_t ppm = (config_.era.rate_tolerance ? config_.tolerance_ppm : 0) * TSCSIM_MUTATE(tolerance_doubled, 1, 2);

@@ -36,6 +36,8 @@ constexpr std::array<RuleInfo, static_cast<std::size_t>(Rule::count)> kRules = {
     {"khz-catchup", "above the host's rate without scaling: the TSC catches up in jumps", "1.5, 6.3"},
     {"khz-refused", "the rate cannot be had; what was recorded of it stays", "1.5"},
     {"guest-stopped-set", "the page will carry GUEST_STOPPED at the next entry", "6.6"},
+    {"deadline-ignored", "the local APIC's timer is not in TSC-deadline mode: the write of IA32_TSC_DEADLINE is ignored",
+     "vmm-procedures.md 8"},
     {"backwards-tsc-on-load",
      "this pCPU's TSC is behind where the vCPU last ran: KVM marks the host's TSC unstable", "5.5"},
     {"offset-recomputed-on-load",

@@ -33,6 +33,7 @@ enum class Rule : std::uint8_t {
   khz_catchup,
   khz_refused,
   guest_stopped_set,
+  deadline_ignored,
   backwards_tsc_on_load,
   offset_recomputed_on_load,
   backwards_tsc_on_enable,

@@ -54,6 +54,8 @@ void Machine<Num>::set_l1_offset(Vcpu<Num>& vcpu, Num offset) {
     follow(Rule::offset_not_honoured);
     return;
   }
+  // The timer was set for where the TSC was.
+  if (!(vcpu.tsc_deadline == Num(0))) vcpu.deadline_in_doubt = true;
   vcpu.l1_tsc_offset = offset;
   activate(vcpu);
 }

@@ -124,6 +124,7 @@ void Machine<Num>::enter(int vcpu, Host<Num>& host) {
 template <class Num>
 bool Machine<Num>::reenters_after_wrmsr(std::uint32_t msr) const {
   const bool tsc = msr == ops::msr::kIa32Tsc || msr == ops::msr::kIa32TscAdjust;
+  if (msr == ops::msr::kIa32TscDeadline) return false;  // nothing is requested; on Intel it is served on the fast path
   return !tsc || config_.reenters_after_tsc_wrmsr;
 }
 
