@@ -388,6 +388,12 @@ bool carry_memory(Hypothesis& h, HostHistory& here, const ops::Operation& op) {
   return true;
 }
 
+// A new VM takes the place of the one before; what KVM had put off for that one does not come.
+void leave_vm(HostHistory& here) {
+  std::erase_if(here.pending, [](const Pending& item) { return item.work != model::DelayedWork::clocksource_falls_away; });
+  here.waited_in_guest.clear();
+}
+
 template <class Spell>
 std::string digest_of(const model::GuestMemory<Witness>& memory, const Spell& spell) {
   std::string text;
@@ -453,6 +459,7 @@ bool advance(Hypothesis& h, const ops::Entry& entry, std::size_t index) {
     happen(h.space, here, entry, host, traces);
     return h.space.consistent();
   }
+  if (op.kind == OpKind::create_vm) leave_vm(here);
   const auto derived = here.machine.perform(op, entry.pcpu, host);
   note_waiting(here, entry);
   if (!traces.finish()) return false;

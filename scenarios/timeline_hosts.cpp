@@ -8,7 +8,14 @@ namespace tscsim::scenarios {
 
 using Kind = YamlNode::Kind;
 
+// In a procedure hosts have roles.
 std::optional<std::int32_t> TimelineParser::host_from(const YamlNode& node) {
+  if (scope_) {
+    const std::vector<std::string> roles = scope_->destination ? std::vector<std::string>{"source", "destination"} : std::vector<std::string>{"source"};
+    const auto role = reader().word(node, "host of a procedure", roles);
+    if (!role) return std::nullopt;
+    return *role == "source" ? scope_->source : *scope_->destination;
+  }
   const auto name = reader().word(node, "host", out_.hosts);
   if (!name) return std::nullopt;
   return static_cast<std::int32_t>(std::find(out_.hosts.begin(), out_.hosts.end(), *name) - out_.hosts.begin());
@@ -28,10 +35,11 @@ bool TimelineParser::read_host(const Line& line) {
   return host.has_value();
 }
 
+// Where the guest has left, and in a procedure anywhere, a new VM takes the place of the old one.
 bool TimelineParser::check_vm(const Line& line) {
   const OpKind kind = line.word->kind;
-  const bool none_needed = kind == OpKind::create_vm || kind == OpKind::set_clocksource || kind == OpKind::load_memory;
-  if (kind == OpKind::create_vm && here().exists) {
+  const bool none_needed = kind == OpKind::create_vm || kind == OpKind::set_clocksource || line.word->operand == Operand::transfer;
+  if (kind == OpKind::create_vm && here().exists && !scope_ && out_.stays.back().host == host_) {
     diagnostics().add(*line.fields->key(line.word->text), "host " + name_of(host_) + " has its VM already",
                      "remove this step, or name another host with 'on'");
     return false;
@@ -42,7 +50,13 @@ bool TimelineParser::check_vm(const Line& line) {
   return false;
 }
 
+// The VM is a new one.
+void TimelineParser::forget_vm() {
+  here() = HostVm{true, hosts_[static_cast<std::size_t>(host_)].tsc_khz, {}};
+}
+
 void TimelineParser::create_vcpu(const Line& line) {
+  if (scope_ && line.operand->is(Kind::null)) return create_vcpus_of_procedure(line);
   const auto index = reader().integer(*line.operand, 0, ops::layout::kMaxVcpus - 1);
   if (!index) return;
   if (*index != vcpu_count()) {
@@ -56,7 +70,7 @@ void TimelineParser::create_vcpu(const Line& line) {
     step.op.vcpu = static_cast<std::int32_t>(*index);
     step.op.flags = vcpu_flags();
   });
-  if (line.fails.empty()) here().kvmclock_on.push_back(false);
+  if (line.fails.empty()) add_vcpu();
 }
 
 std::optional<std::int64_t> TimelineParser::pcpu_of_host(const YamlNode& node) {
@@ -143,14 +157,24 @@ void TimelineParser::plan_transfer(const Line& line, std::int32_t from, std::int
   host_ = from;
   plan(line, OpKind::save_memory, ops::kVm, line.at_ns);
   host_ = to;
-  if (!here().exists) plan(line, OpKind::create_vm, ops::kVm, line.at_ns).op.flags = vm_flags();
-  here().exists = true;
+  if (!here().exists) {
+    plan(line, OpKind::create_vm, ops::kVm, line.at_ns).op.flags = vm_flags();
+    forget_vm();
+  }
   for (std::int32_t vcpu = vcpu_count(); vcpu < vm_of(from).vcpus(); ++vcpu) {
     plan(line, OpKind::create_vcpu, vcpu, line.at_ns).op.flags = vcpu_flags();
-    here().kvmclock_on.push_back(false);
+    add_vcpu();
   }
   plan(line, OpKind::load_memory, ops::kVm, line.at_ns).op.value = static_cast<std::uint64_t>(from);
   out_.stays.push_back({line.at_ns, to});
+}
+
+// The second half of a transfer: from here on the guest is on this host.
+void TimelineParser::load_memory(const Line& line) {
+  const auto from = host_from(*line.operand);
+  if (!from) return;
+  plan_each(line, [&](ops::Step& step) { step.op.value = static_cast<std::uint64_t>(*from); });
+  out_.stays.push_back({line.at_ns, host_});
 }
 
 }  // namespace tscsim::scenarios

@@ -6,6 +6,7 @@
 
 #include "scenarios/errno_names.h"
 #include "scenarios/kernel_groups.h"
+#include "scenarios/units.h"
 
 namespace tscsim::scenarios {
 namespace {
@@ -47,6 +48,11 @@ bool TimelineParser::read_instant(Line& line) {
   const auto ns = reader().instant_ns(*at);
   if (!ns) return false;
   line.at_ns = *ns;
+  if (*ns < last_at_ns_ && !busy_with_.empty()) {
+    diagnostics().add_clash(*at, found_text(*at) + " is before '" + busy_with_ + "' has ended, at " + grouped(last_at_ns_) + " ns",
+                            "it is used", last_at_place_, "move the line, or give the procedure shorter times");
+    return false;
+  }
   if (*ns < last_at_ns_) {
     diagnostics().add_clash(*at, found_text(*at) + " is before the step above", "that step's 'at' stands",
                            last_at_place_, "time runs down the page; move the line up");
@@ -83,6 +89,7 @@ bool TimelineParser::read_one_vcpu(const YamlNode& node, std::vector<std::int32_
 }
 
 bool TimelineParser::read_vcpus(Line& line) {
+  if (scope_) return read_vcpus_of_procedure(line);
   const YamlNode* node = line.fields->find("vcpu");
   const std::string word = line.word->text;
   if (line.word->target == Target::vm) {
@@ -118,7 +125,7 @@ bool TimelineParser::read_vcpu_list(const YamlNode& node, std::vector<std::int32
 bool TimelineParser::read_gap(Line& line) {
   const YamlNode* node = line.fields->find("gap");
   if (!node) return true;
-  if (line.vcpus.size() < 2 || line.word->operand == Operand::sample) {
+  if ((line.vcpus.size() < 2 && !scope_) || line.word->operand == Operand::sample) {
     diagnostics().add(*line.fields->key("gap"), "'gap' stands between vCPUs, and this step has not several",
                      "name several vCPUs, or remove 'gap'");
     return false;
@@ -157,6 +164,26 @@ bool TimelineParser::read_fails_by_kernel(Line& line, const YamlNode& node) {
   return diagnostics().size() == before;
 }
 
+// What KVM answers does not matter to this VMM, if it is one of these errors.
+bool TimelineParser::read_may_fail(Line& line) {
+  const YamlNode* node = line.fields->find("may_fail");
+  if (!node) return true;
+  const bool refuses = !fields_of(line.word->kind).empty() || line.word->operand == Operand::sample || line.word->operand == Operand::transfer;
+  if (refuses || line.fields->find("fails")) {
+    diagnostics().add(*line.fields->key("may_fail"),
+                      refuses ? std::string("what '") + line.word->text + "' returns would be missing" : "'may_fail' beside 'fails'",
+                      "remove 'may_fail'");
+    return false;
+  }
+  const std::vector<YamlNode> one{*node};
+  for (const YamlNode& item : node->is(Kind::sequence) ? node->items : one) {
+    const auto name = reader().word(item, "errno", errno_names());
+    if (!name) return false;
+    line.may_fail.push_back(*errno_from(*name));
+  }
+  return true;
+}
+
 // The name stands after `as`, or directly after the word of an operation that takes no other operand.
 const YamlNode* TimelineParser::capture_node(const Line& line) {
   const YamlNode* as = line.fields->find("as");
@@ -173,6 +200,7 @@ bool TimelineParser::read_capture(Line& line) {
   const auto name = reader().capture_name(*node);
   if (!name) return false;
   if (!may_capture(line, *node)) return false;
+  if (scope_) return keep_local_capture(line, *node, *name);
   Capture capture{*name, line.word->kind, capture_msr(line), line.vcpus.front(), diagnostics().place(*node)};
   if (const Capture* first = find_capture(out_.captures, *name)) {
     diagnostics().add_clash(*node, repeated_message(capture), "first captured", first->place,
@@ -191,7 +219,7 @@ bool TimelineParser::may_capture(const Line& line, const YamlNode& node) {
     return false;
   }
   if (line.vcpus.empty()) return false;  // reported already
-  if (line.vcpus.size() > 1) {
+  if (line.vcpus.size() > 1 && !scope_) {
     diagnostics().add(node, found_text(node) + " cannot hold the readings of several vCPUs",
                      "write one step for each vCPU");
     return false;

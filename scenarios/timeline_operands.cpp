@@ -4,8 +4,6 @@
 #include <algorithm>
 #include <limits>
 
-#include "scenarios/errno_names.h"
-
 namespace tscsim::scenarios {
 namespace {
 
@@ -103,6 +101,11 @@ void TimelineParser::read_operand(const Line& line) {
     case Operand::lapic:
       set_lapic(line);
       break;
+    case Operand::memory:
+      load_memory(line);
+      break;
+    case Operand::procedure:
+      break;  // use_procedure() has it
   }
   if (pending_capture_) out_.captures.push_back(std::move(*pending_capture_));
   pending_capture_.reset();
@@ -116,12 +119,15 @@ void TimelineParser::no_operand(const Line& line) {
         std::string("write '") + line.word->text + ":' with nothing after it");
   const bool creates = line.word->kind == OpKind::create_vm;
   plan_each(line, [&](ops::Step& step) { step.op.flags = creates ? vm_flags() : 0; });
-  if (creates) here().exists = true;
+  if (creates) forget_vm();
 }
 
 void TimelineParser::reading(const Line& line) {
   if (line.word->text == std::string_view("wall_clock")) return wall_clock(line);
-  plan_each(line, [](ops::Step&) {});
+  plan_each(line, [&](ops::Step& step) {
+    if (step.op.kind == OpKind::get_tsc_khz && !step.capture.empty())
+      khz_of_capture_[actual(step.capture, step.op.vcpu)] = step.op.vcpu == ops::kVm ? here().khz : known(step.op.vcpu).khz;
+  });
 }
 
 // The host writes the MSR, KVM fills the structure, and the VMM looks at it.
@@ -132,7 +138,9 @@ void TimelineParser::wall_clock(const Line& line) {
     write.op.msr = ops::msr::kKvmWallClockNew;
     write.op.value = page_of(ops::layout::kWallClockPages, vcpu);
     planned_.back().fails = line.fails;
-    plan(line, OpKind::peek_wall_clock, vcpu, at_ns).capture = line.capture;
+    ops::Step& look = plan(line, OpKind::peek_wall_clock, vcpu, at_ns);
+    look.capture = line.capture;
+    localise(look);
     at_ns = vcpu == line.vcpus.back() ? at_ns : at_ns + line.gap_ns;
   }
 }
@@ -144,7 +152,19 @@ std::optional<std::uint32_t> TimelineParser::msr_index(const YamlNode& node) {
 
 void TimelineParser::msr_read(const Line& line) {
   const auto msr = msr_index(*line.operand);
-  if (msr) plan_each(line, [&](ops::Step& step) { step.op.msr = *msr; });
+  if (!msr) return;
+  plan_each(line, [&](ops::Step& step) {
+    step.op.msr = *msr;
+    if (is_system_time(*msr) && !step.capture.empty())
+      kvmclock_of_capture_[actual(step.capture, step.op.vcpu)] = known(step.op.vcpu).kvmclock_on;
+  });
+}
+
+// A VMM writes back what it read, which enables kvmclock again where it was enabled.
+bool TimelineParser::enables_kvmclock(const ops::Step& write) const {
+  if (!write.value) return (write.op.value & 1) != 0;
+  const auto captured = kvmclock_of_capture_.find(actual(write.value->text(), write.op.vcpu));
+  return captured != kvmclock_of_capture_.end() && captured->second;
 }
 
 void TimelineParser::msr_write(const Line& line) {
@@ -165,8 +185,7 @@ void TimelineParser::msr_write(const Line& line) {
   plan_each(line, [&](ops::Step& step) {
     step.op.msr = *msr;
     set_value(step.op.value, step.value, *expression);
-    const bool enables = is_system_time(*msr) && (!step.value && (step.op.value & 1) != 0);
-    if (is_system_time(*msr)) here().kvmclock_on[static_cast<std::size_t>(step.op.vcpu)] = enables;
+    if (is_system_time(*msr)) known(step.op.vcpu).kvmclock_on = enables_kvmclock(step);
   });
 }
 
@@ -188,9 +207,43 @@ void TimelineParser::value_step(const Line& line, ops::Unit unit, bool plain) {
 void TimelineParser::set_tsc_khz(const Line& line) {
   const YamlNode& node = *line.operand;
   const bool with_unit = node.is(Kind::scalar) && node.text.find("Hz") != std::string::npos;
-  if (!with_unit) return value_step(line, ops::Unit::cycles, true);  // kHz, as the call's name says
-  const auto khz = reader().frequency_khz(node);
-  if (khz) plan_each(line, [&](ops::Step& step) { step.op.value = *khz; });
+  // Without a unit it is kHz, as the call's name says.
+  const auto khz = with_unit ? reader().frequency_khz(node) : std::nullopt;
+  const auto expression = with_unit ? std::nullopt : reader().expression(node, ops::Unit::cycles, true, visible());
+  if (!khz && !expression) return;
+  const auto wanted = [&](std::int32_t vcpu) { return khz ? *khz : khz_before_the_run(*expression, vcpu); };
+  Line called = line;
+  if (!only_where_rates_say_so(called, wanted)) return;
+  plan_each(called, [&](ops::Step& step) {
+    if (khz) step.op.value = *khz;
+    else set_value(step.op.value, step.value, *expression);
+    (step.op.vcpu == ops::kVm ? here().khz : known(step.op.vcpu).khz) = wanted(step.op.vcpu);
+  });
+}
+
+// 0 when only the run will tell.
+std::uint32_t TimelineParser::khz_before_the_run(const ops::Expression& expression, std::int32_t vcpu) const {
+  const auto constant = expression.as_constant();
+  if (constant && *constant >= 0 && *constant <= std::numeric_limits<std::int32_t>::max()) return static_cast<std::uint32_t>(*constant);
+  const auto captured = khz_of_capture_.find(actual(expression.text(), vcpu));
+  return captured == khz_of_capture_.end() ? 0 : captured->second;
+}
+
+// VMMs look at the rates before they ask KVM for one: `only_if: settable` where the host scales or is within 250 ppm, as
+// QEMU; `only_if: beyond_250_ppm` where it is not, as Firecracker. Decided for the hosts that the scenario describes.
+// False when the line is at fault.
+bool TimelineParser::only_where_rates_say_so(Line& line, const std::function<std::uint32_t(std::int32_t)>& wanted) {
+  const YamlNode* node = line.fields->find("only_if");
+  if (!node) return true;
+  const auto word = reader().word(*node, "condition", {"settable", "beyond_250_ppm"});
+  if (!word) return false;
+  const ops::HostSpec& host = hosts_[static_cast<std::size_t>(host_)];
+  std::erase_if(line.vcpus, [&](std::int32_t vcpu) {
+    const std::int64_t apart = std::int64_t{wanted(vcpu)} - host.tsc_khz;
+    const bool near = (apart < 0 ? -apart : apart) <= std::int64_t{host.tsc_khz} * 250 / 1'000'000;
+    return *word == "settable" ? !host.tsc_scaling && !near : near;
+  });
+  return true;
 }
 
 void TimelineParser::set_clock(const Line& line) {
@@ -283,7 +336,7 @@ std::optional<ops::Expression> TimelineParser::optional_expression(const YamlNod
 std::optional<std::string> TimelineParser::saved_structure(const YamlNode& node, const Structure& is) {
   const auto name = reader().capture_name(node);
   if (!name) return std::nullopt;
-  const Capture* capture = find_capture(out_.captures, *name);
+  const Capture* capture = find_capture(visible(), *name);
   if (capture && (capture->kind == is.from || capture->kind == is.or_from)) return name;
   diagnostics().add(node, capture ? "'" + *name + "' is not such a structure" : "nothing is captured as '" + *name + "'",
                    std::string("capture one with ") + is.sources);
@@ -321,7 +374,7 @@ void TimelineParser::switch_page(const Line& line) {
     } else if (word == "kvmclock") {
       address = page_of(ops::layout::kPvclockPages, step.op.vcpu);
       step.op.msr = ops::msr::kKvmSystemTimeNew;
-      here().kvmclock_on[static_cast<std::size_t>(step.op.vcpu)] = *on;
+      known(step.op.vcpu).kvmclock_on = *on;
     }
     step.op.value = *on ? address | 1 : 0;
   });

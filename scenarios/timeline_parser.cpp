@@ -12,9 +12,16 @@ namespace tscsim::scenarios {
 namespace {
 
 std::vector<std::string> step_keys() {
-  std::vector<std::string> keys{"at", "on", "vcpu", "as", "fails", "gap"};
-  for (const std::string& word : words()) keys.push_back(word);
+  std::vector<std::string> keys{"at", "on", "vcpu", "as", "fails", "may_fail", "gap"};
+  for (const auto& some : {words(), procedure_words()}) keys.insert(keys.end(), some.begin(), some.end());
   return keys;
+}
+
+bool begins_with_start(const YamlNode* timeline) {
+  if (!timeline || !timeline->is(YamlNode::Kind::sequence)) return false;
+  return std::any_of(timeline->items.begin(), timeline->items.end(), [](const YamlNode& step) {
+    return std::any_of(step.members.begin(), step.members.end(), [](const YamlMember& m) { return m.key.text == "start"; });
+  });
 }
 
 }  // namespace
@@ -22,17 +29,19 @@ std::vector<std::string> step_keys() {
 using Kind = YamlNode::Kind;
 
 Timeline TimelineParser::parse(const YamlNode* node, const ops::Place& vm_place) {
-  set_up(vm_place);
+  set_up(node, vm_place);
   if (node) parse_steps(*node);
   finish();
   return std::move(out_);
 }
 
-void TimelineParser::set_up(const ops::Place& place) {
+// A timeline with a `start` makes its VM itself.
+void TimelineParser::set_up(const YamlNode* timeline, const ops::Place& place) {
+  if (begins_with_start(timeline)) return;
   setup_step(OpKind::create_vm, ops::kVm, place).flags = vm_flags();
   for (std::int32_t vcpu = 0; vcpu < vm_.vcpus; ++vcpu) setup_step(OpKind::create_vcpu, vcpu, place).flags = vcpu_flags();
-  here().exists = true;
-  here().kvmclock_on.assign(static_cast<std::size_t>(vm_.vcpus), vm_.kvmclock);
+  forget_vm();
+  here().vcpu.assign(static_cast<std::size_t>(vm_.vcpus), {vm_.kvmclock, here().khz});
   for (std::int32_t vcpu = 0; vm_.kvmclock && vcpu < vm_.vcpus; ++vcpu) {
     ops::Operation& op = setup_step(OpKind::set_msr, vcpu, place);
     op.msr = ops::msr::kKvmSystemTimeNew;
@@ -74,11 +83,19 @@ void TimelineParser::parse_step(const YamlNode& node) {
   bool good = read_word(line);
   good = read_instant(line) && good;
   if (!line.word) return;
+  if (line.word->operand == Operand::procedure) return good ? use_procedure(line) : void();
+  if (good) busy_with_.clear();
+  parse_line(line, good);
+}
+
+// What stands in a line besides its instant.
+void TimelineParser::parse_line(Line& line, bool good) {
   good = read_host(line) && good;
   if (!check_vm(line)) return;
   good = read_vcpus(line) && good;
   good = read_gap(line) && good;
   good = read_fails(line) && good;
+  good = read_may_fail(line) && good;
   good = read_capture(line) && good;
   // A line at fault is still read to its end, so that all its faults are reported at once.
   const std::size_t before = planned_.size();
@@ -93,6 +110,11 @@ ops::Step& TimelineParser::plan(const Line& line, OpKind kind, std::int32_t vcpu
   planned.step.op.at_ns = at_ns;
   planned.step.op.host = host_;
   planned.step.place = diagnostics().place(*line.node);
+  if (scope_) {
+    planned.step.used_at = scope_->used_at();
+    planned.step.procedure = scope_->procedure().name;
+    scope_->reach(at_ns);
+  }
   planned_.push_back(std::move(planned));
   return planned_.back().step;
 }
@@ -103,6 +125,7 @@ void TimelineParser::finish() {
                    [](const Planned& a, const Planned& b) { return a.step.op.at_ns < b.step.op.at_ns; });
   for (Planned& planned : planned_) {
     for (const Refusal& refused : planned.fails) out_.refusals.push_back(refusal(planned, refused));
+    for (const int error : planned.may_fail) out_.tolerated.push_back({out_.steps.size(), error});
     out_.steps.push_back(std::move(planned.step));
   }
 }
@@ -110,7 +133,7 @@ void TimelineParser::finish() {
 Expectation TimelineParser::refusal(const Planned& planned, const Refusal& refused) const {
   Expectation expectation;
   expectation.subject = Subject::step_error;
-  expectation.place = planned.step.place;
+  expectation.place = planned.step.used_at.file.empty() ? planned.step.place : planned.step.used_at;
   expectation.error = refused.error;
   expectation.kernels = refused.kernels;
   expectation.step = out_.steps.size();
@@ -122,8 +145,9 @@ Expectation TimelineParser::refusal(const Planned& planned, const Refusal& refus
 }
 
 Timeline parse_timeline(Reader& reader, const YamlNode* node, const std::vector<ops::HostSpec>& hosts,
-                        const VmSpec& vm, const ops::Place& vm_place, const std::vector<std::string>& kernels) {
-  return TimelineParser(reader, hosts, vm, kernels).parse(node, vm_place);
+                        const VmSpec& vm, const ops::Place& vm_place, const std::vector<std::string>& kernels,
+                        ProcedureLibrary& procedures) {
+  return TimelineParser(reader, hosts, vm, kernels, procedures).parse(node, vm_place);
 }
 
 }  // namespace tscsim::scenarios

@@ -29,7 +29,7 @@ void TimelineParser::sample_once(const Line& line, const SampleSpec& spec, std::
   for (const std::int32_t vcpu : line.vcpus)
     if (spec.tsc) plan(line, OpKind::rdtsc, vcpu, at_ns);
   for (const std::int32_t vcpu : line.vcpus)
-    if (spec.pvclock && here().kvmclock_on[static_cast<std::size_t>(vcpu)])
+    if (spec.pvclock && known(vcpu).kvmclock_on)
       plan(line, OpKind::read_pvclock, vcpu, at_ns);
 }
 
@@ -71,7 +71,7 @@ bool TimelineParser::sample_kinds(const Line& line, const YamlNode& node, Sample
     (*name == "rdtsc" ? spec.tsc : spec.pvclock) = true;
     const bool possible =
         *name == "rdtsc" || std::any_of(line.vcpus.begin(), line.vcpus.end(), [&](auto vcpu) {
-          return here().kvmclock_on[static_cast<std::size_t>(vcpu)];
+          return known(vcpu).kvmclock_on;
         });
     if (possible) continue;
     diagnostics().add(item, "no vCPU of this sample has kvmclock on",

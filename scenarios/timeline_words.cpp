@@ -46,12 +46,21 @@ constexpr Word kWords[] = {
     {"sample", OpKind::rdtsc, Target::either, Operand::sample},
     {"create_vm", OpKind::create_vm, Target::vm, Operand::nothing},
     {"transfer", OpKind::load_memory, Target::vm, Operand::transfer},
+    {"save_memory", OpKind::save_memory, Target::vm, Operand::nothing},
+    {"load_memory", OpKind::load_memory, Target::vm, Operand::memory},
     {"get_tsc_state", OpKind::get_tsc_state, Target::vcpu, Operand::capture},
     {"set_tsc_state", OpKind::set_tsc_state, Target::vcpu, Operand::tsc_state},
     {"disable_quirks", OpKind::disable_quirks, Target::vm, Operand::quirks},
     {"get_clock_guest", OpKind::get_clock_guest, Target::vcpu, Operand::capture},
     {"set_clock_guest", OpKind::set_clock_guest, Target::vcpu, Operand::clock_guest},
     {"get_tsc_scale", OpKind::get_tsc_scale, Target::vcpu, Operand::capture},
+    {"start", OpKind::create_vm, Target::vm, Operand::procedure},
+    {"pause", OpKind::run, Target::vm, Operand::procedure},
+    {"reset", OpKind::run, Target::vm, Operand::procedure},
+    {"snapshot", OpKind::save_memory, Target::vm, Operand::procedure},
+    {"restore", OpKind::load_memory, Target::vm, Operand::procedure},
+    {"migrate", OpKind::load_memory, Target::vm, Operand::procedure},
+    {"hotplug", OpKind::create_vcpu, Target::vm, Operand::procedure},
 };
 
 }  // namespace
@@ -64,7 +73,15 @@ const Word* find_word(const std::string& text) {
 
 std::vector<std::string> words() {
   std::vector<std::string> all;
-  for (const Word& word : kWords) all.emplace_back(word.text);
+  for (const Word& word : kWords)
+    if (word.operand != Operand::procedure) all.emplace_back(word.text);
+  return all;
+}
+
+std::vector<std::string> procedure_words() {
+  std::vector<std::string> all;
+  for (const Word& word : kWords)
+    if (word.operand == Operand::procedure) all.emplace_back(word.text);
   return all;
 }
 

@@ -34,6 +34,8 @@ enum class Operand : std::uint8_t {
   clock_guest,
   quirks,
   lapic,
+  memory,
+  procedure,
 };
 
 struct Word {
@@ -44,6 +46,8 @@ struct Word {
 };
 
 const Word* find_word(const std::string& text);
-std::vector<std::string> words();  // all of them, in the order of the table
+// In the order of the table: the operations, and what uses a procedure.
+std::vector<std::string> words();
+std::vector<std::string> procedure_words();
 
 }  // namespace tscsim::scenarios

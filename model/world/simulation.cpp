@@ -120,6 +120,7 @@ class SimulatedKvm {
     }
     const Listening listening(*this, entry);
     if (ops::is_host_event(op.kind)) return happen(op, entry);
+    if (op.kind == OpKind::create_vm) leave_vm();
     entry.outcome = machine_.perform(op, entry.pcpu, host_);
     entry.note = story_text(machine_.story());
   }
@@ -144,6 +145,18 @@ class SimulatedKvm {
     SimulatedKvm& kvm_;
     ops::Entry& entry_;
   };
+
+  // The process that had the VM is gone, its threads and what KVM had put off for it with it.
+  void leave_vm() {
+    std::vector<sim::SimTime> of_the_host;
+    while (!queue_.empty()) {
+      const auto event = queue_.pop();
+      if (event.payload == DelayedWork::clocksource_falls_away) of_the_host.push_back(event.time);
+    }
+    for (const sim::SimTime time : of_the_host) queue_.schedule(time, DelayedWork::clocksource_falls_away);
+    pcpu_of_vcpu_.clear();
+    run_delay_ns_.clear();
+  }
 
   void run_until(std::int64_t at_ns) {
     while (queue_.next_time().value_or(sim::SimTime::last()).ns <= at_ns) {
