@@ -50,6 +50,7 @@ struct Command {
   std::string example;
   std::function<void(po::options_description&)> options;
   std::function<int(const Arguments&)> run;
+  std::string details = {};  // for --help, after the example
 };
 
 // Parses argv[1..] and runs the command. Prints help; throws UsageError and what the command throws.

@@ -12,6 +12,7 @@ Command record_command();
 Command verify_command();
 Command hunt_command();
 Command export_command();
+Command import_command();
 Command doctor_command();
 Command lab_command();
 Command list_command();

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "crosscheck/hypothesis.h"
+#include "ops/error.h"
 
 namespace tscsim::crosscheck {
 namespace {
@@ -65,6 +66,17 @@ void add_undecided(const std::vector<Hypothesis>& survivors, Result& result) {
     result.observations.push_back({entry, question, Verdict::undecided, 0, 0, 0});
 }
 
+void require_operations(const ops::Recording& recording) {
+  if (!ops::is_observed(recording)) return;
+  throw ops::InputError(ops::Diagnostic{
+      {},
+      fmt::format("the recording of '{}' was made from outside ({}): what was asked of KVM is not known, so nothing can be verified",
+                  recording.header.scenario, recording.header.profile.target),
+      "'tscsim import' explains what it shows",
+      "",
+      1});
+}
+
 }  // namespace
 
 std::string_view name_of(Verdict verdict) {
@@ -79,6 +91,7 @@ std::size_t Result::count(Verdict verdict) const {
 }
 
 Result check(const ops::Recording& recording) {
+  require_operations(recording);
   Result result;
   std::vector<Hypothesis> hypotheses;
   hypotheses.emplace_back(recording.header);

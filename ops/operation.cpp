@@ -99,6 +99,10 @@ constexpr std::array<KindInfo, kOpKinds> kKinds{{
      "load_memory",
      {},
      "The memory that a host put aside becomes this VM's: the other half of a transfer."},
+    {OpKind::observed,
+     "observed",
+     Field::value,
+     "Seen from outside, operands unknown: only in recordings that 'tscsim import' makes, never in a scenario."},
 }};
 
 constexpr std::array<std::string_view, kFields> kFieldNames{

@@ -60,8 +60,10 @@ enum class OpKind : std::uint8_t {
   // A guest moves to another host: what KVM wrote into its memory goes with it.
   save_memory,      // the guest's memory, as it is now, is put aside
   load_memory,      // what host `value` put aside becomes the memory of this host's VM
+  // Seen from outside, by a recorder that does not see the operands: only in recordings, see Entry::call.
+  observed,
 };
-inline constexpr std::size_t kOpKinds = static_cast<std::size_t>(OpKind::load_memory) + 1;
+inline constexpr std::size_t kOpKinds = static_cast<std::size_t>(OpKind::observed) + 1;
 
 inline constexpr int kVm = -1;  // an operation on the VM rather than on one vCPU
 inline constexpr int kAllPcpus = -1;

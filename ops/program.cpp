@@ -74,6 +74,7 @@ ProbeScope probe_scope(OpKind kind) {
     case OpKind::disable_quirks:
     case OpKind::get_clock_guest:
     case OpKind::get_tsc_scale:
+    case OpKind::observed:
       return ProbeScope::nothing;
   }
   return ProbeScope::nothing;

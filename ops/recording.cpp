@@ -3,6 +3,7 @@
 // it.
 #include "ops/recording.h"
 
+#include <algorithm>
 #include <istream>
 #include <ostream>
 #include <sstream>
@@ -113,6 +114,7 @@ Json entry_json(const Entry& entry) {
   json["outcome"] = outcome_json(entry.outcome);
   json["note"] = entry.note;
   for (const TraceEvent& event : entry.traced) json["traced"].push_back(trace_json(event));
+  if (!entry.call.empty()) json["call"] = entry.call;
   return json;
 }
 
@@ -245,7 +247,7 @@ TraceEvent read_trace(const Json& json) {
 
 Entry read_entry(const Json& json) {
   const Members in(json, "entry");
-  in.only({"type", "op", "pcpu", "supported", "bracket", "outcome", "note", "traced"});
+  in.only({"type", "op", "pcpu", "supported", "bracket", "outcome", "note", "traced", "call"});
   Entry entry;
   entry.op = read_operation(in.at("op"));
   in.read_small("pcpu", entry.pcpu);
@@ -260,6 +262,8 @@ Entry read_entry(const Json& json) {
   in.read("note", entry.note);
   if (const Json* traced = optional_array(json, "traced"))
     for (const Json& event : *traced) entry.traced.push_back(read_trace(event));
+  if (in.has("call")) in.read("call", entry.call);
+  if (!entry.call.empty() && entry.op.kind != OpKind::observed) fail("call: only an 'observed' operation has one");
   return entry;
 }
 
@@ -378,6 +382,11 @@ class Reader {
 };
 
 }  // namespace
+
+bool is_observed(const Recording& recording) {
+  return std::any_of(recording.entries.begin(), recording.entries.end(),
+                     [](const Entry& entry) { return entry.op.kind == OpKind::observed; });
+}
 
 void write_json_lines(const Recording& recording, std::ostream& out) {
   write_line(header_json(recording.header), out);

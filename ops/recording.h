@@ -34,6 +34,13 @@ struct Bracket {
   friend bool operator==(const Bracket&, const Bracket&) = default;
 };
 
+// An entry of kind `observed` is what somebody else's recorder saw of a KVM that served somebody else. What was asked is
+// not known, so that there is no operation to take a 0 for: `op` has the vCPU where it is known, and in at_ns the time by
+// the recorder's clock. One of three things:
+//   - trace events alone: `traced` has them;
+//   - a system call whose operands lie in memory that was not shown: `call` names it, `outcome` has the error and, as the
+//     field `value`, what the call returned;
+//   - neither: a gap. The recorder lost what happened here, and nothing may be concluded across it.
 struct Entry {
   Operation op;
   int pcpu = 0;         // where it ran
@@ -42,6 +49,7 @@ struct Entry {
   Outcome outcome;
   std::string note;     // e.g. the exit reason behind an error; the model's decision
   std::vector<TraceEvent> traced;  // what KVM's tracepoints printed meanwhile, in order; see TargetProfile::traces
+  std::string call;     // of an `observed` entry: "KVM_SET_MSRS", with the argument where it is shown: "KVM_CREATE_VCPU(1)"
   friend bool operator==(const Entry&, const Entry&) = default;
 };
 
@@ -108,6 +116,9 @@ struct Recording {
   std::vector<Entry> entries;
   friend bool operator==(const Recording&, const Recording&) = default;
 };
+
+// Whether the recording was made from outside. Such a one cannot be replayed, so nothing may be verified against it.
+bool is_observed(const Recording& recording);
 
 // JSON Lines: the header, one line for each entry, and an end line with the number of entries, so that a file that
 // was cut is recognised. 64-bit quantities are decimal strings (JSON numbers lose bits in most readers).
