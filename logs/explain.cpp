@@ -547,7 +547,7 @@ class Story {
            .text = fmt::format("vCPU {}'s kvmclock stepped {} by {} from one page to the next{}", index, forward ? "forward" : "back",
                                ns_text(std::abs(step)), count == 1 ? "" : fmt::format(", the greatest of {} such steps", count)),
            .rule = "KVM_SET_CLOCK is not traced: it shows as such a step. Without a master clock each page comes from two readings, "
-                   "the TSC and then the time, and steps by what lies between them",
+                   "the TSC and then the time, and steps by what lies between them. Over a suspend kvmclock gains the time asleep",
            .cure = ""});
     }
   }

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <cstring>
 #include <map>
 #include <optional>
 #include <set>
@@ -13,6 +14,11 @@ namespace {
 
 constexpr std::int64_t kOneSecond_ns = 1'000'000'000;
 constexpr std::int64_t kNoticeable_ns = 1'000'000;
+
+std::string error_text(int error) {
+  const char* name = ::strerrorname_np(error);
+  return name == nullptr ? fmt::format("error {}", error) : std::string(name);
+}
 
 class Calls {
  public:
@@ -54,8 +60,8 @@ class Calls {
     add({.id = "call-refused",
          .entry = index,
          .vcpus = entry.op.vcpu == ops::kVm ? std::vector<int>{} : std::vector<int>{entry.op.vcpu},
-         .text = fmt::format("{}{} was refused with error {}", entry.call,
-                             entry.op.vcpu == ops::kVm ? "" : fmt::format(" on vCPU {}", entry.op.vcpu), entry.outcome.error)});
+         .text = fmt::format("{}{} was refused: {}", entry.call,
+                             entry.op.vcpu == ops::kVm ? "" : fmt::format(" on vCPU {}", entry.op.vcpu), error_text(entry.outcome.error))});
   }
 
   void take_creation(std::size_t index) {
