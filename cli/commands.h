@@ -10,6 +10,7 @@ Command check_command();
 Command crosscheck_command();
 Command record_command();
 Command verify_command();
+Command trace_command();
 Command hunt_command();
 Command export_command();
 Command import_command();

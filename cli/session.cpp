@@ -164,6 +164,23 @@ void add_lab_options(po::options_description& options) {
       "noisy", "in the lab: time is this machine's, as on a real host, and does not count instructions");
 }
 
+void add_bring_option(po::options_description& options) {
+  options.add_options()("bring", po::value<std::vector<std::string>>()->value_name("PROGRAM"),
+                        "in the lab: a program of this machine, with its libraries, or a file or folder; may be repeated");
+}
+
+std::vector<std::string> brought(const Arguments& arguments) {
+  return arguments.has("bring") ? arguments.values["bring"].as<std::vector<std::string>>() : std::vector<std::string>{};
+}
+
+lab::LabTarget lab_target_named(std::string name) {
+  if (name.rfind("lab:", 0) == 0) name.erase(0, 4);
+  if (const auto target = lab::find_lab_target(name)) return *target;
+  std::vector<std::string> names;
+  for (const lab::LabTarget& target : lab::lab_targets()) names.push_back(target.name);
+  throw UsageError(fmt::format("unknown lab target '{}'{}", name, suggestion(name, names, "'tscsim lab list' lists them")));
+}
+
 std::vector<std::string> scenario_files(const std::vector<std::string>& paths) {
   std::vector<std::string> files;
   std::set<std::string> seen;

@@ -27,6 +27,13 @@ scenarios::ParseOptions parse_options(const Arguments& arguments);
 // --no-trace, --noisy
 void add_lab_options(po::options_description& options);
 
+// --bring: programs of this machine for a lab machine.
+void add_bring_option(po::options_description& options);
+std::vector<std::string> brought(const Arguments& arguments);
+
+// Throws UsageError for a name that is none.
+kvm_backend::lab::LabTarget lab_target_named(std::string name);
+
 // All scenario files of the given files and folders, in order, each once.
 std::vector<std::string> scenario_files(const std::vector<std::string>& paths);
 

@@ -44,6 +44,7 @@ struct Bracket {
 struct Entry {
   Operation op;
   int pcpu = 0;         // where it ran
+  int thread = 0;       // of a VMM: its threads are numbered from 1, as they appear; 0: not told
   bool supported = true;  // false: this target cannot execute the operation; `note` says why; no outcome
   Bracket bracket;        // all zero when nothing was executed at all
   Outcome outcome;
@@ -102,6 +103,10 @@ struct Header : HostHeader {
   std::string scenario_hash;  // of the file's bytes; recordings of different scenarios are never compared
   std::uint64_t seed = 0;
   std::vector<HostHeader> other_hosts;
+  // Of a recording of somebody else's VMM: its command line, and where its guest's memory ends. Its guest runs code of
+  // its own, so that KVM_RUN may do more than is told. Written only where there is one.
+  std::string vmm;
+  std::uint64_t memory_bytes = 0;
 
   int hosts() const { return 1 + static_cast<int>(other_hosts.size()); }
   HostHeader& host(int index) {
@@ -114,6 +119,7 @@ struct Header : HostHeader {
 struct Recording {
   Header header;
   std::vector<Entry> entries;
+  std::string cut;  // why it ended before its time; empty: it did not
   friend bool operator==(const Recording&, const Recording&) = default;
 };
 

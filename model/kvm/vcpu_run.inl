@@ -25,6 +25,7 @@ template <class Num>
 int Machine<Num>::publish_vcpu() {
   Vcpu<Num> fresh;
   fresh.l1_tsc_scaling_ratio = {0, default_ratio(config_.vendor).fraction_bits};  // until a rate has been set
+  fresh.memory_bytes = config_.memory_bytes;
   vcpus_.push_back(fresh);
   const auto index = static_cast<int>(vcpus_.size()) - 1;
   set_tsc_khz(index, vm_.default_tsc_khz);  // a rate that cannot be had is recorded all the same
@@ -107,6 +108,12 @@ template <class Num>
 void Machine<Num>::unload(Vcpu<Num>& vcpu, Host<Num>& host) {
   mark_preempted(vcpu);
   vcpu.last_host_tsc = host.tsc();
+}
+
+template <class Num>
+void Machine<Num>::visit(int vcpu, int cpu, Host<Num>& host) {
+  load(at(vcpu), cpu, host);
+  unload(at(vcpu), host);
 }
 
 // Serves the requests in the order in which vcpu_enter_guest() does.
