@@ -45,6 +45,8 @@ Program example() {
   write.op.msr = msr::kIa32Tsc;
   write.op.value = UINT64_MAX;
   write.value = Expression::parse("1 ms", Unit::cycles);
+  write.procedure = "qemu/migrate";
+  write.used_at = {"folder/x.yaml", 12, 5};
   program.timeline = {set, write};
   return program;
 }
@@ -66,6 +68,8 @@ void expect_same(const std::vector<Step>& a, const std::vector<Step>& b) {
     expect_same(a[i].realtime, b[i].realtime);
     EXPECT_EQ(a[i].capture, b[i].capture);
     EXPECT_EQ(a[i].place, b[i].place);
+    EXPECT_EQ(a[i].procedure, b[i].procedure);
+    EXPECT_EQ(a[i].used_at, b[i].used_at);
   }
 }
 
