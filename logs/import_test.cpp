@@ -28,6 +28,13 @@ std::vector<ops::TraceEvent> events_of(const ops::Recording& recording, int host
   return events;
 }
 
+// A host may have several VMs, one after the other, each with a vCPU 0.
+std::size_t vms_of(const ops::Recording& recording, int host) {
+  return static_cast<std::size_t>(std::count_if(recording.entries.begin(), recording.entries.end(), [&](const ops::Entry& entry) {
+    return entry.op.host == host && entry.op.kind == ops::OpKind::create_vcpu && entry.op.vcpu == 0 && entry.outcome.error == 0;
+  }));
+}
+
 TEST(RoundTrip, EveryShippedScenariosTraceIsReadBackAsItWas) {
   std::size_t traces = 0;
   for (const std::string& file : scenarios::find_scenarios(TSCSIM_SOURCE_DIR "/scenarios")) {
@@ -40,8 +47,11 @@ TEST(RoundTrip, EveryShippedScenariosTraceIsReadBackAsItWas) {
         std::istringstream in(ops::ftrace_of(recording, host));
         const Import import = import_trace(in, file, "ftrace", {});
         EXPECT_FALSE(import.partial()) << file;
-        ASSERT_EQ(import.vms.size(), 1u) << file << ", host " << host << ": one VM was traced";
-        EXPECT_EQ(events_of(import.vms[0].recording, 0), expected) << file;
+        EXPECT_EQ(import.vms.size(), vms_of(recording, host)) << file << ", host " << host;
+        std::vector<ops::TraceEvent> read;
+        for (const ImportedVm& vm : import.vms)
+          for (const ops::TraceEvent& event : events_of(vm.recording, 0)) read.push_back(event);
+        EXPECT_EQ(read, expected) << file << ", host " << host;
         ++traces;
       }
     }

@@ -26,7 +26,11 @@ struct Stretch {
 
 class Splitter {
  public:
-  explicit Splitter(const TraceLog& log) : log_(log) {}
+  explicit Splitter(const TraceLog& log) : log_(log) {
+    honoured_ = std::any_of(log.events.begin(), log.events.end(), [](const SeenEvent& seen) {
+      return seen.event.kind == TraceKind::write_tsc_offset && seen.event.values[0] != 0;
+    });
+  }
 
   Split split() {
     cut_into_stretches();
@@ -49,14 +53,15 @@ class Splitter {
     if (write.kind != TraceKind::write_tsc_offset || write.vcpu != 0 || write.values[0] != 0) return false;
     if (at + 1 == thread.size()) return false;
     const ops::TraceEvent& track = event(thread[at + 1]);
-    constexpr std::size_t kMatched = 0, kOnline = 1;
-    return track.kind == TraceKind::track_tsc && track.vcpu == 0 && track.values[kOnline] == 1 && track.values[kMatched] == 0;
+    constexpr std::size_t kOnline = 1;  // the matched ones are 0; the proposal "clock-v6" counts the vCPU itself
+    return track.kind == TraceKind::track_tsc && track.vcpu == 0 && track.values[kOnline] == 1;
   }
 
   // KVM_CREATE_VM renews the master clock's pair once, for no vCPU.
   bool may_be_creation(std::size_t index) const {
     const ops::TraceEvent& update = event(index);
-    return update.kind == TraceKind::update_master_clock && update.values[0] == 0 && update.values[2] == 0;
+    constexpr std::size_t kAllMatch = 2;
+    return update.kind == TraceKind::update_master_clock && update.values[kAllMatch] == 0;
   }
 
   void cut_into_stretches() {
@@ -67,12 +72,18 @@ class Splitter {
               [](const Stretch& a, const Stretch& b) { return a.events.front() < b.events.front(); });
   }
 
-  // A single vCPU that is written twice while it is alone looks like two creations, but its offset goes on from the
-  // first; where offsets are not honoured, `prev` is always 0, and the VM has gone on only if there was a page.
+  // Where offsets are not honoured, `prev` is always 0, and a single vCPU that is written again looks like another VM's.
+  // Elsewhere its offset goes on from the last one.
   bool begins_again(const Stretch& current, const std::vector<std::size_t>& thread, std::size_t at) const {
     if (!creates_vm(thread, at)) return false;
     if (!current.begins) return true;
-    return may_be_creation(thread[at - 1]) || current.vcpus.size() > 1;
+    return may_be_creation(thread[at - 1]) || current.vcpus.size() > 1 || (honoured_ && last_offset(current) != 0);
+  }
+
+  std::uint64_t last_offset(const Stretch& stretch) const {
+    const auto last = std::find_if(stretch.events.rbegin(), stretch.events.rend(),
+                                   [&](std::size_t index) { return event(index).kind == TraceKind::write_tsc_offset; });
+    return last == stretch.events.rend() ? 0 : event(*last).values[1];
   }
 
   void cut_thread(int pid, const std::vector<std::size_t>& events) {
@@ -245,6 +256,7 @@ class Splitter {
   }
 
   const TraceLog& log_;
+  bool honoured_ = false;
   std::vector<Stretch> stretches_;
   std::vector<std::size_t> group_;
   std::set<std::size_t> paired_;  // beginnings whose VM's creation was found on another thread
