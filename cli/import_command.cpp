@@ -86,6 +86,7 @@ void print_text(const logs::Import& import, const std::string& path) {
     for (const logs::MasterClockPhase& phase : explanation.master_clock) std::cout << phase_line(phase, vm.recording);
     for (const logs::Finding& finding : explanation.findings) std::cout << finding_lines(finding, vm.recording);
     if (explanation.findings.empty()) std::cout << "  nothing to report\n";
+    for (const std::string& what : explanation.undecided) std::cout << "  not judged: " << what << "\n";
   }
 }
 
@@ -135,6 +136,7 @@ Json vm_json(const logs::ImportedVm& vm) {
   for (const logs::VcpuSummary& vcpu : explanation.vcpus) json["vcpus"].push_back(vcpu_json(vcpu));
   json["master_clock"] = Json::array();
   for (const logs::MasterClockPhase& phase : explanation.master_clock) json["master_clock"].push_back(phase_json(phase, vm.recording));
+  json["undecided"] = explanation.undecided;
   json["findings"] = Json::array();
   for (const logs::Finding& finding : explanation.findings) json["findings"].push_back(finding_json(finding, vm.recording));
   return json;

@@ -8,6 +8,7 @@
 #include <map>
 #include <set>
 
+#include "logs/explain_calls.h"
 #include "logs/explain_text.h"
 #include "logs/import.h"
 #include "logs/page_step.h"
@@ -546,7 +547,7 @@ class Story {
            .text = fmt::format("vCPU {}'s kvmclock stepped {} by {} from one page to the next{}", index, forward ? "forward" : "back",
                                ns_text(std::abs(step)), count == 1 ? "" : fmt::format(", the greatest of {} such steps", count)),
            .rule = "KVM_SET_CLOCK is not traced: it shows as such a step. Without a master clock each page comes from two readings, "
-                   "the TSC and then the time, and steps by what lies between them",
+                   "the TSC and then the time, and steps by what lies between them. Over a suspend kvmclock gains the time asleep",
            .cure = ""});
     }
   }
@@ -642,7 +643,11 @@ std::string_view name_of(OffCause cause) {
   return "unknown";
 }
 
-Explanation explain(const ops::Recording& recording, int host) { return Story(recording, host).tell(); }
+Explanation explain(const ops::Recording& recording, int host) {
+  Explanation told = Story(recording, host).tell();
+  explain_calls(recording, host, told);
+  return told;
+}
 
 const MasterClockPhase* why_master_clock_off(const Explanation& explanation) {
   if (explanation.master_clock.empty() || explanation.master_clock.back().on) return nullptr;
@@ -663,7 +668,13 @@ std::vector<FindingInfo> finding_ids() {
           {"kvmclock-forward", "kvmclock stepped forward from one page to the next"},
           {"kvmclock-back", "kvmclock stepped back from one page to the next"},
           {"rate-changed", "a vCPU's TSC rate changed"},
-          {"ignored-write", "this KVM accepts TSC offsets and does not apply them"}};
+          {"ignored-write", "this KVM accepts TSC offsets and does not apply them"},
+          {"call-refused", "KVM refused a call"},
+          {"khz-differ", "vCPUs were given unequal rates"},
+          {"write-pass-too-long", "the vCPUs' writes took more than a second"},
+          {"clock-after-run", "KVM_SET_CLOCK while a vCPU runs"},
+          {"clock-saved-and-set", "time between KVM_GET_CLOCK and the KVM_SET_CLOCK after it"},
+          {"tsc-before-long-step", "time between a write and the vCPU's next entry"}};
 }
 
 }  // namespace tscsim::logs

@@ -68,6 +68,7 @@ struct Explanation {
   std::vector<MasterClockPhase> master_clock;  // in order
   std::vector<Finding> findings;               // in order of their entry
   std::vector<VcpuSummary> vcpus;
+  std::vector<std::string> undecided;          // what the recorder did not show
   bool from_creation = false;  // the VM's creation is among the events
   std::size_t gaps = 0;
 };

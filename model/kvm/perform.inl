@@ -30,8 +30,8 @@ typename Machine<Num>::Outcome Machine<Num>::perform(const ops::Operation& op, i
   if (TSCSIM_MUTATE(outside_memory_is_read, looks_outside_memory(op), false)) return refuse(EFAULT);
   switch (op.kind) {
     case ops::OpKind::create_vm:
-      vm_.irqchip = (op.flags & ops::vm_flag::kIrqchip) != 0;
       create_vm(host);
+      vm_.irqchip = (op.flags & ops::vm_flag::kIrqchip) != 0;
       return {};
     case ops::OpKind::create_vcpu:
       create_vcpu(cpu, host);

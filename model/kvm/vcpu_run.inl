@@ -13,7 +13,7 @@ void Machine<Num>::create_vm(Host<Num>& host) {
   // What a VM before this one leaves behind is the host's.
   const bool had_master_clock = had_master_clock_;
   TraceListener<Num>* const listener = listener_;
-  *this = Machine(config_);
+  if (TSCSIM_MUTATE(second_vm_is_the_first, true, false)) *this = Machine(config_);
   had_master_clock_ = had_master_clock;
   listener_ = listener;
   if (config_.era.clock_start == TSCSIM_MUTATE(clock_starts_at_host_boot, ClockStart::vm_creation, ClockStart::host_boot))
