@@ -83,6 +83,7 @@ Traced trace(const Arguments& arguments, const tracer::Order& order) {
   traced.witnessed = traced.way == tracer::Way::shim ? tracer::record_by_shim(order) : tracer::record_by_ptrace(order);
   circumstances.cut = traced.witnessed.cut;
   traced.recordings = tracer::assemble(traced.witnessed.seen, circumstances);
+  for (ops::Recording& recording : traced.recordings) recording.header.tool_version = TSCSIM_VERSION;
   return traced;
 }
 

@@ -157,6 +157,7 @@ class BracketedHost final : public model::Host<Witness> {
   }
   std::optional<model::DelayedWork> work_during_guest() override {
     auto& pending = history_.pending;
+    if (!history_.pages_are_seen) return std::nullopt;
     for (auto item = pending.begin(); item != pending.end(); ++item) {
       if (item->earliest_base_ns > bracket_.base_ns.hi) continue;
       if (space().choose("delayed: a kvmclock update of all vCPUs runs beside the guest")) {
@@ -213,7 +214,7 @@ void run_due_work(WitnessSpace& space, HostHistory& h, const ops::Entry& entry, 
   for (const Pending& item : pending) {
     const bool may_have_run = item.earliest_base_ns <= entry.bracket.base_ns.hi;
     const bool clocksource = item.work == model::DelayedWork::clocksource_falls_away;
-    const bool visible = clocksource || any_page_active(h.machine);
+    const bool visible = clocksource || (h.pages_are_seen && any_page_active(h.machine));
     if (may_have_run && (!visible || space.choose("delayed: a kvmclock update of all vCPUs has run"))) {
       if (clocksource) h.tsc_clocksource = false;
       h.machine.run_delayed(item.work, host);
@@ -441,6 +442,23 @@ model::MachineConfig config_for(const ops::Header& header, int host) {
   return config;
 }
 
+bool looks_at_pages(const ops::Recording& recording) {
+  return std::any_of(recording.entries.begin(), recording.entries.end(), [](const ops::Entry& entry) {
+    switch (entry.op.kind) {
+      case OpKind::peek_pvclock:
+      case OpKind::peek_wall_clock:
+      case OpKind::peek_hyperv_page:
+      case OpKind::peek_steal_time:
+      case OpKind::read_pvclock:
+      case OpKind::read_hyperv_page:
+      case OpKind::save_memory:
+        return true;
+      default:
+        return false;
+    }
+  });
+}
+
 // KVM_RUN that ends with EINTR may have been interrupted before it came to the guest, or after; a vCPU that waits to be
 // started never does. EAGAIN says that it was just started, and not entered yet.
 bool interrupted(const ops::Entry& entry) {
@@ -519,13 +537,13 @@ bool advance(Hypothesis& h, const ops::Entry& entry, std::size_t index) {
   return h.space.consistent();
 }
 
-HostHistory::HostHistory(const ops::Header& header, int host)
-    : machine(config_for(header, host)), tsc_clocksource(header.host(host).profile.tsc_clocksource),
-      tsc_unstable(header.host(host).profile.tsc_unstable), traces(header.host(host).profile.traces),
-      strange_guest(!header.vmm.empty()) {}
+HostHistory::HostHistory(const ops::Recording& recording, int host)
+    : machine(config_for(recording.header, host)), tsc_clocksource(recording.header.host(host).profile.tsc_clocksource),
+      tsc_unstable(recording.header.host(host).profile.tsc_unstable), traces(recording.header.host(host).profile.traces),
+      strange_guest(!recording.header.vmm.empty()), pages_are_seen(!traces.empty() || looks_at_pages(recording)) {}
 
 Hypothesis::Hypothesis(const ops::Recording& recording) : guest_writes(crosscheck::guest_writes(recording)) {
-  for (int host = 0; host < recording.header.hosts(); ++host) hosts.emplace_back(recording.header, host);
+  for (int host = 0; host < recording.header.hosts(); ++host) hosts.emplace_back(recording, host);
 }
 
 std::string digest(const Hypothesis& h) {

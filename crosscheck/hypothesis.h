@@ -48,9 +48,10 @@ struct HostHistory {
   model::GuestMemory<Witness> saved;  // put aside for another host
   std::vector<ops::TraceKind> traces;  // the tracepoints that were listened to
   bool strange_guest = false;   // it runs code of its own (ops::Header::vmm)
+  bool pages_are_seen = true;   // by anybody: else it does not matter when KVM writes them
   bool joined_late = false;     // what was done to the VM before is not known: nothing of it can be judged
 
-  HostHistory(const ops::Header& header, int host);
+  HostHistory(const ops::Recording& recording, int host);
   // The time, in base_ns, that jiffies show at the least when it is `base_ns`, give or take a tick.
   std::uint64_t least_jiffies_at(std::uint64_t base_ns) const;
 };

@@ -39,8 +39,13 @@ Sequence sequence_of(const ops::Recording& recording, const Wanted& wanted) {
   for (const Entry& entry : recording.entries) {
     if (entry.op.probe || !entry.supported || !wanted(entry.op)) continue;
     if (entry.op.kind == OpKind::run && runs_already(sequence, entry.op.vcpu)) continue;
-    sequence.push_back({&entry, sequence.size()});
+    auto place = sequence.end();
+    if (entry.op.kind == OpKind::run)
+      while (place != sequence.begin() && std::prev(place)->entry->op.kind == OpKind::run && std::prev(place)->entry->op.vcpu > entry.op.vcpu)
+        --place;
+    sequence.insert(place, {&entry, 0});
   }
+  for (std::size_t i = 0; i < sequence.size(); ++i) sequence[i].index = i;
   return sequence;
 }
 
@@ -69,24 +74,43 @@ bool writes(const Call& call) {
   return kind == OpKind::set_msr || kind == OpKind::set_clock || kind == OpKind::set_tsc_khz || kind == OpKind::set_tsc_offset;
 }
 
-// Where a written value comes from: the last call before that returned it, if it is no small number.
-std::optional<std::size_t> origin(const Sequence& sequence, const Call& call) {
+bool returned(const Entry& entry, std::uint64_t value) {
+  for (std::size_t f = 0; f < entry.outcome.count; ++f)
+    if (entry.outcome.fields[f].value == value) return true;
+  return false;
+}
+
+// A clock or a counter is no constant, unless it is small.
+bool comes_from_a_call(const ops::Operation& op) {
   constexpr std::uint64_t kLargestConstant = 1'000'000;
-  const std::uint64_t value = call.entry->op.value;
-  if (value <= kLargestConstant) return std::nullopt;
+  return op.kind == OpKind::set_clock || op.value > kLargestConstant;
+}
+
+// The last call before that returned what is written, on the same vCPU if there is one.
+std::optional<std::size_t> origin(const Sequence& sequence, const Call& call) {
+  const ops::Operation& op = call.entry->op;
+  std::optional<std::size_t> found;
+  if (!comes_from_a_call(op)) return found;
   for (std::size_t i = call.index; i-- > 0;) {
-    const ops::Outcome& outcome = sequence[i].entry->outcome;
-    for (std::size_t f = 0; f < outcome.count; ++f)
-      if (outcome.fields[f].value == value) return i;
+    if (!returned(*sequence[i].entry, op.value)) continue;
+    if (sequence[i].entry->op.vcpu == op.vcpu) return i;
+    if (!found) found = i;
   }
-  return std::nullopt;
+  return found;
+}
+
+// Some call on another host returned it, to the same vCPU.
+bool comes_from(const ops::Recording& recording, const ops::Operation& op) {
+  return comes_from_a_call(op) && std::any_of(recording.entries.begin(), recording.entries.end(), [&](const Entry& entry) {
+           return !entry.op.probe && entry.op.vcpu == op.vcpu && returned(entry, op.value);
+         });
 }
 
 class Comparison {
  public:
-  Comparison(const ops::Recording& expected, const ops::Recording& seen, const Wanted& wanted)
-      : expected_khz_(expected.header.profile.host_khz), seen_khz_(seen.header.profile.host_khz),
-        expected_(sequence_of(expected, wanted)), seen_(sequence_of(seen, wanted)), pairs_(aligned(expected_, seen_)) {}
+  Comparison(const Pair& here, const Wanted& wanted, const std::vector<Pair>& elsewhere)
+      : elsewhere_(elsewhere), expected_khz_(here.expected.header.profile.host_khz), seen_khz_(here.seen.header.profile.host_khz),
+        expected_(sequence_of(here.expected, wanted)), seen_(sequence_of(here.seen, wanted)), pairs_(aligned(expected_, seen_)) {}
 
   std::vector<std::string> lines() {
     for (const auto& [e, s] : pairs_) {
@@ -99,22 +123,27 @@ class Comparison {
 
  private:
   void compare(const Call& expected, const Call& seen) {
-    if (expected.entry->outcome.error != seen.entry->outcome.error && !interrupted(seen))
+    if (expected.entry->outcome.error != seen.entry->outcome.error && !fails_by_itself(seen))
       lines_.push_back(fmt::format("! {}: errno {}, expected {}", seen.text(), seen.entry->outcome.error, expected.entry->outcome.error));
     if (writes(seen) && !same_value(expected, seen))
       lines_.push_back(fmt::format("! {}: value {}, expected {}", seen.text(), seen.entry->op.value, expected.entry->op.value));
   }
 
-  static bool interrupted(const Call& call) { return call.entry->op.kind == OpKind::run; }
+  static bool fails_by_itself(const Call& call) {
+    return call.entry->op.kind == OpKind::run || call.entry->op.kind == OpKind::kvmclock_ctrl;
+  }
 
   bool same_value(const Call& expected, const Call& seen) const {
     if (expected.entry->op.value == seen.entry->op.value) return true;
     if (expected.entry->op.kind == OpKind::set_tsc_khz)
-      return expected.entry->op.value == expected_khz_ && seen.entry->op.value == seen_khz_;
+      return expected.entry->op.value - expected_khz_ == seen.entry->op.value - seen_khz_;
+    for (const Pair& there : elsewhere_)
+      if (comes_from(there.expected, expected.entry->op) && comes_from(there.seen, seen.entry->op)) return true;
     const auto e = origin(expected_, expected), s = origin(seen_, seen);
     return e && s && std::find(pairs_.begin(), pairs_.end(), std::pair{e, s}) != pairs_.end();
   }
 
+  const std::vector<Pair>& elsewhere_;
   std::uint64_t expected_khz_, seen_khz_;
   Sequence expected_, seen_;
   std::vector<std::pair<std::optional<std::size_t>, std::optional<std::size_t>>> pairs_;
@@ -123,8 +152,8 @@ class Comparison {
 
 }  // namespace
 
-std::vector<std::string> differences(const ops::Recording& expected, const ops::Recording& seen, const Wanted& wanted) {
-  return Comparison(expected, seen, wanted).lines();
+std::vector<std::string> differences(const Pair& here, const Wanted& wanted, const std::vector<Pair>& elsewhere) {
+  return Comparison(here, wanted, elsewhere).lines();
 }
 
 }  // namespace tscsim::tracer

@@ -15,9 +15,15 @@ using Wanted = std::function<bool(const ops::Operation&)>;
 
 // One line for each difference, in order: "- expected, not seen: ...", "+ seen, not expected: ...", "! ...: value 1,
 // expected 0". Empty when there is none. What a call writes is equal when both wrote the same number, or both gave
-// back what the same earlier call returned, or both wrote their own host's TSC frequency.
+// back what the same earlier call returned, or both wrote a TSC frequency equally far from their own host's. `elsewhere` is
+// what was done on the hosts before, for values that come from there: the same pair of recordings for each.
 //
-// KVM_RUNs of a vCPU that follow each other count as one: how often a guest leaves is its own business.
-std::vector<std::string> differences(const ops::Recording& expected, const ops::Recording& seen, const Wanted& wanted);
+// KVM_RUNs that follow each other count as one for each vCPU, in any order: how often a guest leaves, and which thread is
+// first, is nobody's procedure. Whether KVM_KVMCLOCK_CTRL finds a page is the guest's business, too.
+struct Pair {
+  const ops::Recording& expected;
+  const ops::Recording& seen;
+};
+std::vector<std::string> differences(const Pair& here, const Wanted& wanted, const std::vector<Pair>& elsewhere = {});
 
 }  // namespace tscsim::tracer

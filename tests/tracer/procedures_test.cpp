@@ -57,16 +57,24 @@ ops::Recording replayed(const fs::path& scenario) {
   return ops::run_program(program, *executor, 1);
 }
 
+ops::Recording of_host(ops::Recording recording, int host) {
+  std::erase_if(recording.entries, [&](const ops::Entry& entry) { return entry.op.host != host; });
+  recording.header.profile = recording.header.host(host).profile;
+  return recording;
+}
+
 // Each VM that was recorded is one host of the scenario.
-std::vector<std::string> compared(const ops::Recording& procedure, const fs::path& recording) {
+std::vector<std::string> compared(const ops::Recording& procedure, const fs::path& file) {
+  const std::vector<ops::Recording> seen = storage::read_recordings(file.string());
+  std::vector<ops::Recording> expected;
+  for (std::size_t host = 0; host < seen.size(); ++host) expected.push_back(of_host(procedure, static_cast<int>(host)));
   std::vector<std::string> lines;
-  int host = 0;
-  for (const ops::Recording& seen : storage::read_recordings(recording.string())) {
-    ops::Recording expected = procedure;
-    std::erase_if(expected.entries, [&](const ops::Entry& entry) { return entry.op.host != host; });
-    for (const std::string& line : differences(expected, seen, moves_clocks))
-      lines.push_back(procedure.header.hosts() == 1 ? line : procedure.header.host(host).name + ": " + line);
-    ++host;
+  std::vector<Pair> before;
+  for (std::size_t host = 0; host < seen.size(); ++host) {
+    const Pair here{expected[host], seen[host]};
+    for (const std::string& line : differences(here, moves_clocks, before))
+      lines.push_back(seen.size() == 1 ? line : procedure.header.host(static_cast<int>(host)).name + ": " + line);
+    before.push_back(here);
   }
   return lines;
 }
