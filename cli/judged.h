@@ -9,10 +9,15 @@
 
 namespace tscsim::cli {
 
-// Calls `judge` for each scenario (once for each of its kernels) and each recording of the paths, in order. `file` is the
-// path as reports show it.
-void for_each_course(const Arguments& arguments,
-                     const std::function<void(const std::string& file, const verdict::Course& course)>& judge);
+// `file` is the path as reports show it.
+struct Judges {
+  std::function<void(const std::string& file, const verdict::Course& course)> course;
+  // A recording that was made from outside: there are no operations to follow.
+  std::function<void(const std::string& file, const ops::Recording& recording)> observed;
+};
+
+// Each scenario (once for each of its kernels) and each recording of the paths, in order.
+void judge_all(const Arguments& arguments, const Judges& judges);
 
 bool is_scenario(const std::string& path);
 

@@ -8,8 +8,8 @@
 #include "cli/commands.h"
 #include "cli/judged.h"
 #include "cli/text.h"
+#include "logs/explain.h"
 #include "ops/error.h"
-#include "scenarios/units.h"
 #include "verdict/lint.h"
 
 namespace tscsim::cli {
@@ -85,6 +85,26 @@ struct Totals {
   }
 };
 
+// The findings that a recording made from outside shows, under lint's names. All others cannot be decided on it.
+void add_seen(const ops::Recording& recording, const std::set<std::string>& disabled, verdict::Course& course, verdict::LintReport& report) {
+  course.recording = recording;
+  report.course = &course;
+  report.name = recording.header.scenario;
+  std::set<std::string> found;
+  for (const logs::Finding& seen : logs::explain(recording).findings) {
+    const bool off = seen.id == "host-clocksource" || seen.id == "host-tsc-backwards" || seen.id == "old-kvmclock" || seen.id == "master-clock-vetoed";
+    const std::string id = off ? "master-clock-off" : seen.id;
+    const verdict::FindingInfo* info = verdict::find_finding(id);
+    if (info == nullptr || disabled.contains(id)) continue;
+    found.insert(id);
+    report.findings.push_back({info, info->level, course.moments.size(), {seen.vcpus.begin(), seen.vcpus.end()}, seen.text});
+    course.moments.emplace_back().entry = seen.entry;
+  }
+  for (const verdict::FindingInfo& info : verdict::all_findings())
+    if (!found.contains(std::string(info.id)) && !disabled.contains(std::string(info.id)))
+      report.undecided.push_back({&info, "the recording was made from outside: what was asked of KVM is not known"});
+}
+
 int run(const Arguments& arguments) {
   if (arguments.has("list")) return list_findings(arguments);
   if (arguments.positional.empty()) throw UsageError("'lint' needs scenarios or recordings");
@@ -94,12 +114,20 @@ int run(const Arguments& arguments) {
   std::deque<verdict::Course> courses;  // which the reports point into
   std::vector<verdict::LintReport> reports;
   Totals totals;
-  for_each_course(arguments, [&](const std::string& file, const verdict::Course& course) {
-    courses.push_back(course);
-    reports.push_back(verdict::lint(courses.back(), thresholds, disabled));
-    reports.back().file = file;
-    totals.add(reports.back(), from);
-  });
+  const auto take = [&](verdict::LintReport report, const std::string& file) {
+    report.file = file;
+    totals.add(report, from);
+    reports.push_back(std::move(report));
+  };
+  judge_all(arguments, {[&](const std::string& file, const verdict::Course& course) {
+                          courses.push_back(course);
+                          take(verdict::lint(courses.back(), thresholds, disabled), file);
+                        },
+                        [&](const std::string& file, const ops::Recording& recording) {
+                          verdict::LintReport report;
+                          add_seen(recording, disabled, courses.emplace_back(), report);
+                          take(std::move(report), file);
+                        }});
   const std::string format = arguments.text("format");
   const std::string count = fmt::format("{} files: {} errors, {} warnings, {} notes, {} not decidable", reports.size(), totals.errors,
                                         totals.warnings, totals.notes, totals.undecided);
