@@ -108,7 +108,7 @@ int dispatch(const std::vector<Command>& commands, int argc, const char* const* 
   const Command& command = find_command(commands, words[0]);
   po::options_description options("options", 110);
   command.options(options);
-  options.add_options()("format", po::value<std::string>()->default_value("text")->value_name("text|json"),
+  options.add_options()("format", po::value<std::string>()->default_value("text")->value_name(fmt::format("{}", fmt::join(command.formats, "|"))),
                         "how standard output is written")("help,h", "show this help");
   const Arguments arguments = parse(command, options, {words.begin() + 1, words.end()});
   if (arguments.has("help")) {
@@ -116,8 +116,8 @@ int dispatch(const std::vector<Command>& commands, int argc, const char* const* 
     return kAllHeld;
   }
   const std::string format = arguments.text("format");
-  if (format != "text" && format != "json")
-    throw UsageError(fmt::format("--format is text or json, not '{}'{}", format, suggestion(format, {"text", "json"})));
+  if (std::find(command.formats.begin(), command.formats.end(), format) == command.formats.end())
+    throw UsageError(fmt::format("--format is {}, not '{}'{}", fmt::join(command.formats, " or "), format, suggestion(format, command.formats)));
   check_positional(command, arguments.positional);
   return command.run(arguments);
 }

@@ -51,6 +51,7 @@ struct Command {
   std::function<void(po::options_description&)> options;
   std::function<int(const Arguments&)> run;
   std::string details = {};  // for --help, after the example
+  std::vector<std::string> formats = {"text", "json"};
 };
 
 // Parses argv[1..] and runs the command. Prints help; throws UsageError and what the command throws.

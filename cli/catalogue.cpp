@@ -14,6 +14,7 @@
 #include "ops/operation.h"
 #include "scenarios/metrics.h"
 #include "scenarios/procedure_library.h"
+#include "verdict/findings/finding.h"
 
 namespace tscsim::cli {
 namespace {
@@ -95,6 +96,16 @@ std::vector<Item> metric_items(const Arguments&) {
   return items;
 }
 
+std::vector<Item> finding_items(const Arguments&) {
+  std::vector<Item> items;
+  for (const verdict::FindingInfo& finding : verdict::all_findings())
+    items.push_back({"finding", std::string(finding.id), std::string(finding.explanation),
+                     fmt::format("{}: {}\nconsequence: {}\ncure: {}\nseen in: {}\nsource: vmm-procedures.md section 14, {}\n", name_of(finding.level),
+                                 finding.explanation, finding.consequence, finding.cure, finding.seen_in.empty() ? "-" : finding.seen_in,
+                                 finding.source)});
+  return items;
+}
+
 std::vector<Item> rule_items(const Arguments&) {
   std::vector<Item> items;
   for (std::size_t i = 0; i < static_cast<std::size_t>(model::Rule::count); ++i) {
@@ -137,7 +148,8 @@ using Lister = std::vector<Item> (*)(const Arguments&);
 const std::vector<std::pair<std::string, Lister>>& subjects() {
   static const std::vector<std::pair<std::string, Lister>> all = {
       {"scenarios", scenario_items}, {"kernels", kernel_items}, {"heuristics", heuristic_items}, {"parameters", parameter_items},
-      {"operations", operation_items}, {"metrics", metric_items}, {"procedures", procedure_items}, {"rules", rule_items}};
+      {"operations", operation_items}, {"metrics", metric_items}, {"procedures", procedure_items}, {"rules", rule_items},
+      {"findings", finding_items}};
   return all;
 }
 
@@ -189,12 +201,12 @@ int run_explain(const Arguments& arguments) {
 }  // namespace
 
 Command list_command() {
-  return {"list", "scenarios|kernels|heuristics|parameters|operations|metrics|procedures|rules", "what there is", "tscsim list kernels",
+  return {"list", "scenarios|kernels|heuristics|parameters|operations|metrics|procedures|rules|findings", "what there is", "tscsim list kernels",
           add_procedure_options, run_list};
 }
 
 Command explain_command() {
-  return {"explain", "NAME", "a scenario, kernel, heuristic, its parameters, operation, metric, procedure or rule, and where it comes from",
+  return {"explain", "NAME", "a scenario, kernel, heuristic, its parameters, operation, metric, procedure, rule or finding, and where it comes from",
           "tscsim explain qemu/migrate", add_procedure_options, run_explain};
 }
 

@@ -16,6 +16,8 @@ Command export_command();
 Command import_command();
 Command doctor_command();
 Command lab_command();
+Command verdict_command();
+Command lint_command();
 Command list_command();
 Command explain_command();
 

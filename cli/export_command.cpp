@@ -4,6 +4,7 @@
 #include <iostream>
 
 #include "cli/commands.h"
+#include "cli/judged.h"
 #include "cli/session.h"
 #include "cli/text.h"
 #include "ops/error.h"
@@ -14,8 +15,6 @@ namespace tscsim::cli {
 namespace {
 
 constexpr std::string_view kFormat = "ftrace";
-
-bool is_scenario(const std::string& path) { return path.ends_with(".yaml") || path.ends_with(".yml"); }
 
 std::vector<ops::Recording> recordings_of(const std::string& path, const Arguments& arguments) {
   if (!is_scenario(path)) return storage::read_recordings(path);

@@ -81,8 +81,6 @@ bool overlap(const ops::Entry& a, const ops::Entry& b) {
          b.bracket.base_ns.lo < a.bracket.base_ns.hi && b.bracket.base_ns.hi != 0;
 }
 
-constexpr const char* kOrderQuestion = "which of two calls that overlap came first";
-
 // The next call, or the next two in both orders. `next` becomes the entry after them.
 Followed follow_next(std::vector<Hypothesis> hypotheses, const ops::Recording& recording, std::size_t& next) {
   const std::size_t first = next, second = end_of_call(recording, first);
@@ -161,6 +159,8 @@ Result check(const ops::Recording& recording) {
           advanced.failed.begin(), advanced.failed.end(),
           [](const Hypothesis& a, const Hypothesis& b) { return a.observations.size() < b.observations.size(); });
       result.observations = best->observations;
+      result.order = best->order;
+      result.answers = best->answers;
       result.mismatches.push_back({stopped_at, best->failure});
       result.unchecked_entries = recording.entries.size() - stopped_at - 1;
       return result;
@@ -168,6 +168,8 @@ Result check(const ops::Recording& recording) {
     hypotheses = std::move(advanced.survivors);
   }
   result.observations = hypotheses.front().observations;
+  result.order = hypotheses.front().order;
+  result.answers = hypotheses.front().answers;
   add_undecided(hypotheses, result);
   return result;
 }

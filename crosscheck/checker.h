@@ -36,6 +36,13 @@ struct Observation {
   std::uint64_t hi = 0;
 };
 
+// What a question that nothing decided was answered with.
+struct Answer {
+  std::size_t entry = 0;
+  std::string question;
+  bool answer = false;
+};
+
 struct Mismatch {
   std::size_t entry = 0;
   std::string explanation;  // several lines: operation, both values, the model's branch and why, the spec sections
@@ -45,6 +52,9 @@ struct Result {
   std::vector<Observation> observations;
   std::vector<Mismatch> mismatches;       // at most one: after it the state is not known
   std::size_t unchecked_entries = 0;      // those after a mismatch
+  // Of a history that explains the recording, or most of it: in which order its entries came, and the answers.
+  std::vector<std::size_t> order;
+  std::vector<Answer> answers;
   std::size_t count(Verdict verdict) const;
 };
 

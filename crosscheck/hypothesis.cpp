@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <map>
 #include <set>
 
 #include "crosscheck/report.h"
@@ -505,6 +506,7 @@ std::uint64_t HostHistory::least_jiffies_at(std::uint64_t base_ns) const {
 }
 
 bool advance(Hypothesis& h, const ops::Entry& entry, std::size_t index) {
+  h.order.push_back(index);
   const WitnessSpace::Scope scope(h.space);
   HostHistory& here = h.hosts[static_cast<std::size_t>(entry.op.host)];
   note_tsc(here, entry);
@@ -544,6 +546,20 @@ HostHistory::HostHistory(const ops::Recording& recording, int host)
 
 Hypothesis::Hypothesis(const ops::Recording& recording) : guest_writes(crosscheck::guest_writes(recording)) {
   for (int host = 0; host < recording.header.hosts(); ++host) hosts.emplace_back(recording, host);
+}
+
+void retrace(const ops::Recording& recording, const Result& found, const std::function<void(Hypothesis&, std::size_t)>& visit) {
+  Hypothesis history(recording);
+  std::map<std::size_t, std::vector<bool>> scripts;
+  for (const Answer& answer : found.answers)
+    if (answer.question != kOrderQuestion) scripts[answer.entry].push_back(answer.answer);
+  for (const std::size_t i : found.order) {
+    if (!found.mismatches.empty() && i == found.mismatches.front().entry) return;
+    history.space.oracle() = {};
+    history.space.oracle().script = scripts[i];
+    advance(history, recording.entries[i], i);
+    visit(history, i);
+  }
 }
 
 std::string digest(const Hypothesis& h) {

@@ -2,6 +2,7 @@
 // that KVM has put off.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <set>
 #include <string>
@@ -21,12 +22,6 @@ using witness::WitnessSpace;
 struct Pending {
   model::DelayedWork work{};
   std::uint64_t earliest_base_ns = 0;  // it cannot have run before
-};
-
-struct Answer {
-  std::size_t entry = 0;
-  std::string question;
-  bool answer = false;
 };
 
 // One host and its VM.
@@ -61,6 +56,7 @@ struct HostHistory {
 struct Hypothesis {
   std::vector<HostHistory> hosts;
   WitnessSpace space;
+  std::vector<std::size_t> order;  // of the entries so far
   std::vector<Answer> answers;
   std::vector<Observation> observations;
   std::string failure;  // when an observation contradicted it
@@ -71,6 +67,13 @@ struct Hypothesis {
 
 // Executes `entry` under the hypothesis and compares. False when the entry contradicts it; then `failure` explains.
 bool advance(Hypothesis& hypothesis, const ops::Entry& entry, std::size_t index);
+
+// Not of the machine: the checker itself asks it.
+inline constexpr const char* kOrderQuestion = "which of two calls that overlap came first";
+
+// Follows the recording once more along the history that check() found, up to the entry that contradicts it; `visit` sees
+// the hypothesis after each entry.
+void retrace(const ops::Recording& recording, const Result& found, const std::function<void(Hypothesis&, std::size_t)>& visit);
 
 // All that determines what the hypothesis says about the future, as text; equal texts, equal futures.
 std::string digest(const Hypothesis& hypothesis);

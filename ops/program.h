@@ -36,6 +36,7 @@ struct HostSpec {
   std::int64_t realtime_drift_ppb = 0;  // CLOCK_REALTIME's rate error (NTP slewing)
   bool tsc_clocksource = true;
   bool tsc_unstable = false;
+  bool honours_tsc_offset = true;
   std::vector<PcpuSpec> pcpus{1};
   friend bool operator==(const HostSpec&, const HostSpec&) = default;
 };

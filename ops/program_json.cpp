@@ -15,7 +15,7 @@ using json_text::Json;
 using json_text::Members;
 
 constexpr int kNestingLimit = 5;  // a step's expression is the deepest
-constexpr std::string_view kFormat = "tscsim-program-2";
+constexpr std::string_view kFormat = "tscsim-program-3";
 
 Json expression_json(const std::optional<Expression>& expression) {
   if (!expression) return nullptr;
@@ -58,6 +58,7 @@ Json host_json(const HostSpec& host) {
           {"realtime_drift_ppb", decimal(host.realtime_drift_ppb)},
           {"tsc_clocksource", host.tsc_clocksource},
           {"tsc_unstable", host.tsc_unstable},
+          {"honours_tsc_offset", host.honours_tsc_offset},
           {"pcpu_tsc_offsets", pcpus}};
 }
 
@@ -121,7 +122,7 @@ HostSpec read_host(const Json& json) {
   const Members in(json, "host");
   in.only({"name", "kernel", "vendor", "tsc_scaling", "tsc_khz", "tsc_error_ppb", "tsc_khz_written",
            "uptime_ns", "realtime_ns", "realtime_error_ns", "realtime_drift_ppb", "tsc_clocksource",
-           "tsc_unstable", "pcpu_tsc_offsets"});
+           "tsc_unstable", "honours_tsc_offset", "pcpu_tsc_offsets"});
   HostSpec host;
   in.read("name", host.name);
   in.read("kernel", host.kernel);
@@ -136,6 +137,7 @@ HostSpec read_host(const Json& json) {
   in.read_decimal("realtime_drift_ppb", host.realtime_drift_ppb);
   in.read("tsc_clocksource", host.tsc_clocksource);
   in.read("tsc_unstable", host.tsc_unstable);
+  in.read("honours_tsc_offset", host.honours_tsc_offset);
   host.pcpus.clear();
   for (const Json& offset : array_at(in, "pcpu_tsc_offsets")) {
     const Json wrapped = {{"tsc_offset", offset}};

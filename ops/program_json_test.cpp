@@ -114,8 +114,8 @@ TEST(ProgramJson, RefusesWhatItDoesNotKnow) {
   } cases[] = {
       {"", "not JSON"},
       {"[]", "program: expected an object, found array"},
-      {with(good, "tscsim-program-2", "tscsim-program-1"),
-       "program of format 'tscsim-program-1', this program reads tscsim-program-2"},
+      {with(good, "tscsim-program-3", "tscsim-program-1"),
+       "program of format 'tscsim-program-1', this program reads tscsim-program-3"},
       {with(good, "\"heuristic\"", "\"heuristics\""), "program: unknown member 'heuristics'"},
       {with(good, "\"heuristic\":\"never\"", "\"name\":\"never\""), "member 'name' is there twice"},
       {with(good, "create_vcpu", "make_vcpu"), "unknown operation 'make_vcpu'"},

@@ -70,6 +70,8 @@ void read_tsc(Reader& reader, const Fields& fields, ops::HostSpec& host) {
     host.tsc_scaling = reader.truth(*node).value_or(false);
   if (const YamlNode* node = fields.find("tsc_unstable"))
     host.tsc_unstable = reader.truth(*node).value_or(false);
+  if (const YamlNode* node = fields.find("tsc_offsets"))
+    host.honours_tsc_offset = reader.word(*node, "TSC offsets", {"honoured", "ignored"}).value_or("honoured") == "honoured";
   host.tsc_clocksource = !host.tsc_unstable;  // the kernel chooses another one then
   if (const YamlNode* node = fields.find("clocksource"))
     host.tsc_clocksource =
@@ -110,7 +112,7 @@ ops::HostSpec parse_host(Reader& reader, const YamlNode& node) {
   ops::HostSpec host;
   const Fields fields(reader.diagnostics(), node, "host",
                       {"kernel", "vendor", "tsc", "tsc_error", "tsc_scaling", "tsc_unstable", "uptime",
-                       "realtime_error", "realtime_drift", "clocksource", "pcpus"});
+                       "realtime_error", "realtime_drift", "clocksource", "tsc_offsets", "pcpus"});
   if (const YamlNode* kernel = fields.find("kernel")) read_kernel(reader, *kernel, host);
   if (const YamlNode* vendor = fields.find("vendor"))
     host.vendor = reader.word(*vendor, "vendor", {"intel", "amd"}).value_or("intel") == "amd" ? "svm" : "vmx";

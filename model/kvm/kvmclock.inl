@@ -196,7 +196,7 @@ typename Machine<Num>::Clock Machine<Num>::read_clock(Host<Num>& host) {
 
 template <class Num>
 Num Machine<Num>::kvmclock_now(Host<Num>& host) {
-  if (vm_.use_master_clock && config_.era.get_clock_tells_stable) return master_clock_at(host.tsc());
+  if (clock_counts_tsc()) return master_clock_at(host.tsc());
   return host.base_ns() + vm_.kvmclock_offset;
 }
 

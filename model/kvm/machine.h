@@ -243,6 +243,12 @@ class Machine {
   void update_master_clock(Host<Num>& host);
   void guest_time_update(int vcpu, Host<Num>& host);
 
+  // What the clocks show when the host's TSC and base clock show these.
+  Num guest_tsc(const Vcpu<Num>& vcpu, const Num& host_tsc) const;  // as KVM computes it
+  Num kvmclock_at(const Num& host_tsc, const Num& base_ns) const {
+    return clock_counts_tsc() ? master_clock_at(host_tsc) : base_ns + vm_.kvmclock_offset;
+  }
+
   // No operation is going on: the story starts again.
   void begin_story() { story_length_ = 0; }
 
@@ -304,7 +310,6 @@ class Machine {
   void track(Vcpu<Num>& vcpu, bool new_generation, Host<Num>& host);
   void set_l1_offset(Vcpu<Num>& vcpu, Num offset);
   bool all_vcpus_matched() const;
-  Num guest_tsc(const Vcpu<Num>& vcpu, const Num& host_tsc) const;    // as KVM computes it
   Num hardware_tsc(const Vcpu<Num>& vcpu, const Num& host_tsc) const;  // as the guest's RDTSC reads it
 
   // master_clock.inl
@@ -337,6 +342,7 @@ class Machine {
   void write_system_time(int vcpu, std::uint64_t value, bool old_msr, bool by_host, Host<Num>& host);
   void write_wall_clock(Vcpu<Num>& vcpu, std::uint64_t address, Host<Num>& host);
   Num wall_clock_epoch(Host<Num>& host);
+  bool clock_counts_tsc() const { return vm_.use_master_clock && config_.era.get_clock_tells_stable; }
   Num master_clock_at(const Num& host_tsc) const;
   Clock read_clock(Host<Num>& host);
   Num kvmclock_now(Host<Num>& host);

@@ -73,6 +73,7 @@ ops::TargetProfile profile_of(const ops::HostSpec& spec, const std::string& heur
   profile.host_khz = spec.tsc_khz;
   profile.tsc_clocksource = spec.tsc_clocksource;
   profile.tsc_unstable = spec.tsc_unstable;
+  profile.honours_tsc_offset = spec.honours_tsc_offset;
   profile.heuristic = heuristic;
   profile.pcpus = static_cast<int>(spec.pcpus.size());
   for (std::size_t kind = 0; tracing == Tracing::on && kind < ops::kTraceKinds; ++kind)
@@ -93,6 +94,8 @@ class SimulatedKvm {
 
   const ops::TargetProfile& profile() const { return profile_; }
   Machine<std::uint64_t>& machine() { return machine_; }
+
+  SimulatedWorld::ClockState clock_state() const { return {clock_.tsc_clocksource(), clock_.tsc_unstable()}; }
 
   void start_clock(ops::HostHeader& header) const {
     header.zero_tsc = clock_.tsc(0);
@@ -270,7 +273,7 @@ class SimulatedKvm {
 };
 
 // Hosts that share nothing but scenario time and what is carried from one to the other.
-class Simulation final : public ops::Executor {
+class Simulation final : public SimulatedWorld {
  public:
   Simulation(const std::vector<ops::HostSpec>& specs, const std::string& heuristic, Tracing tracing) : saved_(specs.size()) {
     for (const ops::HostSpec& spec : specs)
@@ -279,6 +282,8 @@ class Simulation final : public ops::Executor {
 
   const ops::TargetProfile& profile(int host) const override { return at(host).profile(); }
   void start_clock(int host, std::int64_t, ops::HostHeader& header) override { at(host).start_clock(header); }
+  const Machine<std::uint64_t>& machine(int host) const override { return at(host).machine(); }
+  ClockState clock_state(int host) const override { return at(host).clock_state(); }
 
   ops::Entry execute(const ops::Operation& op) override {
     SimulatedKvm& host = at(op.host);
@@ -339,8 +344,8 @@ MachineConfig machine_config(const ops::TargetProfile& profile) {
   return config;
 }
 
-std::unique_ptr<ops::Executor> simulate(const std::vector<ops::HostSpec>& hosts, const std::string& heuristic,
-                                        Tracing tracing) {
+std::unique_ptr<SimulatedWorld> simulate(const std::vector<ops::HostSpec>& hosts, const std::string& heuristic,
+                                         Tracing tracing) {
   return std::make_unique<Simulation>(hosts, heuristic, tracing);
 }
 

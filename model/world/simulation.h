@@ -18,8 +18,19 @@ MachineConfig machine_config(const ops::TargetProfile& profile);
 // Whether entries hold what KVM's tracepoints would have printed.
 enum class Tracing : std::uint8_t { off, on };
 
+class SimulatedWorld : public ops::Executor {
+ public:
+  // The VM of one host as the last operation left it, and the rules that operation followed.
+  virtual const Machine<std::uint64_t>& machine(int host) const = 0;
+  struct ClockState {
+    bool tsc_clocksource = true;
+    bool tsc_unstable = false;
+  };
+  virtual ClockState clock_state(int host) const = 0;
+};
+
 // Builds the simulated hosts. `heuristic` empty: the kernel's own.
-std::unique_ptr<ops::Executor> simulate(const std::vector<ops::HostSpec>& hosts, const std::string& heuristic,
-                                        Tracing tracing = Tracing::off);
+std::unique_ptr<SimulatedWorld> simulate(const std::vector<ops::HostSpec>& hosts, const std::string& heuristic,
+                                         Tracing tracing = Tracing::off);
 
 }  // namespace tscsim::model

@@ -1,0 +1,29 @@
+#include "cli/judged.h"
+
+#include <filesystem>
+
+#include "storage/recordings.h"
+
+namespace tscsim::cli {
+
+bool is_scenario(const std::string& path) { return path.ends_with(".yaml") || path.ends_with(".yml"); }
+
+void judge_all(const Arguments& arguments, const Judges& judges) {
+  for (const std::string& path : arguments.positional) {
+    if (!is_scenario(path) && !std::filesystem::is_directory(path)) {
+      for (ops::Recording& recording : storage::read_recordings(path)) {
+        if (ops::is_observed(recording)) judges.observed(path, recording);
+        else judges.course(path, verdict::follow(std::move(recording)));
+      }
+      continue;
+    }
+    for (const std::string& file : scenario_files({path}))
+      for (const scenarios::Scenario& scenario : load_for_model(file, arguments)) {
+        verdict::Course course = verdict::follow(scenario.program, arguments.number("seed"));
+        course.recording.header.scenario = scenarios::label(scenario);
+        judges.course(file, course);
+      }
+  }
+}
+
+}  // namespace tscsim::cli

@@ -1,0 +1,24 @@
+// What verdict and lint judge: scenarios, run on the model, and recordings.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "cli/session.h"
+#include "verdict/course.h"
+
+namespace tscsim::cli {
+
+// `file` is the path as reports show it.
+struct Judges {
+  std::function<void(const std::string& file, const verdict::Course& course)> course;
+  // A recording that was made from outside: there are no operations to follow.
+  std::function<void(const std::string& file, const ops::Recording& recording)> observed;
+};
+
+// Each scenario (once for each of its kernels) and each recording of the paths, in order.
+void judge_all(const Arguments& arguments, const Judges& judges);
+
+bool is_scenario(const std::string& path);
+
+}  // namespace tscsim::cli

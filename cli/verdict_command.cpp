@@ -1,0 +1,94 @@
+// tscsim verdict: what a pause, restore or migration does to the guest's clocks, why, and the cure.
+#include <fmt/format.h>
+
+#include <iostream>
+
+#include "cli/commands.h"
+#include "cli/judged.h"
+#include "cli/text.h"
+#include "logs/explain.h"
+#include "logs/explain_text.h"
+#include "verdict/report.h"
+
+namespace tscsim::cli {
+namespace {
+
+constexpr std::string_view kMasterClockOff = "master-clock-off", kOffsetsDiffer = "offsets-differ";
+
+std::string answer(const std::string& question, const verdict::Course& course, const Arguments& arguments) {
+  if (question == kMasterClockOff) return verdict::why_master_clock_off(course);
+  if (question == kOffsetsDiffer) return verdict::why_offsets_differ(course);
+  return verdict::verdict_text(course, {arguments.has("all")});
+}
+
+void check_question(const std::string& question) {
+  const std::vector<std::string> known{std::string(kMasterClockOff), std::string(kOffsetsDiffer)};
+  if (question.empty() || question == known[0] || question == known[1]) return;
+  throw UsageError("--why does not answer '" + question + "'" + suggestion(question, known, "it answers master-clock-off and offsets-differ"));
+}
+
+// Of a recording that was made from outside: what its events say.
+std::string seen_text(const ops::Recording& recording) {
+  const logs::Explanation seen = logs::explain(recording);
+  std::string text = recording.header.scenario + "\n  seen from outside: by its events alone\n\n";
+  if (const logs::MasterClockPhase* off = logs::why_master_clock_off(seen)) text += fmt::format("master clock off: {}\n", off->why);
+  for (const logs::Finding& finding : seen.findings) {
+    text += fmt::format("{} {}\n  {}\n", finding.id, logs::moment_text(recording, finding.entry), finding.text);
+    if (!finding.rule.empty()) text += fmt::format("  rule: {}\n", finding.rule);
+    if (!finding.cure.empty()) text += fmt::format("  cure: {}\n", finding.cure);
+  }
+  for (const std::string& open : seen.undecided) text += fmt::format("not judged: {}\n", open);
+  return text;
+}
+
+Json seen_json(const std::string& file, const ops::Recording& recording) {
+  const logs::Explanation seen = logs::explain(recording);
+  Json findings = Json::array();
+  for (const logs::Finding& finding : seen.findings)
+    findings.push_back({{"id", finding.id}, {"entry", finding.entry + 1}, {"text", finding.text}, {"rule", finding.rule}, {"cure", finding.cure}});
+  Json json = {{"name", recording.header.scenario}, {"file", file}, {"observed", true}, {"findings", findings}, {"not_judged", seen.undecided}};
+  if (const logs::MasterClockPhase* off = logs::why_master_clock_off(seen)) json["master_clock_off"] = off->why;
+  return json;
+}
+
+int run(const Arguments& arguments) {
+  check_question(arguments.text("why"));
+  Json documents = Json::array();
+  bool departed = false, first = true;
+  const auto judge = [&](const std::string& file, const verdict::Course& course) {
+    departed = departed || course.departure.has_value();
+    if (arguments.json()) {
+      documents.push_back(Json::parse(verdict::verdict_json(course)));
+      documents.back()["file"] = file;
+      if (arguments.has("why")) documents.back()["why"] = answer(arguments.text("why"), course, arguments);
+      return;
+    }
+    std::cout << (first ? "" : "\n") << answer(arguments.text("why"), course, arguments);
+    first = false;
+  };
+  judge_all(arguments, {judge, [&](const std::string& file, const ops::Recording& recording) {
+                          if (arguments.json()) documents.push_back(seen_json(file, recording));
+                          else std::cout << (first ? "" : "\n") << seen_text(recording);
+                          first = false;
+                        }});
+  if (arguments.json()) print({{"command", "verdict"}, {"summary", {{"count", documents.size()}}}, {"verdicts", documents}});
+  return departed ? kFailed : kAllHeld;
+}
+
+}  // namespace
+
+Command verdict_command() {
+  return {"verdict",
+          "FILE|RECORDING...",
+          "what happened to the guest's clocks, in one screen: steps, losses, skew, the rule and the operation, the cure",
+          "tscsim verdict scenarios/bugs/interleaved-restore.yaml",
+          [](po::options_description& options) {
+            add_model_options(options);
+            options.add_options()("why", po::value<std::string>()->value_name("QUESTION"),
+                                  "only walk back to the operation that decided: master-clock-off or offsets-differ")(
+                "all", "every disturbance in full, not the worst alone");
+          },
+          run};
+}
+
+}  // namespace tscsim::cli

@@ -1,0 +1,138 @@
+// Every finding has a scenario that triggers it and one that does not; neither can go dead.
+#include "verdict/lint.h"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "verdict/testing.h"
+
+namespace tscsim::verdict {
+namespace {
+
+using Ids = std::set<std::string>;
+
+// Notes that every scenario of its kind has are not part of it.
+Ids ids_of(const LintReport& report, Level from = Level::warning) {
+  Ids ids;
+  for (const Finding& finding : report.findings)
+    if (finding.level >= from) ids.insert(std::string(finding.info->id));
+  return ids;
+}
+
+struct Row {
+  const char* id;
+  Ids besides;     // that come with it of necessity
+  Ids when_clean;  // and that the clean one has
+};
+const Row kRows[] = {
+    {"interleaved-create", {"master-clock-off", "no-common-generation"}, {}},
+    {"no-common-generation", {"master-clock-off"}, {}},
+    {"khz-after-create", {"master-clock-off", "no-common-generation"}, {}},
+    {"khz-silent-250ppm", {}, {}},
+    {"khz-missing", {}, {}},
+    {"written-value-discarded", {}, {}},
+    {"zero-is-not-reset", {}, {}},
+    {"reset-absorbed", {}, {}},
+    {"write-pass-too-long", {"master-clock-off", "no-common-generation", "tsc-before-long-step"}, {}},
+    {"tsc-before-long-step", {}, {}},
+    {"clock-tsc-split", {}, {}},
+    {"clock-after-run", {"clock-missing", "clock-tsc-split"}, {}},
+    {"clock-missing", {"clock-tsc-split"}, {}},
+    {"clock-stale", {"clock-tsc-split"}, {}},
+    {"clock-flags-passthrough", {}, {}},
+    {"realtime-without-tsc", {"clock-tsc-split"}, {}},
+    {"realtime-unsynchronised", {}, {}},
+    {"deadline-before-tsc", {}, {}},
+    {"deadline-before-lapic", {}, {}},
+    {"deadline-zero", {}, {}},
+    {"ctrl-lost", {}, {}},
+    {"ctrl-missing", {}, {}},
+    {"page-newer-than-tsc", {"clock-tsc-split"}, {}},
+    {"master-clock-off", {}, {}},
+    {"ignored-write", {}, {}},
+    {"vmclock-not-bumped", {}, {}},
+    {"overdue-timers", {}, {}},
+};
+
+TEST(Lint, EveryFindingIsInTheTable) {
+  Ids rows, known;
+  for (const Row& row : kRows) rows.insert(row.id);
+  for (const FindingInfo& info : all_findings()) known.insert(std::string(info.id));
+  EXPECT_EQ(rows, known);
+  EXPECT_EQ(std::size(kRows), all_findings().size());
+}
+
+TEST(Lint, EachFindingIsFoundAndOnlyWhereItIs) {
+  for (const Row& row : kRows) {
+    const Level from = find_finding(row.id)->level == Level::note ? Level::note : Level::warning;
+    const Course found = course_of_file(std::string("lint/") + row.id + "-found.yaml");
+    Ids expected = row.besides;
+    expected.insert(row.id);
+    EXPECT_EQ(ids_of(lint(found), from), expected) << row.id;
+    EXPECT_TRUE(lint(found).undecided.empty()) << row.id;
+    const Course clean = course_of_file(std::string("lint/") + row.id + "-clean.yaml");
+    EXPECT_EQ(ids_of(lint(clean), from), row.when_clean) << row.id << ", clean";
+    EXPECT_FALSE(row.when_clean.contains(row.id)) << row.id;
+  }
+}
+
+TEST(Lint, WhatIsDisabledIsNotFound) {
+  for (const Row& row : kRows) {
+    const Course found = course_of_file(std::string("lint/") + row.id + "-found.yaml");
+    EXPECT_FALSE(ids_of(lint(found, {}, {row.id}), Level::note).contains(row.id)) << row.id;
+  }
+}
+
+// A recording of the same scenario, followed by the cross-check's machinery, has the same findings at the same operations,
+// but for what only a scenario tells.
+TEST(Lint, ARecordingHasTheFindingsOfItsScenario) {
+  const Ids needs_a_scenario{"vmclock-not-bumped", "realtime-unsynchronised"};
+  for (const Row& row : kRows) {
+    if (needs_a_scenario.contains(row.id)) continue;
+    const Course scenario = course_of_file(std::string("lint/") + row.id + "-found.yaml");
+    const Course recording = follow(scenario.recording);
+    ASSERT_FALSE(recording.departure) << row.id << ": " << recording.departure->explanation;
+    EXPECT_EQ(ids_of(lint(recording)), ids_of(lint(scenario))) << row.id;
+  }
+}
+
+TEST(Lint, WhatARecordingCannotTellIsSaid) {
+  const Course recording = follow(course_of_file("lint/realtime-unsynchronised-found.yaml").recording);
+  Ids open;
+  for (const Undecided& undecided : lint(recording).undecided) open.insert(std::string(undecided.info->id));
+  EXPECT_TRUE(open.contains("realtime-unsynchronised"));
+  EXPECT_TRUE(open.contains("vmclock-not-bumped") || ids_of(lint(recording), Level::note).contains("vmclock-not-bumped") == false);
+}
+
+// SARIF 2.1.0, sections 3.13 to 3.30: what a viewer needs.
+TEST(Lint, SarifHasItsStructure) {
+  const Course course = course_of_file("lint/interleaved-create-found.yaml");
+  LintReport report = lint(course);
+  report.file = "interleaved-create-found.yaml";
+  const auto sarif = nlohmann::json::parse(lint_sarif({report}, "1.0"));
+  EXPECT_EQ(sarif.at("version"), "2.1.0");
+  EXPECT_NE(sarif.at("$schema").get<std::string>().find("sarif-2.1.0"), std::string::npos);
+  ASSERT_EQ(sarif.at("runs").size(), 1u);
+  const auto& run = sarif.at("runs")[0];
+  EXPECT_EQ(run.at("tool").at("driver").at("name"), "tscsim");
+  Ids rules;
+  for (const auto& rule : run.at("tool").at("driver").at("rules")) {
+    EXPECT_TRUE(rules.insert(rule.at("id")).second);
+    EXPECT_FALSE(rule.at("shortDescription").at("text").get<std::string>().empty());
+  }
+  EXPECT_EQ(rules.size(), all_findings().size());
+  ASSERT_EQ(run.at("results").size(), report.findings.size());
+  for (const auto& result : run.at("results")) {
+    EXPECT_TRUE(rules.contains(result.at("ruleId")));
+    EXPECT_TRUE((Ids{"none", "note", "warning", "error"}).contains(result.at("level")));
+    EXPECT_FALSE(result.at("message").at("text").get<std::string>().empty());
+    const auto& place = result.at("locations").at(0).at("physicalLocation");
+    EXPECT_FALSE(place.at("artifactLocation").at("uri").get<std::string>().empty());
+    EXPECT_GT(place.at("region").at("startLine").get<int>(), 0);
+  }
+}
+
+}  // namespace
+}  // namespace tscsim::verdict

@@ -1,0 +1,360 @@
+#include "verdict/report.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "verdict/findings/families.h"
+#include "verdict/words.h"
+
+namespace tscsim::verdict {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+std::string header_text(const Course& course) {
+  std::string text = course.recording.header.scenario + "\n";
+  for (int host = 0; host < course.recording.header.hosts(); ++host) {
+    const ops::TargetProfile& profile = course.profile(host);
+    const std::string name = course.recording.header.hosts() == 1 ? "" : course.recording.header.host(host).name + " ";
+    text += fmt::format("  {}{} {}: Linux {}, {}, TSC {} kHz{}{}\n", name, "on", profile.target, profile.kernel, profile.vendor,
+                        digits(Wide{profile.host_khz}), profile.tsc_scaling ? ", scaling" : "",
+                        profile.honours_tsc_offset ? "" : ", offsets not honoured");
+  }
+  return text;
+}
+
+// "205 ms behind (E2)"
+std::string standing(Span ns, const std::string& name) {
+  if (ns.least() <= formula::kPageRounding_ns) return "as if it had never stopped";
+  const bool ahead = ns.lo > 0;
+  return fmt::format("{} {}{}", duration(ahead ? ns : Span{} - ns), ahead ? "ahead" : "behind", name.empty() ? "" : " (" + name + ")");
+}
+
+std::string step_text(Span ns) {
+  return fmt::format("the guest sees it step {} by {}", ns.hi < 0 ? "back" : "forward", duration(ns.hi < 0 ? Span{} - ns : ns));
+}
+
+std::string name_in(const Measure& m, std::int32_t vcpu, std::initializer_list<ErrorName> names) {
+  std::string text;
+  for (const NamedError& error : m.errors)
+    for (const ErrorName name : names)
+      if (error.name == name && error.vcpu == vcpu) text += (text.empty() ? "" : " and ") + std::string(info(name).id);
+  return text;
+}
+
+// One line of the report, of the vCPUs for which it reads the same.
+struct Row {
+  std::vector<std::int32_t> vcpus;
+  std::string text;
+};
+
+void add_row(std::vector<Row>& rows, std::int32_t vcpu, std::string text) {
+  if (text.empty()) return;
+  const auto same = std::find_if(rows.begin(), rows.end(), [&](const Row& row) { return row.text == text; });
+  if (same != rows.end())
+    same->vcpus.push_back(vcpu);
+  else
+    rows.push_back({{vcpu}, std::move(text)});
+}
+
+// Where vCPUs differ by cycles only, the extremes say enough.
+constexpr std::size_t kMostRows = 6;
+
+class Section {
+ public:
+  Section(const Case& c, std::size_t number) : c_(c), d_(c.disturbances[number]), m_(c.measures[number]) {}
+
+  std::string text(std::size_t shown_as) {
+    text_ = fmt::format("{}. {}\n", shown_as, title());
+    put_rows("TSC", tsc_rows());
+    if (m_.kvmclock_error) put("kvmclock", kvmclock());
+    put_rows("ran early", entry_rows());
+    if (m_.split && m_.split->least() > formula::kPageRounding_ns)
+      put("split", fmt::format("kvmclock is {} the TSC (E3)", standing(*m_.split, "") + " of"));
+    put_rows("skew", skew_rows());
+    put_rows("rate", rate_rows());
+    put("master clock", master());
+    put_why();
+    put_cures();
+    return std::move(text_);
+  }
+
+  std::string title() const {
+    const Span from = c_.course.moments[d_.operations.front()].at_ns, to = c_.course.moments[d_.end()].at_ns;
+    std::string text = fmt::format("{}, {} to {}", name_of(d_.kind), duration(std::max<Wide>(from.middle(), 0)), duration(to.middle()));
+    if (d_.host != d_.from_host)
+      text += fmt::format(", {} to {}", c_.course.recording.header.host(d_.from_host).name, c_.course.recording.header.host(d_.host).name);
+    if (!d_.before) text += " (the guest had not run before)";
+    if (!d_.resume) text += " (the guest does not run after)";
+    return text;
+  }
+
+  // The greatest error of any clock, in ns, for the order of the table.
+  Wide worst() const {
+    Wide worst = m_.kvmclock_error ? m_.kvmclock_error->least() : 0;
+    for (const VcpuMeasure& v : m_.vcpus) {
+      if (v.tsc_error) worst = std::max(worst, ns_of(*v.tsc_error, v.khz).least());
+      worst = std::max(worst, ns_of(v.skew, v.khz).least());
+      if (v.decision && !v.decision->creation) worst = std::max(worst, v.decision->joins() ? ns_of(v.decision->in_force, v.khz).least() : 0);
+    }
+    return worst;
+  }
+
+ private:
+  // Wrapped, so that it can be pasted.
+  void put(const std::string& label, const std::string& line) {
+    constexpr std::size_t kWidth = 96;
+    std::string rest = line, mark = label;
+    while (!rest.empty()) {
+      const std::size_t end = rest.size() <= kWidth ? rest.size() : std::min(rest.rfind(' ', kWidth), rest.size());
+      text_ += fmt::format("   {:<13} {}\n", mark, rest.substr(0, end));
+      rest.erase(0, end + 1);
+      mark.clear();
+    }
+  }
+  void put_rows(const std::string& label, const std::vector<Row>& rows) {
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      if (i == kMostRows && rows.size() > kMostRows + 1) {
+        put("", fmt::format("and {} more kinds of vCPUs; --format json has all", rows.size() - i));
+        return;
+      }
+      put(i == 0 ? label : "", fmt::format("{}: {}", vcpus_text(rows[i].vcpus), rows[i].text));
+    }
+  }
+
+  std::vector<Row> tsc_rows() const {
+    std::vector<Row> rows;
+    for (const VcpuMeasure& v : m_.vcpus) {
+      const std::string names = name_in(m_, v.vcpu, {ErrorName::tsc_freeze_loss, ErrorName::offset_procedure, ErrorName::snap});
+      std::string text;
+      if (v.tsc_error) text = standing(ns_of(*v.tsc_error, v.khz), names);
+      if (v.tsc_error && v.tsc_step) text += ", " + step_text(ns_of(*v.tsc_step, v.khz));
+      if (!v.tsc_error && !names.empty()) text = fmt::format("{} from what was written ({})", duration(ns_of(v.decision->in_force, v.khz)), names);
+      if (!v.tsc_error && names.empty() && v.decision && !v.decision->creation) text = "as written";
+      add_row(rows, v.vcpu, text);
+    }
+    return rows;
+  }
+
+  std::string kvmclock() const {
+    const std::string names = name_in(m_, -1, {ErrorName::kvmclock_pause_loss, ErrorName::realtime_advance, ErrorName::realtime_slew,
+                                              ErrorName::wall_clock_step});
+    std::string text = standing(*m_.kvmclock_error, names);
+    return m_.kvmclock_step ? text + ", " + step_text(*m_.kvmclock_step) : text;
+  }
+
+  std::vector<Row> entry_rows() const {
+    std::vector<Row> rows;
+    for (const NamedError& error : m_.errors) {
+      if (error.name != ErrorName::run_before_entry) continue;
+      if (error.vcpu >= 0) add_row(rows, error.vcpu, fmt::format("the TSC, {} before the first entry (E4)", duration(error.value)));
+    }
+    return rows;
+  }
+
+  std::vector<Row> skew_rows() const {
+    std::vector<Row> rows;
+    for (const VcpuMeasure& v : m_.vcpus) {
+      const std::string names = name_in(m_, v.vcpu, {ErrorName::skew, ErrorName::erased_skew});
+      const bool skewed = v.vcpu != 0 && v.skew.least() > 1;
+      if (!skewed && names.empty()) continue;
+      std::string text = skewed ? fmt::format("{} against vCPU 0", size_of(v.skew, v.khz)) : "none against vCPU 0 any more";
+      add_row(rows, v.vcpu, names.empty() ? text : text + " (" + names + ")");
+    }
+    return rows;
+  }
+
+  std::vector<Row> rate_rows() const {
+    std::vector<Row> rows;
+    for (const NamedError& error : m_.errors)
+      if (error.name == ErrorName::rate_error) add_row(rows, error.vcpu, value_text(error, 0) + " (E9)");
+    return rows;
+  }
+
+  std::string master() const {
+    std::string text = m_.master_after ? "on" : "off";
+    if (m_.master_before) text += *m_.master_before ? " (was on)" : " (was off)";
+    return text;
+  }
+
+  // For each way in which TSCs were placed, the first two vCPUs to which it happened.
+  void put_why() {
+    std::map<Fate, std::vector<const Decision*>> by_fate;
+    for (const VcpuMeasure& v : m_.vcpus)
+      if (v.decision && !v.decision->creation) by_fate[v.decision->fate].push_back(&*v.decision);
+    std::string label = "why";
+    const auto say = [&](const std::string& line) {
+      put(label, line);
+      label.clear();
+    };
+    for (const auto& [fate, decisions] : by_fate) {
+      const std::size_t shown = std::min<std::size_t>(decisions.size(), 2);
+      for (std::size_t i = 0; i < shown; ++i)
+        say(fmt::format("{} ({})", sentence(c_.course, *decisions[i]), place_text(c_.course, decisions[i]->moment)));
+      if (decisions.size() > shown) say(fmt::format("and {} more vCPUs likewise", decisions.size() - shown));
+    }
+    if (const auto set = m_.instants.clock_set_moment) say(fmt::format("kvmclock was set by {}", operation_text(c_.course, *set)));
+  }
+
+  void put_cures() {
+    const LintReport report = lint(c_.course, c_.thresholds);
+    bool first = true;
+    for (const Finding& finding : report.findings) {
+      const bool here = finding.moment == d_.end() || finding.moment == d_.settled || findings::is_in(d_, finding.moment);
+      if (!here || finding.level == Level::note) continue;
+      put(first ? "cure" : "", fmt::format("{}: {}", finding.info->id, finding.info->cure));
+      first = false;
+    }
+  }
+
+  const Case& c_;
+  const Disturbance& d_;
+  const Measure& m_;
+  std::string text_;
+};
+
+std::vector<std::size_t> worst_first(const Case& c) {
+  std::vector<std::size_t> order(c.disturbances.size());
+  for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
+  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return Section(c, a).worst() > Section(c, b).worst(); });
+  return order;
+}
+
+Json plain(const std::optional<Span>& span) {
+  if (!span) return nullptr;
+  const auto text = [](Wide value) {
+    std::string t = digits(value);
+    std::erase(t, '_');
+    return t;
+  };
+  return {{"lo", text(span->lo)}, {"hi", text(span->hi)}};
+}
+
+Json vcpu_json(const Course& course, const VcpuMeasure& v) {
+  Json json = {{"vcpu", v.vcpu},
+               {"tsc_error_cycles", plain(v.tsc_error)},
+               {"tsc_step_cycles", plain(v.tsc_step)},
+               {"skew_cycles", plain(v.skew)},
+               {"skew_before_cycles", plain(v.skew_before)},
+               {"ran_before_entry_ns", plain(v.before_entry)}};
+  if (v.decision)
+    json["decided_by"] = {{"operation", operation_text(course, v.decision->moment)}, {"why", sentence(course, *v.decision)}};
+  return json;
+}
+
+Json disturbance_json(const Case& c, std::size_t n) {
+  const Disturbance& d = c.disturbances[n];
+  const Measure& m = c.measures[n];
+  Json vcpus = Json::array(), errors = Json::array();
+  for (const VcpuMeasure& v : m.vcpus) vcpus.push_back(vcpu_json(c.course, v));
+  for (const NamedError& error : m.errors)
+    errors.push_back({{"id", info(error.name).id}, {"name", info(error.name).name}, {"vcpu", error.vcpu}, {"unit", error.unit}, {"value", plain(error.value)}});
+  Json json = {{"kind", name_of(d.kind)},
+               {"at_ns", plain(c.course.moments[d.operations.front()].at_ns)},
+               {"resume_ns", plain(m.instants.resume)},
+               {"vcpus", vcpus},
+               {"kvmclock_error_ns", plain(m.kvmclock_error)},
+               {"kvmclock_step_ns", plain(m.kvmclock_step)},
+               {"split_ns", plain(m.split)},
+               {"master_clock", m.master_after},
+               {"errors", errors}};
+  if (m.master_before) json["master_clock_before"] = *m.master_before;
+  return json;
+}
+
+const Moment& last_moment(const Course& course) { return course.moments.back(); }
+
+// The decisions that placed the vCPUs as they are at the end.
+std::vector<std::optional<Decision>> placed(const Course& course) {
+  std::vector<std::optional<Decision>> by(last_moment(course).after.vcpus.size());
+  const std::int32_t host = course.op(course.moments.size() - 1).host;
+  for (const Decision& d : decisions_of(course))
+    if (d.host == host && static_cast<std::size_t>(d.vcpu) < by.size()) by[static_cast<std::size_t>(d.vcpu)] = d;
+  return by;
+}
+
+std::string placed_text(const Course& course, const Decision& d) {
+  return fmt::format("  {}\n    {}\n", operation_text(course, d.moment), sentence(course, d));
+}
+
+}  // namespace
+
+std::string verdict_text(const Course& course, const ReportOptions& options) {
+  const Case c = examine(course);
+  std::string text = header_text(course) + "\n";
+  if (c.disturbances.empty()) text += "no disturbance: nothing was done to the clocks\n";
+  const std::vector<std::size_t> order = worst_first(c);
+  if (order.size() > 1) {
+    text += fmt::format("{} disturbances, the worst first{}\n", order.size(), options.all ? "" : "; the first in full, --all shows the others so");
+    for (std::size_t i = 0; i < order.size() && i < 12; ++i) {
+      const Section section(c, order[i]);
+      text += fmt::format("  {:>2}. {:<62} up to {}\n", i + 1, section.title(), duration(section.worst()));
+    }
+    if (order.size() > 12) text += fmt::format("  and {} more\n", order.size() - 12);
+    text += "\n";
+  }
+  for (std::size_t i = 0; i < order.size() && (i == 0 || options.all); ++i) text += Section(c, order[i]).text(i + 1);
+  if (course.departure)
+    text += fmt::format("\nentry {}: from here on KVM did not what the model derives, and nothing is judged\n{}\n", course.departure->entry + 1,
+                        course.departure->explanation);
+  return text;
+}
+
+std::string verdict_json(const Course& course) {
+  const Case c = examine(course);
+  Json disturbances = Json::array();
+  for (const std::size_t n : worst_first(c)) disturbances.push_back(disturbance_json(c, n));
+  Json json = {{"name", course.recording.header.scenario}, {"disturbances", disturbances}};
+  if (course.departure) json["departure"] = {{"entry", course.departure->entry + 1}, {"explanation", course.departure->explanation}};
+  return json.dump();
+}
+
+std::string why_master_clock_off(const Course& course) {
+  const VmView& vm = last_moment(course).after;
+  if (vm.master_clock) return "the master clock is on at the end\n";
+  if (vm.vetoed) return "the master clock is off: a TSC that went backwards, or the old kvmclock MSR on vCPU 0, vetoes it\n";
+  if (!vm.tsc_clocksource) return "the master clock is off: the host's clocksource is not the TSC\n";
+  std::vector<std::int32_t> outside;
+  for (std::size_t v = 0; v < vm.vcpus.size(); ++v)
+    if (vm.vcpus[v].generation != vm.generation) outside.push_back(static_cast<std::int32_t>(v));
+  if (outside.empty()) return "the master clock is off: no vCPU has run since all of them came into one generation\n";
+  const auto by = placed(course);
+  std::string text = fmt::format("the master clock is off: {} {} not in the generation that the last write began\n", vcpus_text(outside),
+                                 outside.size() == 1 ? "is" : "are");
+  std::optional<Decision> began;
+  for (const Decision& d : decisions_of(course))
+    if (!d.joins() && d.host == course.op(course.moments.size() - 1).host) began = d;
+  if (began) text += "the generation that counts began with\n" + placed_text(course, *began);
+  text += "outside of it:\n";
+  std::size_t shown = 0;
+  for (const std::int32_t v : outside)
+    if (by[static_cast<std::size_t>(v)] && shown++ < kMostRows) text += placed_text(course, *by[static_cast<std::size_t>(v)]);
+  if (outside.size() > kMostRows) text += fmt::format("  and {} more\n", outside.size() - kMostRows);
+  return text;
+}
+
+std::string why_offsets_differ(const Course& course) {
+  const VmView& vm = last_moment(course).after;
+  std::vector<std::pair<Span, std::vector<std::int32_t>>> groups;
+  for (std::size_t v = 0; v < vm.vcpus.size(); ++v) {
+    const auto same = std::find_if(groups.begin(), groups.end(), [&](const auto& g) { return (g.first - vm.vcpus[v].offset).least() == 0; });
+    if (same == groups.end())
+      groups.push_back({vm.vcpus[v].offset, {static_cast<std::int32_t>(v)}});
+    else
+      same->second.push_back(static_cast<std::int32_t>(v));
+  }
+  if (groups.size() < 2) return "the TSC offsets are equal at the end\n";
+  const auto by = placed(course);
+  std::string text = fmt::format("the TSC offsets have {} values at the end\n", groups.size());
+  for (std::size_t i = 0; i < groups.size() && i < kMostRows; ++i) {
+    text += fmt::format("{}: {}\n", vcpus_text(groups[i].second), digits(groups[i].first.middle()));
+    if (const auto& d = by[static_cast<std::size_t>(groups[i].second.front())]) text += placed_text(course, *d);
+  }
+  if (groups.size() > kMostRows) text += fmt::format("and {} more\n", groups.size() - kMostRows);
+  return text;
+}
+
+}  // namespace tscsim::verdict
