@@ -1,12 +1,20 @@
 #include "cli/judged.h"
 
 #include <filesystem>
+#include <vector>
 
+#include "scenarios/procedure_alone.h"
 #include "storage/recordings.h"
 
 namespace tscsim::cli {
 
 bool is_scenario(const std::string& path) { return path.ends_with(".yaml") || path.ends_with(".yml"); }
+
+// A procedure is judged by the plainest scenario that uses it.
+static std::vector<scenarios::Scenario> scenarios_in(const std::string& file, const Arguments& arguments) {
+  if (!scenarios::is_procedure_file(file)) return load_for_model(file, arguments);
+  return {with_model_options(scenarios::scenario_of_procedure(file, parse_options(arguments)), arguments)};
+}
 
 void judge_all(const Arguments& arguments, const Judges& judges) {
   for (const std::string& path : arguments.positional) {
@@ -17,12 +25,13 @@ void judge_all(const Arguments& arguments, const Judges& judges) {
       }
       continue;
     }
-    for (const std::string& file : scenario_files({path}))
-      for (const scenarios::Scenario& scenario : load_for_model(file, arguments)) {
+    for (const std::string& file : scenario_files({path})) {
+      for (const scenarios::Scenario& scenario : scenarios_in(file, arguments)) {
         verdict::Course course = verdict::follow(scenario.program, arguments.number("seed"));
         course.recording.header.scenario = scenarios::label(scenario);
         judges.course(file, course);
       }
+    }
   }
 }
 

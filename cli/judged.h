@@ -1,4 +1,4 @@
-// What verdict and lint judge: scenarios, run on the model, and recordings.
+// What verdict and lint judge: scenarios and procedures, run on the model, and recordings.
 #pragma once
 
 #include <functional>
@@ -16,7 +16,7 @@ struct Judges {
   std::function<void(const std::string& file, const ops::Recording& recording)> observed;
 };
 
-// Each scenario (once for each of its kernels) and each recording of the paths, in order.
+// Each scenario (once for each of its kernels), each procedure and each recording of the paths, in order.
 void judge_all(const Arguments& arguments, const Judges& judges);
 
 bool is_scenario(const std::string& path);

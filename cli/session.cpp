@@ -217,7 +217,10 @@ scenarios::ParseOptions parse_options(const Arguments& arguments) {
 }
 
 scenarios::Scenario load(const std::string& path, const Arguments& arguments) {
-  scenarios::Scenario scenario = scenarios::load_scenario(path, parse_options(arguments));
+  return with_model_options(scenarios::load_scenario(path, parse_options(arguments)), arguments);
+}
+
+scenarios::Scenario with_model_options(scenarios::Scenario scenario, const Arguments& arguments) {
   for (ops::HostSpec& host : scenario.program.hosts)
     if (arguments.has("kernel")) host.kernel = arguments.text("kernel");
   if (arguments.has("heuristic")) scenario.program.heuristic = arguments.text("heuristic");

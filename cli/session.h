@@ -43,6 +43,9 @@ void check_model_options(const Arguments& arguments);
 // Loads a scenario and applies --kernel and --heuristic.
 scenarios::Scenario load(const std::string& path, const Arguments& arguments);
 
+// Applies --kernel and --heuristic to one that is loaded.
+scenarios::Scenario with_model_options(scenarios::Scenario scenario, const Arguments& arguments);
+
 // What a file makes for the model: one scenario, or one for each of its `kernels` unless --kernel names another.
 std::vector<scenarios::Scenario> load_for_model(const std::string& path, const Arguments& arguments);
 

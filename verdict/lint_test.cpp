@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "scenarios/procedure_alone.h"
 #include "verdict/testing.h"
 
 namespace tscsim::verdict {
@@ -76,6 +77,31 @@ TEST(Lint, EachFindingIsFoundAndOnlyWhereItIs) {
     EXPECT_EQ(ids_of(lint(clean), from), row.when_clean) << row.id << ", clean";
     EXPECT_FALSE(row.when_clean.contains(row.id)) << row.id;
   }
+}
+
+// By the plainest scenario that uses it. Each row is what the spec says of that VMM.
+TEST(Lint, AProcedureIsJudgedByItself) {
+  const struct {
+    const char* procedure;
+    Ids found;
+  } rows[] = {
+      {"cloud-hypervisor/restore-before-2026-06",
+       {"interleaved-create", "no-common-generation", "master-clock-off", "realtime-without-tsc", "clock-tsc-split", "ctrl-lost", "tsc-before-long-step"}},
+      {"cloud-hypervisor/pause-resume", {}},
+      {"crosvm/restore-command-line", {"clock-missing", "clock-tsc-split", "ctrl-lost", "tsc-before-long-step"}},
+      {"crosvm/suspend-resume-again", {"clock-stale", "clock-tsc-split"}},
+      {"documented/migrate", {}},
+      {"dragonball/restore", {"deadline-before-lapic", "ctrl-lost"}},
+      {"firecracker/restore-before-1.16", {"clock-flags-passthrough", "realtime-without-tsc", "clock-tsc-split", "ctrl-lost"}},
+      {"qemu/reset-before-7.0", {"zero-is-not-reset"}},
+      {"qemu/stop-cont", {"clock-tsc-split"}},
+  };
+  for (const auto& row : rows) {
+    const std::string file = std::string(TSCSIM_SOURCE_DIR) + "/scenarios/procedures/" + row.procedure + ".yaml";
+    ASSERT_TRUE(scenarios::is_procedure_file(file)) << file;
+    EXPECT_EQ(ids_of(lint(follow(scenarios::scenario_of_procedure(file, {}).program))), row.found) << row.procedure;
+  }
+  EXPECT_FALSE(scenarios::is_procedure_file(std::string(TSCSIM_SOURCE_DIR) + "/scenarios/lint/clock-stale-found.yaml"));
 }
 
 TEST(Lint, WhatIsDisabledIsNotFound) {
