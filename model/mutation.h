@@ -179,7 +179,20 @@
   MUTANT(guest_gap_ignored, "the TSC test sees a skew below the hand-over gap")                              \
   MUTANT(guest_random_warps_corrected, "warps seen by both CPUs are corrected by TSC_ADJUST, too")           \
   MUTANT(guest_reference_scale_63, "reference time takes half of the scale's bits")                          \
-  MUTANT(guest_timecounter_31_bits, "FreeBSD's timecounters count in 31 bits")
+  MUTANT(guest_timecounter_31_bits, "FreeBSD's timecounters count in 31 bits")                               \
+  /* the guest's kernel */                                                                                   \
+  MUTANT(guest_vdso_reads_own_page, "the vDSO reads the page of the vCPU that runs (4.19)")                  \
+  MUTANT(guest_forward_always_exact, "setting the clock after a long jump loses nothing (to 6.9)")           \
+  MUTANT(guest_kvmclock_never_yields, "kvm-clock is rated above an invariant TSC (5.1)")                     \
+  MUTANT(guest_user_counts_steal, "a tick that was stolen counts as user time, too")                         \
+  MUTANT(guest_rcu_never_asks, "the RCU stall detector does not ask for the stop flag (5.15)")               \
+  MUTANT(guest_touch_forgotten, "a touched soft lockup detector reports all the same")                       \
+  MUTANT(guest_touch_leaves_watchdog, "the stop flag leaves the clocksource watchdog's reference")           \
+  MUTANT(guest_adjust_not_verified, "a TSC_ADJUST that was changed from outside is not written back")        \
+  MUTANT(guest_scan_not_skipped, "the stop flag does not skip the scan for hung tasks")                      \
+  MUTANT(guest_watchdog_stays, "the clocksource watchdog stays on one vCPU (to 7.0)")                        \
+  MUTANT(guest_sleep_not_in_boottime, "CLOCK_BOOTTIME leaves the guest's sleep out")                         \
+  MUTANT(host_waits_while_paused, "a paused vCPU waits for its pCPU")
 
 namespace tscsim::model {
 

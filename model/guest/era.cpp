@@ -43,6 +43,11 @@ RcuTouch rcu_touch_for(KernelVersion v) {
   return v.at_least(4, 4) ? RcuTouch::this_grace_period : RcuTouch::never;
 }
 
+SchedOffset sched_offset_for(KernelVersion v) {
+  if (v.at_least(5, 4)) return SchedOffset::always;
+  return v.at_least(4, 4) ? SchedOffset::if_stable : SchedOffset::none;
+}
+
 using enum GuestSubject;
 
 constexpr GuestChange kChanges[] = {
@@ -117,7 +122,8 @@ GuestEra guest_era_for(KernelVersion v) {
   era.verifies_tsc_adjust = v.at_least(4, 19);
   era.kvmclock_yields_to_tsc = v.at_least(5, 1);
   era.known_frequency = v.at_least(4, 19);
-  era.sched_clock_from_start = v.at_least(4, 4);
+  era.sched_offset = sched_offset_for(v);
+  era.filters_unstable_sched_clock = v.at_least(4, 19);
   return era;
 }
 

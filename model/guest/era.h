@@ -79,6 +79,13 @@ enum class SyncTest : std::uint8_t {
   with_adjust,    // 4.19: where there is TSC_ADJUST, two corrections are tried
 };
 
+// From when on sched_clock counts kvmclock.
+enum class SchedOffset : std::uint8_t {
+  none,       // to 4.3
+  if_stable,  // 4.4 to 5.3: from its initialisation if the page was stable then
+  always,     // 5.4
+};
+
 // How user and steal time are told apart at a tick.
 enum class StealTicks : std::uint8_t { whole_ticks, nanoseconds };
 
@@ -103,7 +110,8 @@ struct GuestEra {
   bool verifies_tsc_adjust = true;        // 4.19
   bool kvmclock_yields_to_tsc = true;     // 5.1, 7539b174aef4: rating 299 beside an invariant TSC
   bool known_frequency = true;            // 4.19: the TSC's rate is what kvmclock says, and is not measured again
-  bool sched_clock_from_start = true;     // 4.4: sched_clock counts from kvmclock_init()
+  SchedOffset sched_offset = SchedOffset::always;
+  bool filters_unstable_sched_clock = true;  // 4.19: without the stable bit at boot, at most a tick beyond the last one
   friend bool operator==(const GuestEra&, const GuestEra&) = default;
 };
 
