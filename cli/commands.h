@@ -14,6 +14,7 @@ Command hunt_command();
 Command export_command();
 Command doctor_command();
 Command lab_command();
+Command guest_pauses_command();
 Command list_command();
 Command explain_command();
 

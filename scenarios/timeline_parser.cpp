@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "scenarios/errno_names.h"
+#include "scenarios/guest_words.h"
 #include "scenarios/kernel_groups.h"
 #include "scenarios/units.h"
 
@@ -42,6 +43,7 @@ enum class Operand : std::uint8_t {
   clock_guest,
   quirks,
   lapic,
+  guest,  // a Linux guest's words, guest_words.h
 };
 
 struct Word {
@@ -90,6 +92,18 @@ constexpr Word kWords[] = {
     {"offline_pcpu", OpKind::offline_pcpu, Target::vm, Operand::hotplug},
     {"online_pcpu", OpKind::online_pcpu, Target::vm, Operand::hotplug},
     {"sample", OpKind::rdtsc, Target::either, Operand::sample},
+    {"read_clock", OpKind::read_clock, Target::vcpu, Operand::guest},
+    {"read_cpu_times", OpKind::read_cpu_times, Target::vcpu, Operand::capture},
+    {"guest_state", OpKind::guest_state, Target::vm, Operand::capture},
+    {"online_vcpu", OpKind::online_vcpu, Target::vm, Operand::guest},
+    {"offline_vcpu", OpKind::offline_vcpu, Target::vm, Operand::guest},
+    {"step_realtime", OpKind::step_realtime, Target::vm, Operand::guest},
+    {"block_task", OpKind::block_task, Target::vm, Operand::guest},
+    {"suspend_guest", OpKind::suspend_guest, Target::vm, Operand::nothing},
+    {"wake_guest", OpKind::wake_guest, Target::vm, Operand::nothing},
+    {"pause_vm", OpKind::pause_vm, Target::vm, Operand::nothing},
+    {"resume_vm", OpKind::resume_vm, Target::vm, Operand::nothing},
+    {"share_pcpus", OpKind::share_pcpus, Target::vm, Operand::guest},
     {"create_vm", OpKind::create_vm, Target::vm, Operand::nothing},
     {"transfer", OpKind::load_memory, Target::vm, Operand::transfer},
     {"get_tsc_state", OpKind::get_tsc_state, Target::vcpu, Operand::capture},
@@ -184,12 +198,15 @@ class TimelineParser {
     setup_step(OpKind::create_vm, ops::kVm, place).flags = vm_flags();
     for (std::int32_t vcpu = 0; vcpu < vm_.vcpus; ++vcpu) setup_step(OpKind::create_vcpu, vcpu, place).flags = vcpu_flags();
     here().exists = true;
-    here().kvmclock_on.assign(static_cast<std::size_t>(vm_.vcpus), vm_.kvmclock);
+    // A Linux guest enables its pages itself.
+    here().kvmclock_on.assign(static_cast<std::size_t>(vm_.vcpus), vm_.kvmclock || (vm_.guest && vm_.guest->kvmclock));
     for (std::int32_t vcpu = 0; vm_.kvmclock && vcpu < vm_.vcpus; ++vcpu) {
       ops::Operation& op = setup_step(OpKind::set_msr, vcpu, place);
       op.msr = ops::msr::kKvmSystemTimeNew;
       op.value = page_of(ops::layout::kPvclockPages, vcpu) | 1;
     }
+    out_.linux_guest = vm_.guest.has_value();
+    if (vm_.guest && vm_.vcpus > 0) setup_step(OpKind::boot_guest, ops::kVm, place).guest = *vm_.guest;
   }
 
   std::uint32_t vm_flags() const { return vm_.irqchip ? ops::vm_flag::kIrqchip : 0; }
@@ -241,6 +258,11 @@ class TimelineParser {
 
   bool check_vm(const Line& line) {
     const OpKind kind = line.word->kind;
+    if (ops::needs_linux_guest(kind) && kind != OpKind::share_pcpus && !vm_.guest) {
+      diagnostics_.add(*line.fields->key(line.word->text), std::string("'") + line.word->text + "' needs a Linux guest",
+                       "add 'vm: {guest: {kernel: 6.12}}'");
+      return false;
+    }
     const bool none_needed = kind == OpKind::create_vm || kind == OpKind::set_clocksource || kind == OpKind::load_memory;
     if (kind == OpKind::create_vm && here().exists) {
       diagnostics_.add(*line.fields->key(line.word->text), "host " + name_of(host_) + " has its VM already",
@@ -437,6 +459,8 @@ class TimelineParser {
   const YamlNode* capture_node(const Line& line) {
     const YamlNode* as = line.fields->find("as");
     const bool direct = line.word->operand == Operand::capture && !line.operand->is(Kind::null);
+    if (line.word->kind == OpKind::read_clock && line.operand->is(Kind::mapping) && line.operand->members.size() == 1 && !as)
+      return &line.operand->members.front().value;
     if (!as || !direct) return as ? as : (direct ? line.operand : nullptr);
     diagnostics_.add_clash(*as, "this step captures into two names", "the first stands",
                            diagnostics_.place(*line.operand), "keep one of the two");
@@ -555,6 +579,9 @@ class TimelineParser {
         break;
       case Operand::lapic:
         set_lapic(line);
+        break;
+      case Operand::guest:
+        guest_step(line);
         break;
     }
     if (pending_capture_) out_.captures.push_back(std::move(*pending_capture_));
@@ -845,6 +872,53 @@ class TimelineParser {
     plan_each(line, [&](ops::Step& step) { step.op.value = static_cast<std::uint64_t>(mode); });
   }
 
+  void guest_step(const Line& line) {
+    const YamlNode& node = *line.operand;
+    switch (line.word->kind) {
+      case OpKind::read_clock:
+        if (const auto reading = parse_clock_reading(reader_, node))
+          plan_each(line, [&](ops::Step& step) { step.op.flags = static_cast<std::uint32_t>(reading->clock); });
+        break;
+      case OpKind::share_pcpus:
+        if (const auto sharing = parse_sharing(reader_, node))
+          plan_each(line, [&](ops::Step& step) {
+            step.op.value = static_cast<std::uint64_t>(sharing->slice_ns);
+            step.op.flags = sharing->others;
+          });
+        break;
+      case OpKind::step_realtime:
+        if (const auto ns = reader_.duration_ns(node)) plan_each(line, [&](ops::Step& step) { step.op.value = static_cast<std::uint64_t>(*ns); });
+        break;
+      case OpKind::block_task:
+        if (const auto on = reader_.on_off(node)) plan_each(line, [&](ops::Step& step) { step.op.value = *on ? 1 : 0; });
+        break;
+      default:
+        switch_vcpu(line);
+        break;
+    }
+  }
+
+  // `online_vcpu: 1`, `online_vcpu: {vcpu: 1, moves_to: 2}`: its thread goes to another pCPU during the test of its TSC.
+  void switch_vcpu(const Line& line) {
+    const bool mapping = line.operand->is(Kind::mapping) && line.word->kind == OpKind::online_vcpu;
+    YamlNode nothing;
+    nothing.kind = Kind::mapping;
+    const Fields fields(diagnostics_, mapping ? *line.operand : nothing, line.word->text, {"vcpu", "moves_to"});
+    const YamlNode* which = mapping ? fields.find("vcpu") : line.operand;
+    if (!which) {
+      diagnostics_.add(*line.operand, "online_vcpu has no 'vcpu'", "write 'online_vcpu: 1'");
+      return;
+    }
+    std::vector<std::int32_t> vcpu;
+    const YamlNode* moves_to = fields.find("moves_to");
+    const auto pcpu = moves_to ? pcpu_of_host(*moves_to) : std::optional<std::int64_t>(ops::kAllPcpus);
+    if (!read_one_vcpu(*which, vcpu) || !pcpu) return;
+    plan_each(line, [&](ops::Step& step) {
+      step.op.vcpu = vcpu.front();
+      step.op.pcpu = static_cast<std::int32_t>(*pcpu);
+    });
+  }
+
   void delay(const Line& line) {
     const auto ns = reader_.instant_ns(*line.operand);
     if (ns) plan_each(line, [&](ops::Step& step) { step.op.value = static_cast<std::uint64_t>(*ns); });
@@ -938,6 +1012,7 @@ class TimelineParser {
     std::int64_t for_ns = 0;
     bool tsc = true;
     bool pvclock = true;
+    std::vector<ops::GuestClock> clocks;
   };
 
   void sample(const Line& line) {
@@ -961,6 +1036,8 @@ class TimelineParser {
     for (const std::int32_t vcpu : line.vcpus)
       if (spec.pvclock && here().kvmclock_on[static_cast<std::size_t>(vcpu)])
         plan(line, OpKind::read_pvclock, vcpu, at_ns);
+    for (const ops::GuestClock clock : spec.clocks)
+      for (const std::int32_t vcpu : line.vcpus) plan(line, OpKind::read_clock, vcpu, at_ns).op.flags = static_cast<std::uint32_t>(clock);
   }
 
   std::optional<SampleSpec> read_sample(const Line& line) {
@@ -996,8 +1073,15 @@ class TimelineParser {
       return false;
     }
     for (const YamlNode& item : node.items) {
-      const auto name = reader_.word(item, "reading", {"rdtsc", "pvclock"});
+      std::vector<std::string> words{"rdtsc", "pvclock"};
+      if (vm_.guest)
+        for (std::string& clock : guest_clock_names()) words.push_back(std::move(clock));
+      const auto name = reader_.word(item, "reading", words);
       if (!name) return false;
+      if (const auto clock = ops::guest_clock_from(*name)) {
+        spec.clocks.push_back(*clock);
+        continue;
+      }
       (*name == "rdtsc" ? spec.tsc : spec.pvclock) = true;
       const bool possible =
           *name == "rdtsc" || std::any_of(line.vcpus.begin(), line.vcpus.end(), [&](auto vcpu) {

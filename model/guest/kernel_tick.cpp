@@ -20,6 +20,9 @@ namespace {
 // A tick that goes round so often is worth telling: some milliseconds with interrupts off.
 constexpr std::uint64_t kSpinning = 1'000'000;
 
+// An interrupt that is overdue comes a moment after the vCPU runs again, so a program may get in before it.
+constexpr std::int64_t kOverdue_ns = 1000;
+
 // The next of the instants that come every `period` after `from`, beyond `now`.
 std::int64_t forwarded(std::int64_t from, std::int64_t period, std::int64_t now) {
   return from > now ? from : from + ((now - from) / period + 1) * period;
@@ -48,7 +51,7 @@ void GuestKernel::hardware_changed() {
 void GuestKernel::aim(int vcpu) {
   Cpu& cpu = at(vcpu);
   const std::uint64_t now = hw_->rdtsc(vcpu);
-  const std::int64_t wait = cpu.deadline_tsc > now ? hw_->ns_for(vcpu, cpu.deadline_tsc - now) : 0;
+  const std::int64_t wait = cpu.deadline_tsc > now ? hw_->ns_for(vcpu, cpu.deadline_tsc - now) : kOverdue_ns;
   const std::int64_t due = wait > std::numeric_limits<std::int64_t>::max() - hw_->now_ns() ? std::numeric_limits<std::int64_t>::max() : hw_->now_ns() + wait;
   cpu.fires_at_ns = hw_->runs_at(vcpu, due);
 }

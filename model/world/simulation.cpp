@@ -363,7 +363,14 @@ class Simulation final : public ops::Executor {
 
   void execute_in_linux(ops::Entry& entry, SimulatedKvm& host) {
     if (entry.op.kind == OpKind::boot_guest) {
+      const KernelVersion version{entry.op.guest.major, entry.op.guest.minor};
+      if (!guest::has_guest_era(version))
+        throw ops::InputError(ops::Diagnostic{{}, fmt::format("unknown guest kernel '{}.{}'", version.major, version.minor),
+                                              fmt::format("give a version from {} on, such as 6.12; see 'tscsim list guests'", guest::kOldestGuest), "", 1});
       guest_ = std::make_unique<guest::GuestKernel>(entry.op.guest, host);
+    } else if (!guest_) {
+      entry.supported = false;
+      entry.note = "needs: a Linux guest";
     } else {
       if (entry.op.kind == OpKind::pause_vm || entry.op.kind == OpKind::resume_vm) host.want_to_run(entry.op.kind == OpKind::resume_vm);
       entry.outcome = guest_->perform(entry.op);
