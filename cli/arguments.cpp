@@ -26,6 +26,7 @@ std::string help(const Command& command, const po::options_description& options)
   std::ostringstream text;
   text << "usage: tscsim " << command.name << (command.positional.empty() ? "" : " " + command.positional)
        << " [OPTIONS]\n\n" << command.summary << "\n\n" << options << "\nexample:\n  " << command.example << "\n";
+  if (!command.details.empty()) text << "\n" << command.details;
   return text.str();
 }
 

@@ -35,6 +35,10 @@ struct Arguments {
 
   bool has(const std::string& option) const { return values.count(option) != 0; }
   std::string text(const std::string& option) const { return has(option) ? values[option].as<std::string>() : ""; }
+  // Of an option that can be given several times.
+  std::vector<std::string> texts(const std::string& option) const {
+    return has(option) ? values[option].as<std::vector<std::string>>() : std::vector<std::string>{};
+  }
   std::uint64_t number(const std::string& option) const { return values[option].as<std::uint64_t>(); }
   bool json() const { return text("format") == "json"; }
 };
@@ -46,6 +50,7 @@ struct Command {
   std::string example;
   std::function<void(po::options_description&)> options;
   std::function<int(const Arguments&)> run;
+  std::string details = {};  // for --help, after the example
 };
 
 // Parses argv[1..] and runs the command. Prints help; throws UsageError and what the command throws.

@@ -14,6 +14,7 @@
 #include "ops/error.h"
 #include "ops/operation.h"
 #include "scenarios/metrics.h"
+#include "scenarios/procedure_library.h"
 
 namespace tscsim::cli {
 namespace {
@@ -25,18 +26,18 @@ struct Item {
   std::string details;  // for explain
 };
 
-std::vector<Item> scenario_items() {
+std::vector<Item> scenario_items(const Arguments&) {
   std::vector<Item> items;
-  for (const std::string& file : scenarios::find_scenarios(library_folder())) {
+  for (const std::string& file : scenarios::find_scenarios(scenarios::library_folder())) {
     const scenarios::Scenario s = scenarios::load_scenario(file);
     items.push_back({"scenario", s.meta.name, s.meta.title,
                      fmt::format("{}\n\n{}\nsource: {}\nfile: {}\n", s.meta.title, s.meta.story, s.meta.source,
-                                 std::filesystem::path(file).lexically_relative(library_folder()).string())});
+                                 std::filesystem::path(file).lexically_relative(scenarios::library_folder()).string())});
   }
   return items;
 }
 
-std::vector<Item> kernel_items() {
+std::vector<Item> kernel_items(const Arguments&) {
   std::vector<Item> items;
   for (const model::Change& change : model::changes())
     items.push_back({"kernel", std::string(title_of(change)),
@@ -47,7 +48,7 @@ std::vector<Item> kernel_items() {
   return items;
 }
 
-std::vector<Item> guest_items() {
+std::vector<Item> guest_items(const Arguments&) {
   std::vector<Item> items;
   for (const model::guest::GuestChange& change : model::guest::guest_changes())
     items.push_back({"guest", fmt::format("guest-{}", change.version),
@@ -68,7 +69,7 @@ std::string example_value(const ops::HeuristicParameter& parameter) {
   return std::string(parameter.values.substr(last + 1));
 }
 
-std::vector<Item> heuristic_items() {
+std::vector<Item> heuristic_items(const Arguments&) {
   std::vector<Item> items;
   for (const model::PolicyInfo& policy : model::sync_policies())
     items.push_back({"heuristic", std::string(policy.name), std::string(policy.description),
@@ -76,7 +77,7 @@ std::vector<Item> heuristic_items() {
   return items;
 }
 
-std::vector<Item> parameter_items() {
+std::vector<Item> parameter_items(const Arguments&) {
   std::vector<Item> items;
   for (const ops::HeuristicParameter& parameter : ops::heuristic_parameters())
     items.push_back({"parameter", std::string(parameter.name), fmt::format("{}: {}", parameter.values, parameter.meaning),
@@ -85,7 +86,7 @@ std::vector<Item> parameter_items() {
   return items;
 }
 
-std::vector<Item> operation_items() {
+std::vector<Item> operation_items(const Arguments&) {
   std::vector<Item> items;
   for (std::size_t i = 0; i < ops::kOpKinds; ++i) {
     const auto kind = static_cast<ops::OpKind>(i);
@@ -95,7 +96,7 @@ std::vector<Item> operation_items() {
   return items;
 }
 
-std::vector<Item> metric_items() {
+std::vector<Item> metric_items(const Arguments&) {
   std::vector<Item> items;
   for (const scenarios::Metric& metric : scenarios::metrics())
     items.push_back({"metric", std::string(metric.name), std::string(metric.text),
@@ -103,7 +104,7 @@ std::vector<Item> metric_items() {
   return items;
 }
 
-std::vector<Item> rule_items() {
+std::vector<Item> rule_items(const Arguments&) {
   std::vector<Item> items;
   for (std::size_t i = 0; i < static_cast<std::size_t>(model::Rule::count); ++i) {
     const model::RuleInfo& rule = model::info(static_cast<model::Rule>(i));
@@ -113,11 +114,39 @@ std::vector<Item> rule_items() {
   return items;
 }
 
-using Lister = std::vector<Item> (*)();
+std::string parameters_text(const scenarios::Procedure& procedure) {
+  std::string text = procedure.parameters.empty() ? "" : "\nparameters\n";
+  for (const scenarios::ProcedureParameter& parameter : procedure.parameters)
+    text += fmt::format("  {:<14} {:>10}  {}{}\n", parameter.name, parameter.value, parameter.means,
+                        parameter.origin.empty() ? "" : fmt::format(" ({})", parameter.origin));
+  return text;
+}
+
+std::string procedure_text(const scenarios::Procedure& procedure) {
+  std::string text = fmt::format("{}\nfor {}; versions: {}; facts of {}\n", procedure.title, name_of(procedure.kind), procedure.versions, procedure.facts);
+  if (!procedure.of.empty()) text += fmt::format("goes on from: {}\n", fmt::join(procedure.of, ", "));
+  if (!procedure.story.empty()) text += fmt::format("\n{}\n", procedure.story);
+  text += parameters_text(procedure) + "\n" + procedure.steps_text + "\nsources\n";
+  for (const std::string& source : procedure.sources) text += fmt::format("  {}\n", source);
+  return text;
+}
+
+// The shipped ones, and those of --procedures.
+std::vector<Item> procedure_items(const Arguments& arguments) {
+  scenarios::ProcedureLibrary library("", parse_options(arguments));
+  std::vector<Item> items;
+  for (const std::string& name : library.names()) {
+    const scenarios::Procedure* procedure = library.find(name);
+    items.push_back({"procedure", name, fmt::format("for {}: {}", name_of(procedure->kind), procedure->title), procedure_text(*procedure)});
+  }
+  return items;
+}
+
+using Lister = std::vector<Item> (*)(const Arguments&);
 const std::vector<std::pair<std::string, Lister>>& subjects() {
   static const std::vector<std::pair<std::string, Lister>> all = {
       {"scenarios", scenario_items}, {"kernels", kernel_items}, {"guests", guest_items}, {"heuristics", heuristic_items}, {"parameters", parameter_items},
-      {"operations", operation_items}, {"metrics", metric_items}, {"rules", rule_items}};
+      {"operations", operation_items}, {"metrics", metric_items}, {"procedures", procedure_items}, {"rules", rule_items}};
   return all;
 }
 
@@ -131,7 +160,7 @@ int run_list(const Arguments& arguments) {
   const std::string& wanted = arguments.positional.front();
   for (const auto& [name, lister] : subjects()) {
     if (name != wanted) continue;
-    const std::vector<Item> items = lister();
+    const std::vector<Item> items = lister(arguments);
     Json list = Json::array();
     for (const Item& item : items) {
       list.push_back({{"name", item.name}, {"description", item.line}});
@@ -159,7 +188,7 @@ int run_explain(const Arguments& arguments) {
     return say({"kernel", wanted, "", kernel_text(wanted, *version)}, arguments);
   if (const auto version = guest_kernel(wanted)) return say({"guest", wanted, "", guest_text(wanted, *version)}, arguments);
   for (const auto& [subject, lister] : subjects()) {
-    for (const Item& item : lister()) {
+    for (const Item& item : lister(arguments)) {
       if (item.name == wanted) return say(item, arguments);
       names.push_back(item.name);
     }
@@ -170,13 +199,13 @@ int run_explain(const Arguments& arguments) {
 }  // namespace
 
 Command list_command() {
-  return {"list", "scenarios|kernels|guests|heuristics|parameters|operations|metrics|rules", "what there is", "tscsim list kernels",
-          [](po::options_description&) {}, run_list};
+  return {"list", "scenarios|kernels|guests|heuristics|parameters|operations|metrics|procedures|rules", "what there is", "tscsim list kernels",
+          add_procedure_options, run_list};
 }
 
 Command explain_command() {
-  return {"explain", "NAME", "a scenario, kernel, guest-6.8, heuristic, its parameters, operation, metric or rule, and where it comes from",
-          "tscsim explain window-after-user-write", [](po::options_description&) {}, run_explain};
+  return {"explain", "NAME", "a scenario, kernel, guest-6.8, heuristic, its parameters, operation, metric, procedure or rule, and where it comes from",
+          "tscsim explain qemu/migrate", add_procedure_options, run_explain};
 }
 
 }  // namespace tscsim::cli

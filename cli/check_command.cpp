@@ -79,7 +79,7 @@ void check_file(const std::string& file, const Arguments& arguments, Report& rep
 
 int run(const Arguments& arguments) {
   const std::vector<std::string> paths =
-      arguments.positional.empty() ? std::vector<std::string>{library_folder()} : arguments.positional;
+      arguments.positional.empty() ? std::vector<std::string>{scenarios::library_folder()} : arguments.positional;
   check_model_options(arguments);
   if (arguments.has("junit")) storage::require_folder_of(arguments.text("junit"));
   Report report;

@@ -175,7 +175,7 @@ int run_verify(const Arguments& arguments) {
       throw_if_interrupted();
       std::vector<scenarios::Verdict> verdicts;
       if (arguments.has("scenario")) {
-        const scenarios::Scenario scenario = scenarios::load_scenario(arguments.text("scenario"));
+        const scenarios::Scenario scenario = scenarios::load_scenario(arguments.text("scenario"), parse_options(arguments));
         require_same_scenario(scenario, recording, path);
         verdicts = scenarios::evaluate(scenario, recording);
       }
@@ -200,6 +200,7 @@ Command crosscheck_command() {
             options.add_options()("seed", po::value<std::uint64_t>()->default_value(1)->value_name("N"),
                                   "seed, kept in the recording")(
                 "junit", po::value<std::string>()->value_name("FILE"), "also write a JUnit report");
+            add_procedure_options(options);
             add_keep_option(options);
             add_lab_options(options);
           },
@@ -224,6 +225,7 @@ Command verify_command() {
             options.add_options()("scenario", po::value<std::string>()->value_name("FILE"),
                                   "also judge this scenario's expectations; it must be the one that was recorded")(
                 "junit", po::value<std::string>()->value_name("FILE"), "also write a JUnit report");
+            add_procedure_options(options);
           },
           run_verify};
 }

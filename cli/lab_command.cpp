@@ -22,18 +22,10 @@ std::string emulator_name(lab::Emulator emulator) {
   return emulator == lab::Emulator::qemu ? "QEMU" : "Bochs";
 }
 
-lab::LabTarget target_named(std::string name) {
-  if (name.rfind("lab:", 0) == 0) name.erase(0, 4);
-  if (const auto target = lab::find_lab_target(name)) return *target;
-  std::vector<std::string> names;
-  for (const lab::LabTarget& target : lab::lab_targets()) names.push_back(target.name);
-  throw UsageError(fmt::format("unknown lab target '{}'{}", name, suggestion(name, names, "'tscsim lab list' lists them")));
-}
-
 std::vector<lab::LabTarget> targets_named(const std::vector<std::string>& names) {
   if (names.empty() || names == std::vector<std::string>{"all"}) return lab::lab_targets();
   std::vector<lab::LabTarget> targets;
-  for (const std::string& name : names) targets.push_back(target_named(name));
+  for (const std::string& name : names) targets.push_back(lab_target_named(name));
   return targets;
 }
 
@@ -84,7 +76,7 @@ int fetch(const std::vector<std::string>& names, const Arguments& arguments) {
 
 // The command's own output and exit status.
 int run_inside(const lab::LabTarget& target, const std::string& command, const Arguments& arguments) {
-  const lab::CommandEnd end = lab::command_in_lab(target, command, lab_options(target, arguments));
+  const lab::CommandEnd end = lab::command_in_lab(target, command, lab_options(target, arguments), brought(arguments));
   if (arguments.json())
     print({{"command", "lab boot"}, {"target", "lab:" + target.name}, {"output", end.output}, {"status", end.status}});
   else
@@ -94,7 +86,7 @@ int run_inside(const lab::LabTarget& target, const std::string& command, const A
 
 int boot(const std::vector<std::string>& words, const Arguments& arguments) {
   if (words.empty()) throw UsageError("'lab boot' needs a target\nexample: tscsim lab boot 6.12 -- uname -r");
-  const lab::LabTarget target = target_named(words.front());
+  const lab::LabTarget target = lab_target_named(words.front());
   if (words.size() > 1)
     return run_inside(target, fmt::format("{}", fmt::join(words.begin() + 1, words.end(), " ")), arguments);
   const auto findings = lab::doctor_in_lab(target, lab_options(target, arguments));
@@ -125,6 +117,7 @@ Command lab_command() {
           "stock kernels with their own KVM under emulation: list the targets, fetch what they need, boot one", kExample,
           [](po::options_description& options) {
             options.add_options()("noisy", "boot: time is this machine's, as on a real host, and does not count instructions");
+            add_bring_option(options);
           },
           run};
 }

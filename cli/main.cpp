@@ -14,9 +14,9 @@ int main(int argc, char** argv) {
   try {
     cli::handle_interrupts();
     const int status = cli::dispatch({cli::run_command(), cli::check_command(), cli::crosscheck_command(),
-                                      cli::record_command(), cli::verify_command(), cli::hunt_command(),
-                                      cli::export_command(), cli::doctor_command(), cli::lab_command(), cli::guest_pauses_command(),
-                                      cli::list_command(), cli::explain_command()},
+                                      cli::record_command(), cli::verify_command(), cli::trace_command(), cli::hunt_command(),
+                                      cli::export_command(), cli::import_command(), cli::doctor_command(), cli::lab_command(), cli::guest_pauses_command(), cli::list_command(),
+                                      cli::explain_command()},
                                      argc, argv);
     std::cout.flush();
     if (!std::cout) throw cli::UsageError("standard output cannot be written");

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <iostream>
+#include <utility>
 
 #include "cli/commands.h"
 #include "cli/session.h"
@@ -37,6 +38,11 @@ void print_entry(const ops::Entry& entry, const ops::Header& header, const std::
     std::cout << fmt::format("  {:>8}    by {}\n", "", first_line(entry.note));
 }
 
+// "qemu/migrate, line 12" above the steps that come from there.
+std::string heading_of(const ops::Step* step) {
+  return step == nullptr || step->procedure.empty() ? "" : fmt::format("{}, line {}", step->procedure, step->used_at.line);
+}
+
 void print_text(const scenarios::Scenario& scenario, const ops::Recording& recording,
                 const std::vector<scenarios::Verdict>& verdicts, bool probes) {
   const ops::Header& header = recording.header;
@@ -50,6 +56,7 @@ void print_text(const scenarios::Scenario& scenario, const ops::Recording& recor
   std::cout << "\n";
   const std::vector<const ops::Step*> steps = steps_of(scenario.program);
   std::size_t done = 0;
+  std::string heading;
   for (const ops::Entry& entry : recording.entries) {
     if (entry.op.probe) {
       if (probes) print_entry(entry, header, "probe", "");
@@ -58,6 +65,8 @@ void print_text(const scenarios::Scenario& scenario, const ops::Recording& recor
     const bool setup = done < scenario.program.setup.size();
     const ops::Step* step = done < steps.size() ? steps[done] : nullptr;
     ++done;
+    const std::string above = std::exchange(heading, heading_of(step));
+    if (above != heading) std::cout << (heading.empty() ? "\n" : fmt::format("\n            {}\n", heading));
     print_entry(entry, header, setup ? "set-up" : time_text(entry.op.at_ns), step ? step->capture : "");
   }
   std::cout << "\n" << verdict_lines(verdicts, false);

@@ -149,6 +149,14 @@ void add_model_options(po::options_description& options) {
       ("heuristic", po::value<std::string>()->value_name("NAME|PARAMETERS"),
        "synchronisation policy instead of the kernel's own, e.g. window=500ms,zero_write=value (tscsim list parameters)")
       ("seed", po::value<std::uint64_t>()->default_value(1)->value_name("N"), "seed, kept in the recording");
+  add_procedure_options(options);
+}
+
+void add_procedure_options(po::options_description& options) {
+  options.add_options()
+      ("procedure", po::value<std::vector<std::string>>()->value_name("[OLD=]NEW"),
+       "a VMM procedure in the place of another, or of all of its kind, e.g. qemu/migrate=documented/migrate")
+      ("procedures", po::value<std::vector<std::string>>()->value_name("DIR"), "a folder of VMM procedures, before the shipped ones");
 }
 
 void add_lab_options(po::options_description& options) {
@@ -156,11 +164,21 @@ void add_lab_options(po::options_description& options) {
       "noisy", "in the lab: time is this machine's, as on a real host, and does not count instructions");
 }
 
-std::string library_folder() {
-  std::error_code ignored;
-  const auto installed = std::filesystem::read_symlink("/proc/self/exe", ignored).parent_path().parent_path() /
-                         "share/tscsim/scenarios";
-  return std::filesystem::is_directory(installed, ignored) ? installed.string() : TSCSIM_LIBRARY;
+void add_bring_option(po::options_description& options) {
+  options.add_options()("bring", po::value<std::vector<std::string>>()->value_name("PROGRAM"),
+                        "in the lab: a program of this machine, with its libraries, or a file or folder; may be repeated");
+}
+
+std::vector<std::string> brought(const Arguments& arguments) {
+  return arguments.has("bring") ? arguments.values["bring"].as<std::vector<std::string>>() : std::vector<std::string>{};
+}
+
+lab::LabTarget lab_target_named(std::string name) {
+  if (name.rfind("lab:", 0) == 0) name.erase(0, 4);
+  if (const auto target = lab::find_lab_target(name)) return *target;
+  std::vector<std::string> names;
+  for (const lab::LabTarget& target : lab::lab_targets()) names.push_back(target.name);
+  throw UsageError(fmt::format("unknown lab target '{}'{}", name, suggestion(name, names, "'tscsim lab list' lists them")));
 }
 
 std::vector<std::string> scenario_files(const std::vector<std::string>& paths) {
@@ -183,8 +201,23 @@ void check_model_options(const Arguments& arguments) {
   model::machine_config(profile);
 }
 
+scenarios::ParseOptions parse_options(const Arguments& arguments) {
+  scenarios::ParseOptions options;
+  for (const std::string& folder : arguments.texts("procedures")) {
+    std::error_code ignored;
+    if (!std::filesystem::is_directory(folder, ignored)) throw UsageError(fmt::format("--procedures {}: there is no such folder", folder));
+    options.procedure_folders.push_back(folder);
+  }
+  for (const std::string& given : arguments.texts("procedure")) {
+    const auto equals = given.find('=');
+    if (equals == std::string::npos) options.replace.push_back({"", given});
+    else options.replace.push_back({given.substr(0, equals), given.substr(equals + 1)});
+  }
+  return options;
+}
+
 scenarios::Scenario load(const std::string& path, const Arguments& arguments) {
-  scenarios::Scenario scenario = scenarios::load_scenario(path);
+  scenarios::Scenario scenario = scenarios::load_scenario(path, parse_options(arguments));
   for (ops::HostSpec& host : scenario.program.hosts)
     if (arguments.has("kernel")) host.kernel = arguments.text("kernel");
   if (arguments.has("heuristic")) scenario.program.heuristic = arguments.text("heuristic");

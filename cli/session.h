@@ -17,14 +17,22 @@
 
 namespace tscsim::cli {
 
-// --kernel, --heuristic, --seed
+// --kernel, --heuristic, --seed, and those of procedures
 void add_model_options(po::options_description& options);
+
+// --procedure, --procedures
+void add_procedure_options(po::options_description& options);
+scenarios::ParseOptions parse_options(const Arguments& arguments);
 
 // --no-trace, --noisy
 void add_lab_options(po::options_description& options);
 
-// The folder of the shipped scenarios.
-std::string library_folder();
+// --bring: programs of this machine for a lab machine.
+void add_bring_option(po::options_description& options);
+std::vector<std::string> brought(const Arguments& arguments);
+
+// Throws UsageError for a name that is none.
+kvm_backend::lab::LabTarget lab_target_named(std::string name);
 
 // All scenario files of the given files and folders, in order, each once.
 std::vector<std::string> scenario_files(const std::vector<std::string>& paths);

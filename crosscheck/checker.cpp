@@ -6,6 +6,7 @@
 #include <set>
 
 #include "crosscheck/hypothesis.h"
+#include "ops/error.h"
 
 namespace tscsim::crosscheck {
 namespace {
@@ -46,6 +47,63 @@ void drop_duplicates(std::vector<Hypothesis>& hypotheses) {
   if (hypotheses.size() > kMaxHypotheses) hypotheses.erase(hypotheses.begin() + kMaxHypotheses, hypotheses.end());
 }
 
+// Executes entries in this order. Without survivors, the entry that none survived is `stopped_at`.
+struct Followed {
+  Advanced result;
+  std::size_t stopped_at = 0;
+};
+Followed follow(std::vector<Hypothesis> hypotheses, const ops::Recording& recording, const std::vector<std::size_t>& order) {
+  for (const std::size_t i : order) {
+    Advanced advanced;
+    for (const Hypothesis& hypothesis : hypotheses) explore(hypothesis, recording.entries[i], i, advanced);
+    drop_duplicates(advanced.survivors);
+    if (advanced.survivors.empty()) return {std::move(advanced), i};
+    hypotheses = std::move(advanced.survivors);
+  }
+  return {{std::move(hypotheses), {}}, 0};
+}
+
+// The entries of one call of a VMM, from `begin` on: they share a thread and a bracket.
+std::size_t end_of_call(const ops::Recording& recording, std::size_t begin) {
+  const auto& entries = recording.entries;
+  std::size_t end = begin + 1;
+  while (end < entries.size() && entries[begin].thread != 0 && entries[end].thread == entries[begin].thread &&
+         entries[end].bracket == entries[begin].bracket)
+    ++end;
+  return end;
+}
+
+// Calls of two threads at the same time: which came first in the kernel is not known. Not so KVM_RUN, which does what it
+// was asked for when it begins and then lasts.
+bool overlap(const ops::Entry& a, const ops::Entry& b) {
+  const bool runs = a.op.kind == ops::OpKind::run || b.op.kind == ops::OpKind::run;
+  return !runs && a.thread != 0 && b.thread != 0 && a.thread != b.thread && a.op.host == b.op.host &&
+         b.bracket.base_ns.lo < a.bracket.base_ns.hi && b.bracket.base_ns.hi != 0;
+}
+
+constexpr const char* kOrderQuestion = "which of two calls that overlap came first";
+
+// The next call, or the next two in both orders. `next` becomes the entry after them.
+Followed follow_next(std::vector<Hypothesis> hypotheses, const ops::Recording& recording, std::size_t& next) {
+  const std::size_t first = next, second = end_of_call(recording, first);
+  std::vector<std::size_t> order;
+  for (std::size_t i = first; i < second; ++i) order.push_back(i);
+  next = second;
+  if (second == recording.entries.size() || !overlap(recording.entries[first], recording.entries[second]))
+    return follow(std::move(hypotheses), recording, order);
+  next = end_of_call(recording, second);
+  for (std::size_t i = second; i < next; ++i) order.push_back(i);
+  Followed as_begun = follow(hypotheses, recording, order);
+  std::rotate(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(second - first), order.end());
+  Followed other = follow(std::move(hypotheses), recording, order);
+  for (Hypothesis& h : as_begun.result.survivors) h.answers.push_back({first, kOrderQuestion, true});
+  for (Hypothesis& h : other.result.survivors) h.answers.push_back({first, kOrderQuestion, false});
+  if (as_begun.result.survivors.empty() && other.result.survivors.empty()) return as_begun;
+  for (Hypothesis& h : other.result.survivors) as_begun.result.survivors.push_back(std::move(h));
+  drop_duplicates(as_begun.result.survivors);
+  return as_begun;
+}
+
 // Questions of the machine (not about delayed work) that the surviving histories answer differently.
 void add_undecided(const std::vector<Hypothesis>& survivors, Result& result) {
   std::set<std::pair<std::size_t, std::string>> open;
@@ -65,6 +123,17 @@ void add_undecided(const std::vector<Hypothesis>& survivors, Result& result) {
     result.observations.push_back({entry, question, Verdict::undecided, 0, 0, 0});
 }
 
+void require_operations(const ops::Recording& recording) {
+  if (!ops::is_observed(recording)) return;
+  throw ops::InputError(ops::Diagnostic{
+      {},
+      fmt::format("the recording of '{}' was made from outside ({}): what was asked of KVM is not known, so nothing can be verified",
+                  recording.header.scenario, recording.header.profile.target),
+      "'tscsim import' explains what it shows",
+      "",
+      1});
+}
+
 }  // namespace
 
 std::string_view name_of(Verdict verdict) {
@@ -79,22 +148,21 @@ std::size_t Result::count(Verdict verdict) const {
 }
 
 Result check(const ops::Recording& recording) {
+  require_operations(recording);
   Result result;
   std::vector<Hypothesis> hypotheses;
-  hypotheses.emplace_back(recording.header);
+  hypotheses.emplace_back(recording);
 
-  for (std::size_t i = 0; i < recording.entries.size(); ++i) {
-    Advanced advanced;
-    for (const Hypothesis& hypothesis : hypotheses) explore(hypothesis, recording.entries[i], i, advanced);
-    drop_duplicates(advanced.survivors);
+  for (std::size_t next = 0; next < recording.entries.size();) {
+    auto [advanced, stopped_at] = follow_next(std::move(hypotheses), recording, next);
     if (advanced.survivors.empty()) {
       // The history that explains most of the entry is the one to show.
       const auto best = std::max_element(
           advanced.failed.begin(), advanced.failed.end(),
           [](const Hypothesis& a, const Hypothesis& b) { return a.observations.size() < b.observations.size(); });
       result.observations = best->observations;
-      result.mismatches.push_back({i, best->failure});
-      result.unchecked_entries = recording.entries.size() - i - 1;
+      result.mismatches.push_back({stopped_at, best->failure});
+      result.unchecked_entries = recording.entries.size() - stopped_at - 1;
       return result;
     }
     hypotheses = std::move(advanced.survivors);

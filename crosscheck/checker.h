@@ -48,7 +48,8 @@ struct Result {
   std::size_t count(Verdict verdict) const;
 };
 
-// Throws ops::InputError when the recording's kernel or heuristic is not known to the model.
+// Throws ops::InputError when the recording's kernel or heuristic is not known to the model, or when it was made from
+// outside: without operands and brackets there is nothing to derive a value from.
 Result check(const ops::Recording& recording);
 
 }  // namespace tscsim::crosscheck

@@ -180,6 +180,15 @@ TEST(Checker, AnOpenWindowIsDecidedByTheOffsetOrReported) {
   EXPECT_GT(check(blind).count(Verdict::undecided), 0u);
 }
 
+TEST(Checker, WhatWasOnlyObservedIsNotVerified) {
+  ops::Recording recording = record(restore_and_read());
+  ops::Entry seen;
+  seen.op.kind = OpKind::observed;
+  seen.call = "KVM_SET_MSRS";
+  recording.entries.push_back(seen);
+  EXPECT_THROW(check(recording), ops::InputError) << "the value of the call is not 0, it is not known";
+}
+
 TEST(Checker, UnsupportedOperationsAreCounted) {
   ops::Recording recording = record(restore_and_read());
   for (ops::Entry& entry : recording.entries)

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <set>
 
 #include "crosscheck/report.h"
@@ -388,6 +389,12 @@ bool carry_memory(Hypothesis& h, HostHistory& here, const ops::Operation& op) {
   return true;
 }
 
+// A new VM takes the place of the one before; what KVM had put off for that one does not come.
+void leave_vm(HostHistory& here) {
+  std::erase_if(here.pending, [](const Pending& item) { return item.work != model::DelayedWork::clocksource_falls_away; });
+  here.waited_in_guest.clear();
+}
+
 template <class Spell>
 std::string digest_of(const model::GuestMemory<Witness>& memory, const Spell& spell) {
   std::string text;
@@ -428,6 +435,51 @@ std::string digest_of(const HostHistory& h, const Spell& spell) {
   return text;
 }
 
+model::MachineConfig config_for(const ops::Header& header, int host) {
+  model::MachineConfig config = model::machine_config(header.host(host).profile);
+  if (header.memory_bytes != 0) config.memory_bytes = header.memory_bytes;
+  return config;
+}
+
+// KVM_RUN that ends with EINTR may have been interrupted before it came to the guest, or after; a vCPU that waits to be
+// started never does. EAGAIN says that it was just started, and not entered yet.
+bool interrupted(const ops::Entry& entry) {
+  return entry.op.kind == OpKind::run && (entry.outcome.error == EINTR || entry.outcome.error == EAGAIN);
+}
+
+bool was_not_entered(WitnessSpace& space, const ops::Entry& entry) {
+  if (!interrupted(entry)) return false;
+  return entry.outcome.error == EAGAIN || !space.choose("delayed: the guest was entered before KVM_RUN was interrupted");
+}
+
+// The deadline counts only in its mode, which the guest sets without an MSR.
+void perform_guest_write(HostHistory& here, ops::Operation op, int pcpu, BracketedHost& host) {
+  if (op.msr == ops::msr::kIa32TscDeadline)
+    here.machine.vcpus()[static_cast<std::size_t>(op.vcpu)].timer_mode = ops::timer_mode::kTscDeadline;
+  here.machine.perform(op, pcpu, host);
+}
+
+// In each KVM_RUN in which a write may have happened it has, or it has not; in the last one it has.
+void let_guest_write(Hypothesis& h, HostHistory& here, const ops::Entry& entry, std::size_t index, BracketedHost& host) {
+  std::erase_if(h.guest_writes, [&](const GuestWrite& write) {
+    if (write.op.host != entry.op.host || (!write.by_any_vcpu && write.op.vcpu != entry.op.vcpu)) return false;
+    if (index < write.first || index > write.last) return false;
+    if (index != write.last && !h.space.choose("delayed: the guest has written an MSR by now")) return false;
+    ops::Operation op = write.op;
+    op.vcpu = entry.op.vcpu;
+    perform_guest_write(here, op, entry.pcpu, host);
+    return true;
+  });
+}
+
+// Somebody else's KVM_RUN: its guest does what it likes, and a signal may come first.
+bool run_strange_guest(Hypothesis& h, HostHistory& here, const ops::Entry& entry, std::size_t index, BracketedHost& host) {
+  if (was_not_entered(h.space, entry)) here.machine.visit(entry.op.vcpu, entry.pcpu, host);
+  else here.machine.perform(entry.op, entry.pcpu, host);
+  let_guest_write(h, here, entry, index, host);
+  return interrupted(entry) || compare_error(h, entry, index, 0);
+}
+
 }  // namespace
 
 std::uint64_t HostHistory::least_jiffies_at(std::uint64_t base_ns) const {
@@ -441,10 +493,11 @@ bool advance(Hypothesis& h, const ops::Entry& entry, std::size_t index) {
   TraceComparison traces(h, here, entry, index);
   BracketedHost host(h.space, here, entry.bracket, traces);
   if (entry.bracket.base_ns.hi != 0) run_due_work(h.space, here, entry, host);
-  if (!entry.supported) {
+  if (here.strange_guest && !entry.supported && entry.op.kind == OpKind::create_vm) here.joined_late = true;
+  if (!entry.supported || here.joined_late) {
     h.observations.push_back({index, std::string(ops::name_of(entry.op.kind)), Verdict::unsupported, 0, 0, 0});
     const bool executed = entry.bracket.tsc.hi != 0;
-    if (!executed || !ops::is_guest(entry.op.kind)) return true;
+    if (!executed || here.joined_late || !ops::is_guest(entry.op.kind)) return true;
   }
   const ops::Operation op = effective_operation(entry);
   if (op.kind == OpKind::save_memory || op.kind == OpKind::load_memory) return carry_memory(h, here, op);
@@ -453,6 +506,8 @@ bool advance(Hypothesis& h, const ops::Entry& entry, std::size_t index) {
     happen(h.space, here, entry, host, traces);
     return h.space.consistent();
   }
+  if (op.kind == OpKind::create_vm) leave_vm(here);
+  if (here.strange_guest && op.kind == OpKind::run) return run_strange_guest(h, here, entry, index, host) && h.space.consistent();
   const auto derived = here.machine.perform(op, entry.pcpu, host);
   note_waiting(here, entry);
   if (!traces.finish()) return false;
@@ -464,18 +519,20 @@ bool advance(Hypothesis& h, const ops::Entry& entry, std::size_t index) {
   return h.space.consistent();
 }
 
-HostHistory::HostHistory(const ops::TargetProfile& profile)
-    : machine(model::machine_config(profile)), tsc_clocksource(profile.tsc_clocksource),
-      tsc_unstable(profile.tsc_unstable), traces(profile.traces) {}
+HostHistory::HostHistory(const ops::Header& header, int host)
+    : machine(config_for(header, host)), tsc_clocksource(header.host(host).profile.tsc_clocksource),
+      tsc_unstable(header.host(host).profile.tsc_unstable), traces(header.host(host).profile.traces),
+      strange_guest(!header.vmm.empty()) {}
 
-Hypothesis::Hypothesis(const ops::Header& header) {
-  for (int host = 0; host < header.hosts(); ++host) hosts.emplace_back(header.host(host).profile);
+Hypothesis::Hypothesis(const ops::Recording& recording) : guest_writes(crosscheck::guest_writes(recording)) {
+  for (int host = 0; host < recording.header.hosts(); ++host) hosts.emplace_back(recording.header, host);
 }
 
 std::string digest(const Hypothesis& h) {
   const auto spell = [&](const Witness& x) { return h.space.spelled(x) + ","; };
   std::string text;
   for (const HostHistory& host : h.hosts) text += digest_of(host, spell) + "||";
+  for (const GuestWrite& write : h.guest_writes) text += fmt::format("|{}:{}", write.op.vcpu, write.op.msr);
   return text;
 }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "crosscheck/checker.h"
+#include "crosscheck/guest_writes.h"
 #include "model/kvm/machine.h"
 #include "ops/recording.h"
 #include "witness/witness.h"
@@ -46,8 +47,10 @@ struct HostHistory {
   bool clocksource_left = false;  // since; what other VMs had before does not matter any more
   model::GuestMemory<Witness> saved;  // put aside for another host
   std::vector<ops::TraceKind> traces;  // the tracepoints that were listened to
+  bool strange_guest = false;   // it runs code of its own (ops::Header::vmm)
+  bool joined_late = false;     // what was done to the VM before is not known: nothing of it can be judged
 
-  explicit HostHistory(const ops::TargetProfile& profile);
+  HostHistory(const ops::Header& header, int host);
   // The time, in base_ns, that jiffies show at the least when it is `base_ns`, give or take a tick.
   std::uint64_t least_jiffies_at(std::uint64_t base_ns) const;
 };
@@ -60,8 +63,9 @@ struct Hypothesis {
   std::vector<Answer> answers;
   std::vector<Observation> observations;
   std::string failure;  // when an observation contradicted it
+  std::vector<GuestWrite> guest_writes;  // that have not happened yet
 
-  explicit Hypothesis(const ops::Header& header);
+  explicit Hypothesis(const ops::Recording& recording);
 };
 
 // Executes `entry` under the hypothesis and compares. False when the entry contradicts it; then `failure` explains.

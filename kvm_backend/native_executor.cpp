@@ -198,7 +198,7 @@ class NativeExecutor final : public NativeVm {
 
   // Why an operation cannot even be tried here; empty when it can.
   std::string obstacle_to(const Operation& op) const {
-    if (op.kind == OpKind::create_vm) return vm_ ? "there is one VM for each executor" : "";
+    if (op.kind == OpKind::create_vm) return "";
     if (ops::is_host_event(op.kind)) return obstacle_to_host_event(op);
     if (ops::is_proposal(op.kind))
       return fmt::format("needs: the model; {} was proposed and never merged, and its number means another call now",
@@ -320,7 +320,11 @@ class NativeExecutor final : public NativeVm {
     }
   }
 
+  // One VM at a time: another one closes the first, as when the VMM's process ends.
   void create_vm(Entry& entry) {
+    vcpus_.clear();
+    vm_.reset();
+    hyperv_address_ = ops::layout::kHypervPage;
     const CallResult created = bracketed(entry, [&] { return system_.create_vm(); });
     if (!created.ok()) return refuse(entry, "KVM_CREATE_VM", "", created.error);
     auto vm = std::make_unique<Vm>(Fd(created.value));

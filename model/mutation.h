@@ -46,6 +46,7 @@
   MUTANT(guest_adjust_leaves_page, "a guest write of TSC_ADJUST leaves the kvmclock page as it was")         \
   MUTANT(first_write_window_moves, "before 3.4, a write that joins moves the window on")                     \
   MUTANT(clock_starts_at_host_boot, "kvmclock counts from the host's boot, as before 4.9")                    \
+  MUTANT(second_vm_is_the_first, "KVM_CREATE_VM goes on with the VM that was there before")                  \
   /* rates */                                                                                                \
   MUTANT(tolerance_doubled, "500 ppm are tolerated instead of 250")                                          \
   MUTANT(tolerance_ignored, "no deviation from the host's rate is tolerated, not even 0")                    \

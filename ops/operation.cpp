@@ -13,7 +13,7 @@ struct KindInfo {
 };
 
 constexpr std::array<KindInfo, kOpKinds> kKinds{{
-    {OpKind::create_vm, "create_vm", {}, "KVM_CREATE_VM: a virtual machine without vCPUs."},
+    {OpKind::create_vm, "create_vm", {}, "KVM_CREATE_VM: a virtual machine without vCPUs. One that was there before is closed."},
     {OpKind::create_vcpu, "create_vcpu", {}, "KVM_CREATE_VCPU: the next vCPU, whose TSC starts at 0."},
     {OpKind::set_tsc_khz,
      "set_tsc_khz",
@@ -94,11 +94,15 @@ constexpr std::array<KindInfo, kOpKinds> kKinds{{
      "The host sleeps (S3) and resumes; its TSC counted on or starts again from 0."},
     {OpKind::offline_pcpu, "offline_pcpu", {}, "CPU hot-unplug of a pCPU; vCPUs pinned to it go to pCPU 0."},
     {OpKind::online_pcpu, "online_pcpu", {}, "The pCPU comes back."},
-    {OpKind::save_memory, "save_memory", {}, "The guest's memory is put aside: the first half of the step 'transfer'."},
+    {OpKind::save_memory, "save_memory", {}, "The guest's memory is put aside: the first half of a transfer."},
     {OpKind::load_memory,
      "load_memory",
      {},
-     "The memory that another host put aside becomes this VM's: the other half of 'transfer'."},
+     "The memory that a host put aside becomes this VM's: the other half of a transfer."},
+    {OpKind::observed,
+     "observed",
+     Field::value,
+     "Seen from outside, operands unknown: only in recordings that 'tscsim import' makes, never in a scenario."},
     {OpKind::boot_guest, "boot_guest", {}, "A Linux guest boots on the VM's vCPUs: 'vm: {guest: {...}}'."},
     {OpKind::online_vcpu, "online_vcpu", {}, "The Linux guest brings a vCPU up, and tests its TSC."},
     {OpKind::offline_vcpu, "offline_vcpu", {}, "The Linux guest takes a vCPU down."},

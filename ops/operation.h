@@ -62,6 +62,8 @@ enum class OpKind : std::uint8_t {
   // A guest moves to another host: what KVM wrote into its memory goes with it.
   save_memory,      // the guest's memory, as it is now, is put aside
   load_memory,      // what host `value` put aside becomes the memory of this host's VM
+  // Seen from outside, by a recorder that does not see the operands: only in recordings, see Entry::call.
+  observed,
   // A Linux guest (ops/guest.h); real targets have none.
   boot_guest,       // the guest's kernel boots as `guest` says, at once
   online_vcpu,      // the guest brings a vCPU up; `pcpu`: its thread is moved there meanwhile

@@ -74,6 +74,7 @@ ProbeScope probe_scope(OpKind kind) {
     case OpKind::disable_quirks:
     case OpKind::get_clock_guest:
     case OpKind::get_tsc_scale:
+    case OpKind::observed:
     case OpKind::boot_guest:  // a Linux guest is in the model alone, which has nothing to find out by probes
     case OpKind::online_vcpu:
     case OpKind::offline_vcpu:
@@ -169,6 +170,7 @@ class Runner {
   };
 
   [[noreturn]] static void refuse(const Step& step, std::string message, std::string mend = {}) {
+    if (!step.procedure.empty()) message += "\n  used at " + step.used_at.file + ":" + std::to_string(step.used_at.line);
     throw InputError({step.place, std::move(message), std::move(mend), {}, 1});
   }
 
@@ -354,6 +356,7 @@ class Runner {
   void learn(const Entry& entry) {
     if (!succeeded(entry)) return;
     const Operation& op = entry.op;
+    if (op.kind == OpKind::create_vm) vm(op.host) = Vm{{}, recording_.header.host(op.host).profile.host_khz, false};
     if (op.kind == OpKind::create_vcpu) vm(op.host).vcpus.push_back({op.vcpu, vm(op.host).khz, false, false});
     if (op.kind == OpKind::set_tsc_khz) learn_khz(op, op.value);
     if (op.kind == OpKind::get_tsc_khz)

@@ -47,6 +47,8 @@ struct Step {
   std::string saved;                  // a captured structure that the operation gives back; empty: none
   std::string capture;                // name under which the outcome is kept; empty: none
   Place place;
+  std::string procedure;              // that this step is of; empty: the author wrote it into the scenario
+  Place used_at;                      // where the scenario uses that procedure
 };
 
 struct Program {

@@ -35,6 +35,9 @@ Json steps_json(const std::vector<Step>& steps) {
                      {"capture", step.capture},
                      {"place", place_json(step.place)}});
     if (!step.saved.empty()) array.back()["saved"] = step.saved;
+    if (step.procedure.empty()) continue;
+    array.back()["procedure"] = step.procedure;
+    array.back()["used_at"] = place_json(step.used_at);
   }
   return array;
 }
@@ -99,7 +102,7 @@ std::vector<Step> read_steps(const Json& array) {
   std::vector<Step> steps;
   for (const Json& json : array) {
     const Members in(json, "step");
-    in.only({"op", "value", "realtime", "saved", "capture", "place"});
+    in.only({"op", "value", "realtime", "saved", "capture", "place", "procedure", "used_at"});
     Step& step = steps.emplace_back();
     step.op = json_text::read_operation(in.at("op"));
     step.value = read_expression(in.at("value"));
@@ -107,6 +110,9 @@ std::vector<Step> read_steps(const Json& array) {
     if (in.has("saved")) in.read("saved", step.saved);
     in.read("capture", step.capture);
     step.place = read_place(in.at("place"));
+    if (!in.has("procedure")) continue;
+    in.read("procedure", step.procedure);
+    step.used_at = read_place(in.at("used_at"));
   }
   return steps;
 }

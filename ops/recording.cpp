@@ -3,6 +3,7 @@
 // it.
 #include "ops/recording.h"
 
+#include <algorithm>
 #include <istream>
 #include <ostream>
 #include <sstream>
@@ -70,6 +71,10 @@ Json header_json(const Header& header) {
   json["profile"] = profile_json(header.profile);
   json["zero_tsc"] = decimal(header.zero_tsc);
   json["zero_base_ns"] = decimal(header.zero_base_ns);
+  if (!header.vmm.empty()) {
+    json["vmm"] = header.vmm;
+    json["memory_bytes"] = decimal(header.memory_bytes);
+  }
   if (header.other_hosts.empty()) return json;
   json["host"] = header.name;
   for (const HostHeader& host : header.other_hosts)
@@ -109,6 +114,7 @@ Json entry_json(const Entry& entry) {
   json["type"] = "entry";
   json["op"] = operation_json(entry.op);
   json["pcpu"] = entry.pcpu;
+  if (entry.thread != 0) json["thread"] = entry.thread;
   json["supported"] = entry.supported;
   json["bracket"]["tsc"] = range_json(entry.bracket.tsc);
   json["bracket"]["base_ns"] = range_json(entry.bracket.base_ns);
@@ -118,6 +124,7 @@ Json entry_json(const Entry& entry) {
   json["note"] = entry.note;
   for (const GuestEvent& event : entry.guest) json["guest"].push_back(guest_event_json(event));
   for (const TraceEvent& event : entry.traced) json["traced"].push_back(trace_json(event));
+  if (!entry.call.empty()) json["call"] = entry.call;
   return json;
 }
 
@@ -204,13 +211,17 @@ Header read_header(const Json& json) {
              std::to_string(kRecordingVersion),
          "record again with this program");
   in.only({"type", "version", "tool_version", "scenario", "scenario_hash", "seed", "profile", "zero_tsc",
-           "zero_base_ns", "host", "other_hosts"});
+           "zero_base_ns", "host", "other_hosts", "vmm", "memory_bytes"});
   in.read("tool_version", header.tool_version);
   in.read("scenario", header.scenario);
   in.read("scenario_hash", header.scenario_hash);
   in.read_decimal("seed", header.seed);
   read_host(in, header);
   if (in.has("other_hosts")) read_other_hosts(in.at("other_hosts"), header);
+  if (in.has("vmm")) {
+    in.read("vmm", header.vmm);
+    in.read_decimal("memory_bytes", header.memory_bytes);
+  }
   return header;
 }
 
@@ -265,10 +276,11 @@ GuestEvent read_guest_event(const Json& json) {
 
 Entry read_entry(const Json& json) {
   const Members in(json, "entry");
-  in.only({"type", "op", "pcpu", "supported", "bracket", "outcome", "note", "guest", "traced"});
+  in.only({"type", "op", "pcpu", "thread", "supported", "bracket", "outcome", "note", "guest", "traced", "call"});
   Entry entry;
   entry.op = read_operation(in.at("op"));
   in.read_small("pcpu", entry.pcpu);
+  if (in.has("thread")) in.read_small("thread", entry.thread);
   in.read("supported", entry.supported);
   const Members bracket(in.at("bracket"), "bracket");
   bracket.only({"tsc", "base_ns", "realtime_ns", "run_delay_ns"});
@@ -282,6 +294,8 @@ Entry read_entry(const Json& json) {
     for (const Json& event : *events) entry.guest.push_back(read_guest_event(event));
   if (const Json* traced = optional_array(json, "traced"))
     for (const Json& event : *traced) entry.traced.push_back(read_trace(event));
+  if (in.has("call")) in.read("call", entry.call);
+  if (!entry.call.empty() && entry.op.kind != OpKind::observed) fail("call: only an 'observed' operation has one");
   return entry;
 }
 
@@ -380,7 +394,8 @@ class Reader {
 
   void take_end(const Json& json) {
     const Members in(json, "end");
-    in.only({"type", "entries"});
+    in.only({"type", "entries", "cut"});
+    if (in.has("cut")) in.read("cut", recording_.cut);
     std::uint32_t entries = 0;
     in.read_small("entries", entries);
     if (entries != recording_.entries.size())
@@ -401,12 +416,18 @@ class Reader {
 
 }  // namespace
 
+bool is_observed(const Recording& recording) {
+  return std::any_of(recording.entries.begin(), recording.entries.end(),
+                     [](const Entry& entry) { return entry.op.kind == OpKind::observed; });
+}
+
 void write_json_lines(const Recording& recording, std::ostream& out) {
   write_line(header_json(recording.header), out);
   for (const Entry& entry : recording.entries) write_line(entry_json(entry), out);
   Json end;
   end["type"] = "end";
   end["entries"] = recording.entries.size();
+  if (!recording.cut.empty()) end["cut"] = recording.cut;
   write_line(end, out);
 }
 

@@ -35,15 +35,24 @@ struct Bracket {
   friend bool operator==(const Bracket&, const Bracket&) = default;
 };
 
+// An entry of kind `observed` is what somebody else's recorder saw of a KVM that served somebody else. What was asked is
+// not known, so that there is no operation to take a 0 for: `op` has the vCPU where it is known, and in at_ns the time by
+// the recorder's clock. One of three things:
+//   - trace events alone: `traced` has them;
+//   - a system call whose operands lie in memory that was not shown: `call` names it, `outcome` has the error and, as the
+//     field `value`, what the call returned;
+//   - neither: a gap. The recorder lost what happened here, and nothing may be concluded across it.
 struct Entry {
   Operation op;
   int pcpu = 0;         // where it ran
+  int thread = 0;       // of a VMM: its threads are numbered from 1, as they appear; 0: not told
   bool supported = true;  // false: this target cannot execute the operation; `note` says why; no outcome
   Bracket bracket;        // all zero when nothing was executed at all
   Outcome outcome;
   std::string note;     // e.g. the exit reason behind an error; the model's decision
   std::vector<GuestEvent> guest;   // what a Linux guest's kernel found or did since the entry before; model only
   std::vector<TraceEvent> traced;  // what KVM's tracepoints printed meanwhile, in order; see TargetProfile::traces
+  std::string call;     // of an `observed` entry: "KVM_SET_MSRS", with the argument where it is shown: "KVM_CREATE_VCPU(1)"
   friend bool operator==(const Entry&, const Entry&) = default;
 };
 
@@ -96,6 +105,10 @@ struct Header : HostHeader {
   std::string scenario_hash;  // of the file's bytes; recordings of different scenarios are never compared
   std::uint64_t seed = 0;
   std::vector<HostHeader> other_hosts;
+  // Of a recording of somebody else's VMM: its command line, and where its guest's memory ends. Its guest runs code of
+  // its own, so that KVM_RUN may do more than is told. Written only where there is one.
+  std::string vmm;
+  std::uint64_t memory_bytes = 0;
 
   int hosts() const { return 1 + static_cast<int>(other_hosts.size()); }
   HostHeader& host(int index) {
@@ -108,8 +121,12 @@ struct Header : HostHeader {
 struct Recording {
   Header header;
   std::vector<Entry> entries;
+  std::string cut;  // why it ended before its time; empty: it did not
   friend bool operator==(const Recording&, const Recording&) = default;
 };
+
+// Whether the recording was made from outside. Such a one cannot be replayed, so nothing may be verified against it.
+bool is_observed(const Recording& recording);
 
 // JSON Lines: the header, one line for each entry, and an end line with the number of entries, so that a file that
 // was cut is recognised. 64-bit quantities are decimal strings (JSON numbers lose bits in most readers).

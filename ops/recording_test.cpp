@@ -287,6 +287,7 @@ Entry any_entry() {
     entry.outcome.add(static_cast<Field>((first + i) % kFields), any<std::uint64_t>());
   entry.note = any_text();
   for (const TraceKind kind : any_traces()) entry.traced.push_back(any_event(kind));
+  if (entry.op.kind == OpKind::observed) entry.call = any_text();
   return entry;
 }
 
@@ -306,6 +307,19 @@ RC_GTEST_PROP(RecordingProperty, RoundTrips, ()) {
   for (int i = 0; i < entries; ++i) recording.entries.push_back(any_entry());
   RC_ASSERT(recording_from(text_of(recording)) == recording);
   RC_ASSERT(fingerprint(recording_from(text_of(recording))) == fingerprint(recording));
+}
+
+TEST(Recording, OnlyObservedOperationsAreCallsThatWereSeen) {
+  Recording recording;
+  Entry entry;
+  entry.op.kind = OpKind::observed;
+  entry.call = "KVM_SET_MSRS";
+  recording.entries = {entry};
+  EXPECT_TRUE(is_observed(recording_from(text_of(recording))));
+  EXPECT_EQ(recording_from(text_of(recording)).entries[0].call, "KVM_SET_MSRS");
+  recording.entries[0].op.kind = OpKind::set_msr;
+  EXPECT_FALSE(is_observed(recording));
+  EXPECT_THROW(recording_from(text_of(recording)), InputError) << "a value that is not known is not 0";
 }
 
 TEST(Recording, OtherHostsAreKept) {

@@ -74,7 +74,13 @@ void Diagnostics::add_clash(const YamlNode& node, const std::string& message, co
 }
 
 void Diagnostics::add(ops::Diagnostic diagnostic) {
-  if (found_.size() < kMaxErrors) found_.push_back(std::move(diagnostic));
+  const ops::Place at = diagnostic.place;
+  if (found_.size() < kMaxErrors) found_.push_back({std::move(diagnostic), at});
+}
+
+void Diagnostics::add_used(ops::Diagnostic diagnostic, const ops::Place& used_at) {
+  diagnostic.message += "\n  used at " + place_text(used_at);
+  if (found_.size() < kMaxErrors) found_.push_back({std::move(diagnostic), used_at});
 }
 
 void Diagnostics::add_unknown(const YamlNode& node, const std::string& what,
@@ -85,13 +91,18 @@ void Diagnostics::add_unknown(const YamlNode& node, const std::string& what,
       nearest.empty() ? "use one of " + all_words(words) : "did you mean '" + nearest + "'?");
 }
 
-void Diagnostics::throw_if_any() const {
-  if (found_.empty()) return;
-  std::vector<ops::Diagnostic> sorted = found_;
+std::vector<ops::Diagnostic> Diagnostics::all() const {
+  std::vector<Found> sorted = found_;
   std::stable_sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) {
-    return std::tie(a.place.line, a.place.column) < std::tie(b.place.line, b.place.column);
+    return std::tie(a.at.line, a.at.column) < std::tie(b.at.line, b.at.column);
   });
-  throw ops::InputError(std::move(sorted));
+  std::vector<ops::Diagnostic> diagnostics;
+  for (Found& found : sorted) diagnostics.push_back(std::move(found.diagnostic));
+  return diagnostics;
+}
+
+void Diagnostics::throw_if_any() const {
+  if (!found_.empty()) throw ops::InputError(all());
 }
 
 }  // namespace tscsim::scenarios

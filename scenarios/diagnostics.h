@@ -30,6 +30,8 @@ class Diagnostics {
   void add_clash(const YamlNode& node, const std::string& message, const std::string& verb,
                  const ops::Place& first, std::string mend);
   void add(ops::Diagnostic diagnostic);
+  // What is wrong in another file, which this one uses at `used_at`; both places are shown.
+  void add_used(ops::Diagnostic diagnostic, const ops::Place& used_at);
 
   // "unknown WHAT 'word'" and `where`, with the nearest of `words` or, failing that, all of them.
   void add_unknown(const YamlNode& node, const std::string& what, const std::vector<std::string>& words,
@@ -38,11 +40,16 @@ class Diagnostics {
   bool empty() const { return found_.empty(); }
   std::size_t size() const { return found_.size(); }
   void throw_if_any() const;  // ops::InputError, sorted by place
+  std::vector<ops::Diagnostic> all() const;
 
  private:
   std::string file_;
   std::vector<std::string> lines_;
-  std::vector<ops::Diagnostic> found_;
+  struct Found {
+    ops::Diagnostic diagnostic;
+    ops::Place at;  // in this file
+  };
+  std::vector<Found> found_;
 };
 
 }  // namespace tscsim::scenarios

@@ -226,9 +226,19 @@ class Evaluator {
         });
   }
 
+  // An error that the VMM passes over.
+  bool is_tolerated(std::size_t step, int error) const {
+    const std::size_t setup = scenario_.program.setup.size();
+    return std::any_of(scenario_.tolerated.begin(), scenario_.tolerated.end(),
+                       [&](const ToleratedError& e) { return e.step + setup == step && e.error == error; });
+  }
+
   std::string step_place(std::size_t step) const {
     if (step < scenario_.program.setup.size()) return "the set-up";
-    return "the step at line " + std::to_string(seen_.step(step).place.line);
+    const ops::Step& found = seen_.step(step);
+    if (found.procedure.empty()) return "the step at line " + std::to_string(found.place.line);
+    return "the step at line " + std::to_string(found.place.line) + " of " + found.procedure + ", used at line " +
+           std::to_string(found.used_at.line) + ",";
   }
 
   static std::string with_note(const Entry& entry) {
@@ -240,7 +250,9 @@ class Evaluator {
     for (std::size_t step = 0; step < seen_.steps(); ++step) {
       const ops::Operation& op = seen_.step(step).op;
       const auto entry = seen_.entry_of_step(step);
-      Verdict verdict{kImplicit, seen_.step(step).place, op_text(op) + " succeeds", State::failed, {}};
+      const ops::Step& planned = seen_.step(step);
+      const ops::Place& place = planned.procedure.empty() ? planned.place : planned.used_at;
+      Verdict verdict{kImplicit, place, op_text(op) + " succeeds", State::failed, {}};
       if (!entry) {
         verdict.state = State::not_run;
         verdict.detail = "the recording ends before " + step_place(step);
@@ -248,7 +260,7 @@ class Evaluator {
         break;
       }
       const Entry& found = seen_.entry(*entry);
-      if (!found.supported || found.outcome.error == 0 || may_fail(step)) continue;
+      if (!found.supported || found.outcome.error == 0 || may_fail(step) || is_tolerated(step, found.outcome.error)) continue;
       verdict.detail =
           step_place(step) + " was refused: " + errno_name(found.outcome.error) + with_note(found);
       if (!missing_host_.empty()) {

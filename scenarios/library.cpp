@@ -6,6 +6,7 @@
 #include <fstream>
 #include <system_error>
 
+#include "scenarios/files.h"
 #include "scenarios/scenario.h"
 #include "scenarios/yaml_tree.h"
 
@@ -17,6 +18,16 @@ namespace fs = std::filesystem;
 [[noreturn]] void refuse(const std::string& path, const std::string& message, const std::string& mend = {}) {
   throw ops::InputError(ops::Diagnostic{{path, 0, 0}, message, mend, {}, 1});
 }
+
+// Folders of files that are no scenarios to run.
+bool in_other_folder(const fs::path& path, const fs::path& root) {
+  const fs::path below = path.lexically_relative(root);
+  return std::any_of(below.begin(), below.end(), [](const fs::path& part) {
+    return part == "refused" || part == "testdata" || part == "procedures";
+  });
+}
+
+}  // namespace
 
 std::string read_bounded(const std::string& path) {
   std::error_code error;
@@ -37,16 +48,14 @@ std::string read_bounded(const std::string& path) {
   return text;
 }
 
-bool in_test_folder(const fs::path& path, const fs::path& root) {
-  const fs::path below = path.lexically_relative(root);
-  return std::any_of(below.begin(), below.end(),
-                     [](const fs::path& part) { return part == "refused" || part == "testdata"; });
+std::string library_folder() {
+  std::error_code ignored;
+  const fs::path installed = fs::read_symlink("/proc/self/exe", ignored).parent_path().parent_path() / "share/tscsim/scenarios";
+  return fs::is_directory(installed, ignored) ? installed.string() : TSCSIM_LIBRARY;
 }
 
-}  // namespace
-
-Scenario load_scenario(const std::string& path) {
-  return parse_scenario(read_bounded(path), path);
+Scenario load_scenario(const std::string& path, const ParseOptions& options) {
+  return parse_scenario(read_bounded(path), path, options);
 }
 
 std::vector<std::string> find_scenarios(const std::string& path) {
@@ -57,7 +66,7 @@ std::vector<std::string> find_scenarios(const std::string& path) {
   std::vector<std::string> found;
   auto entry = fs::recursive_directory_iterator(path, fs::directory_options::skip_permission_denied, error);
   for (; !error && entry != fs::recursive_directory_iterator(); entry.increment(error)) {
-    if (entry->path().extension() != ".yaml" || in_test_folder(entry->path(), path)) continue;
+    if (entry->path().extension() != ".yaml" || in_other_folder(entry->path(), path)) continue;
     std::error_code ignored;
     if (entry->is_regular_file(ignored)) found.push_back(entry->path().string());
   }

@@ -146,7 +146,8 @@ void Observations::follow(std::size_t index) {
 // expectation.
 void Observations::follow_rate(std::size_t index) {
   const ops::Operation& op = entry(index).op;
-  if (op.kind == OpKind::create_vcpu) change_vcpu(op, index).khz = vm_at(op, index).khz;
+  if (op.kind == OpKind::create_vm) change_vm(op, index) = VmState{host_of(op).profile.host_khz, {}, false, false};
+  if (op.kind == OpKind::create_vcpu) change_vcpu(op, index) = VcpuState{vm_at(op, index).khz, {}, false};
   std::uint64_t khz = op.value;
   if (op.kind == OpKind::get_tsc_khz) {
     const std::uint64_t* read = entry(index).outcome.find(Field::value);

@@ -96,7 +96,7 @@ std::vector<ops::HostSpec> read_hosts(Reader& reader, const Fields& fields) {
 
 }  // namespace
 
-Scenario parse_scenario(std::string_view text, const std::string& file) {
+Scenario parse_scenario(std::string_view text, const std::string& file, const ParseOptions& options) {
   const YamlNode root = parse_yaml(text, file);
   Diagnostics diagnostics(file, text);
   Reader reader(diagnostics);
@@ -114,11 +114,15 @@ Scenario parse_scenario(std::string_view text, const std::string& file) {
   const YamlNode* vm_node = fields.find("vm");
   const VmSpec vm = vm_node ? parse_vm(reader, *vm_node) : VmSpec{};
   const ops::Place vm_place = diagnostics.place(vm_node ? *vm_node : root);
-  Timeline timeline = parse_timeline(reader, fields.find("timeline"), program.hosts, vm, vm_place, scenario.meta.kernels);
+  ProcedureLibrary procedures(file, options);
+  Timeline timeline =
+      parse_timeline(reader, fields.find("timeline"), program.hosts, vm, vm_place, scenario.meta.kernels, procedures);
   if (!fields.find("timeline"))
     diagnostics.add(root, "this scenario has no 'timeline'", "add 'timeline:' with a list of steps");
 
   scenario.expectations = std::move(timeline.refusals);
+  scenario.tolerated = std::move(timeline.tolerated);
+  scenario.procedures = std::move(timeline.procedures);
   if (const YamlNode* expect = fields.find("expect"))
     for (Expectation& expectation : parse_expect(reader, *expect, timeline, scenario.meta.kernels))
       scenario.expectations.push_back(std::move(expectation));
@@ -129,7 +133,7 @@ Scenario parse_scenario(std::string_view text, const std::string& file) {
                      return std::tie(a.place.line, a.place.column) < std::tie(b.place.line, b.place.column);
                    });
   program.name = scenario.meta.name;
-  program.hash = ops::content_hash(text);
+  program.hash = ops::content_hash(std::string(text) + procedures.texts());
   program.heuristic = vm.heuristic;
   program.setup = std::move(timeline.setup);
   program.timeline = std::move(timeline.steps);

@@ -48,6 +48,8 @@ std::vector<std::string> steps_of(const std::vector<ops::Step>& steps) {
 TEST(Refused, MessagesAreAsExpected) {
   const bool update = std::getenv("TSCSIM_UPDATE_GOLDEN") != nullptr;
   const auto files = find_scenarios(source_path("refused"));
+  const std::filesystem::path before = std::filesystem::current_path();
+  std::filesystem::current_path(source_path("refused"));  // procedures are found from there, and named from there
   EXPECT_GE(files.size(), 20U);
   for (const std::string& path : files) {
     const std::filesystem::path file(path);
@@ -56,6 +58,7 @@ TEST(Refused, MessagesAreAsExpected) {
     if (update) std::ofstream(golden, std::ios::binary) << found;
     EXPECT_EQ(found, read_text(golden)) << path;
   }
+  std::filesystem::current_path(before);
 }
 
 TEST(Hostile, LargeInputIsRefusedWithoutParsing) {

@@ -81,15 +81,41 @@ struct Expectation {
   KernelRange kernels;                    // on which it is meant to hold
 };
 
+// A line of the timeline that uses a procedure.
+struct ProcedureUse {
+  std::string kind;  // "migrate"
+  std::string name;  // "qemu/migrate"
+  ops::Place place;
+};
+
+// A step that KVM may refuse with this error without anything being wrong: the VMM goes on.
+struct ToleratedError {
+  std::size_t step = 0;  // index into Program::timeline
+  int error = 0;
+};
+
 struct Scenario {
   Meta meta;
   ops::Program program;
   std::vector<Expectation> expectations;  // in the order of the file
+  std::vector<ToleratedError> tolerated;
+  std::vector<ProcedureUse> procedures;   // in the order of the file
+};
+
+// One VMM procedure in the place of another.
+struct ProcedureReplacement {
+  std::string old_name;  // empty: of every one of the same kind
+  std::string new_name;
+};
+
+struct ParseOptions {
+  std::vector<std::string> procedure_folders;  // searched before the shipped ones
+  std::vector<ProcedureReplacement> replace;   // the first that fits counts
 };
 
 // `file` appears in messages; its stem must be the scenario's name unless `file` is empty or "-". Throws
 // ops::InputError that holds every fault found, in the order of their places.
-Scenario parse_scenario(std::string_view text, const std::string& file);
+Scenario parse_scenario(std::string_view text, const std::string& file, const ParseOptions& options = {});
 
 // The scenario on each of its `kernels` in turn; itself when it has none.
 std::vector<Scenario> for_each_kernel(const Scenario& scenario);
@@ -99,10 +125,14 @@ std::string label(const Scenario& scenario);
 
 // Reads and parses. Also throws ops::InputError when the file cannot be read; a file above kMaxFileBytes is
 // not read into memory.
-Scenario load_scenario(const std::string& path);
+Scenario load_scenario(const std::string& path, const ParseOptions& options = {});
 
 // `path` itself when it is a file, otherwise all *.yaml files below it, sorted bytewise; folders named
-// `refused` or `testdata` are for tests and left out unless `path` names one. Throws ops::InputError.
+// `refused` or `testdata` are for tests, those named `procedures` hold procedures: they are left out unless `path` names
+// one. Throws ops::InputError.
 std::vector<std::string> find_scenarios(const std::string& path);
+
+// The shipped scenarios; their procedures are in its folder `procedures`.
+std::string library_folder();
 
 }  // namespace tscsim::scenarios

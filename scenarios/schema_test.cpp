@@ -9,6 +9,7 @@
 
 #include "ops/heuristic.h"
 #include "scenarios/metrics.h"
+#include "scenarios/procedure.h"
 #include "scenarios/scenario.h"
 #include "scenarios/test_files.h"
 #include "scenarios/yaml_tree.h"
@@ -46,7 +47,8 @@ json to_json(const YamlNode& node) {
 
 class Validator {
  public:
-  explicit Validator(json schema) : root_(std::move(schema)) {}
+  // `other` is the schema that "scenario.schema.json#..." refers to.
+  explicit Validator(json schema, json other = {}) : root_(std::move(schema)), other_(std::move(other)) {}
 
   // Empty when `value` is valid, else where and why not.
   std::string check(const json& value) const { return check(value, root_, "$"); }
@@ -64,9 +66,14 @@ class Validator {
   }
 
   const json& resolve(const std::string& reference) const {
-    const std::string prefix = "#/definitions/";
-    if (reference.compare(0, prefix.size(), prefix) != 0) throw std::logic_error("reference " + reference);
-    return root_.at("definitions").at(reference.substr(prefix.size()));
+    const std::size_t hash = reference.find("#/definitions/");
+    const std::string file = reference.substr(0, hash);
+    if (hash == std::string::npos || (!file.empty() && file != "scenario.schema.json")) throw std::logic_error("reference " + reference);
+    return (file.empty() ? root_ : other_).at(json::json_pointer(reference.substr(hash + 1)));
+  }
+  // Inside the other schema a reference is one of that schema.
+  Validator at_home(const std::string& reference) const {
+    return reference.front() == '#' ? *this : Validator(other_);
   }
 
   std::string check(const json& value, const json& schema, const std::string& where) const {
@@ -86,7 +93,7 @@ class Validator {
     const auto size_above = [&](const json& bound) { return value.size() > bound.get<std::size_t>(); };
     if (keyword == "$schema" || keyword == "title" || keyword == "description" || keyword == "definitions")
       return {};
-    if (keyword == "$ref") return check(value, resolve(argument), where);
+    if (keyword == "$ref") return at_home(argument).check(value, resolve(argument), where);
     if (keyword == "type") return has_type(value, argument) ? "" : fault + " " + argument.dump();
     if (keyword == "enum")
       return std::find(argument.begin(), argument.end(), value) != argument.end() ? "" : fault;
@@ -171,11 +178,17 @@ class Validator {
     }));
   }
 
-  json root_;
+  json root_, other_;
 };
 
 const Validator& scenario_schema() {
   static const Validator validator(json::parse(read_text(source_path("scenario.schema.json"))));
+  return validator;
+}
+
+const Validator& procedure_schema() {
+  static const Validator validator(json::parse(read_text(source_path("procedure.schema.json"))),
+                                   json::parse(read_text(source_path("scenario.schema.json"))));
   return validator;
 }
 
@@ -193,14 +206,14 @@ TEST(Schema, RefusesWhatTheParserRefuses) {
   for (const char* name :
        {"bare-duration", "unknown-key", "several-errors", "wrong-units", "bad-hosts", "not-a-mapping",
         "missing-parts", "wrong-shapes", "bad-steps", "bad-samples", "bad-expectations", "bad-heuristic",
-        "kernels", "by-kernel"}) {
+        "kernels", "by-kernel", "procedure-bad-lines"}) {
     const std::string text = read_text(source_path("refused/" + std::string(name) + ".yaml"));
     EXPECT_NE(check_text(text), "") << name;
   }
 }
 
 TEST(Schema, AcceptsEveryWordOfTheLanguage) {
-  for (const std::string name : {"every-word.yaml", "by-kernel.yaml"}) {
+  for (const std::string name : {"every-word.yaml", "by-kernel.yaml", "every-procedure.yaml"}) {
     const std::string text = read_text(source_path("testdata/" + name));
     EXPECT_NO_THROW(parse_scenario(text, name)) << name;
     EXPECT_EQ(check_text(text), "") << name;
@@ -220,12 +233,32 @@ TEST(Schema, KnowsNoWordThatTheParserDoesNot) {
   const auto expect_all = [](const json& properties, const std::set<std::string>& keys) {
     for (const auto& [key, value] : properties.items()) EXPECT_TRUE(keys.contains(key)) << key;
   };
-  expect_all(schema["definitions"]["step"]["properties"], used(sample["timeline"]));
+  std::set<std::string> words = used(sample["timeline"]);
+  words.merge(used(to_json(parse_yaml(read_text(source_path("testdata/every-procedure.yaml")), "t"))["timeline"]));
+  expect_all(schema["definitions"]["step"]["properties"], words);
   expect_all(schema["definitions"]["expectation"]["properties"], used(sample["expect"]));
   expect_all(schema["definitions"]["host"]["properties"], used(json::array({sample["hosts"]["a"]})));
   expect_all(schema["definitions"]["heuristic"]["properties"], used(json::array({sample["vm"]["heuristic"]})));
   for (const Metric& metric : metrics())
     EXPECT_TRUE(schema["definitions"]["expectation"]["properties"].contains(metric.name)) << metric.name;
+}
+
+TEST(ProcedureSchema, AcceptsEveryShippedProcedure) {
+  for (const char* folder : {"procedures", "testdata/procedures"})
+    for (const std::string& path : find_scenarios(source_path(folder)))
+      EXPECT_EQ(procedure_schema().check(to_json(parse_yaml(read_text(path), "t.yaml"))), "") << path;
+}
+
+TEST(ProcedureSchema, RefusesWhatTheParserRefuses) {
+  EXPECT_NE(procedure_schema().check(to_json(parse_yaml(read_text(source_path("refused/procedures/broken.yaml")), "t"))), "");
+}
+
+TEST(ProcedureSchema, KnowsTheKeysOfAStep) {
+  const json schema = json::parse(read_text(source_path("procedure.schema.json")));
+  std::set<std::string> known;
+  for (const auto& [key, value] : schema["definitions"]["step"]["properties"].items()) known.insert(key);
+  const std::vector<std::string> keys = procedure_step_keys();
+  EXPECT_EQ(known, std::set<std::string>(keys.begin(), keys.end()));
 }
 
 TEST(Schema, KnowsTheParametersOfAHeuristic) {

@@ -6,6 +6,7 @@
 
 #include "ops/program.h"
 #include "scenarios/host_parser.h"
+#include "scenarios/procedure_library.h"
 #include "scenarios/reader.h"
 #include "scenarios/scenario.h"
 
@@ -24,6 +25,8 @@ struct Timeline {
   std::vector<ops::Step> steps;       // sorted by (at_ns, position in the file)
   std::vector<Capture> captures;      // all of them
   std::vector<Expectation> refusals;  // steps that must fail, in the order of `steps`
+  std::vector<ToleratedError> tolerated;  // steps that may
+  std::vector<ProcedureUse> procedures;
   std::int32_t vcpus = 0;             // that exist at the end, on the host that has most
   std::vector<std::string> hosts;     // their names
   std::vector<Stay> stays{{}};        // in the order of time
@@ -32,6 +35,7 @@ struct Timeline {
 
 // `node` is nullptr when the file has no timeline.
 Timeline parse_timeline(Reader& reader, const YamlNode* node, const std::vector<ops::HostSpec>& hosts,
-                        const VmSpec& vm, const ops::Place& vm_place, const std::vector<std::string>& kernels);
+                        const VmSpec& vm, const ops::Place& vm_place, const std::vector<std::string>& kernels,
+                        ProcedureLibrary& procedures);
 
 }  // namespace tscsim::scenarios

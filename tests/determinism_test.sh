@@ -18,7 +18,7 @@ for preset in gcc-O0 clang-O3; do
   ninja -C "build/$preset" --quiet cli/tscsim
 done
 
-scenarios() { find scenarios \( -name refused -o -name testdata \) -prune -o -name '*.yaml' -print | LC_ALL=C sort; }
+scenarios() { find scenarios \( -name refused -o -name testdata -o -name procedures \) -prune -o -name '*.yaml' -print | LC_ALL=C sort; }
 
 for preset in gcc-O0 clang-O3; do
   mkdir "$work/$preset"

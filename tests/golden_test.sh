@@ -9,7 +9,7 @@ cd "$2"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-scenarios() { find scenarios \( -name refused -o -name testdata \) -prune -o -name '*.yaml' -print | LC_ALL=C sort; }
+scenarios() { find scenarios \( -name refused -o -name testdata -o -name procedures \) -prune -o -name '*.yaml' -print | LC_ALL=C sort; }
 
 # replay FILE: what `run` prints, whatever its exit status; a crash shows as a missing fingerprint.
 replay() { "$tscsim" run "$1" 2>&1 || true; }
@@ -55,7 +55,7 @@ for file in $(scenarios); do
     status=1
   fi
 done
-for golden in $(find scenarios \( -name refused -o -name testdata \) -prune -o -name '*.expected' -print); do
+for golden in $(find scenarios \( -name refused -o -name testdata -o -name procedures \) -prune -o -name '*.expected' -print); do
   if [[ ! -f ${golden%.expected}.yaml ]]; then
     echo "$golden: its scenario is gone"
     status=1

@@ -82,7 +82,7 @@ std::unique_ptr<TraceReader> open_trace() {
 }
 
 void run_command(const std::string& command) {
-  ::setenv("PATH", "/bin", 1);
+  ::setenv("PATH", "/bin:/usr/bin", 1);
   if (::symlink("/bin/busybox", "/bin/sh") != 0) throw std::runtime_error("/bin/sh cannot be made");
   FILE* const shell = ::popen(("/bin/busybox --install -s /bin\n{ " + command + "\n} 2>&1").c_str(), "r");
   if (shell == nullptr) throw std::runtime_error("the shell cannot be started");

@@ -29,6 +29,9 @@ constexpr std::uint32_t kLowestTscKhz = 500'000, kHighestTscKhz = 5'000'000;
 // What an exact machine returns depends on what it ran before, so parts must not depend on how many CPUs there are.
 constexpr std::size_t kProgramsOfOneBoot = 50;
 constexpr int kMostCpus = 4;
+// A program of this machine, such as another VMM, is unpacked into memory and takes its time under emulation.
+constexpr std::uint32_t kMemoryForPrograms_mib = 1024;
+constexpr int kPatienceForPrograms = 5;
 constexpr std::chrono::milliseconds kQemuLimit{60'000}, kBochsLimit{240'000}, kJobLimit{20'000};
 
 fs::path init_path(const LabOptions& options) {
@@ -304,12 +307,18 @@ std::vector<LabResult> run_in_lab(const std::vector<LabPlace>& places, const std
   return LabRun(places, programs).run();
 }
 
-CommandEnd command_in_lab(const LabTarget& target, const std::string& command, const LabOptions& options) {
+CommandEnd command_in_lab(const LabTarget& target, const std::string& command, const LabOptions& options,
+                          const std::vector<std::string>& bring) {
   const Lab lab(target, options);
   Jobs jobs = lab.jobs();
   jobs.command = command;
   MachineSpec spec = options.machine;
   spec.busybox = lab.busybox();
+  spec.files = files_to_bring(bring);
+  if (!spec.files.empty()) {
+    spec.memory_mib = kMemoryForPrograms_mib;
+    spec.limit *= kPatienceForPrograms;
+  }
   auto [heard, trouble] = lab.boot(jobs, spec);
   if (!heard.command) throw ops::TargetError(trouble);
   return *heard.command;

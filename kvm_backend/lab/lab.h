@@ -54,13 +54,15 @@ MachineSpec machine_for(MachineSpec usual, Emulator emulator, const ops::HostSpe
 // ops::Interrupted.
 std::vector<LabResult> run_in_lab(const std::vector<LabPlace>& places, const std::vector<ops::Program>& programs);
 
-// Runs a shell command as root in the machine, with busybox's programs. Its output, when the machine has ended, and its
+// Runs a shell command as root in the machine, with busybox's programs and those of this machine that `bring` names
+// (files_to_bring()). Its output, when the machine has ended, and its
 // exit status. Throws likewise.
 struct CommandEnd {
   std::string output;
   int status = 0;
 };
-CommandEnd command_in_lab(const LabTarget& target, const std::string& command, const LabOptions& options);
+CommandEnd command_in_lab(const LabTarget& target, const std::string& command, const LabOptions& options,
+                          const std::vector<std::string>& bring = {});
 
 // What `tscsim doctor` says inside. Throws likewise.
 std::vector<Finding> doctor_in_lab(const LabTarget& target, const LabOptions& options);

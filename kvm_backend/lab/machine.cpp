@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <set>
+
 #include "kvm_backend/lab/bochs.h"
 #include "kvm_backend/lab/cpio.h"
 #include "kvm_backend/lab/files.h"
@@ -12,9 +14,17 @@ namespace {
 
 constexpr std::size_t kTailLines = 25;
 
+// With all folders above it, each once.
+void add_folder(CpioWriter& archive, std::set<std::filesystem::path>& made, const std::filesystem::path& folder) {
+  if (folder.empty() || !made.insert(folder).second) return;
+  add_folder(archive, made, folder.parent_path());
+  archive.add_directory(folder.string());
+}
+
 std::string initramfs(const Boot& boot) {
   CpioWriter archive;
-  for (const char* folder : {"dev", "proc", "sys", "modules"}) archive.add_directory(folder);
+  std::set<std::filesystem::path> folders;
+  for (const char* folder : {"dev", "proc", "sys", "modules", "tmp"}) add_folder(archive, folders, folder);
   archive.add_file("init", read_file(boot.init), true);
   std::string order;
   for (const std::string& module : boot.kernel.module_order) {
@@ -23,8 +33,13 @@ std::string initramfs(const Boot& boot) {
   }
   archive.add_file("modules/order", order);
   if (!boot.spec.busybox.empty()) {
-    archive.add_directory("bin");
+    add_folder(archive, folders, "bin");
     archive.add_file("bin/busybox", read_file(boot.spec.busybox), true);
+  }
+  for (const BroughtFile& file : boot.spec.files) {
+    const std::filesystem::path path = file.path.relative_path();
+    add_folder(archive, folders, path.parent_path());
+    archive.add_file(path.string(), read_file(file.source), true);
   }
   if (boot.target.emulator == Emulator::bochs) archive.add_file("jobs", boot.jobs);
   return archive.finish();

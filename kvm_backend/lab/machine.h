@@ -5,7 +5,9 @@
 #include <chrono>
 #include <filesystem>
 #include <string>
+#include <vector>
 
+#include "kvm_backend/lab/bring.h"
 #include "kvm_backend/lab/cache.h"
 #include "kvm_backend/lab/targets.h"
 
@@ -25,6 +27,7 @@ struct MachineSpec {
   bool tsc_unstable = false;                // the kernel is told so; it then chooses another clocksource
   std::uint32_t memory_mib = 256;
   std::filesystem::path busybox;  // put there as /bin/busybox; empty: not
+  std::vector<BroughtFile> files;
   std::chrono::milliseconds limit{120'000};
   const std::atomic<bool>* interrupted = nullptr;
   friend bool operator==(const MachineSpec&, const MachineSpec&) = default;

@@ -42,6 +42,9 @@ class GuestKernel {
 
   bool paused() const { return paused_; }
 
+  // Not while the VM that it was on is gone and it has not moved.
+  bool has_vm() const { return hw_->vcpus() >= static_cast<int>(cpus_.size()); }
+
   // One operation of a program in the guest, or of the VMM on all of it.
   ops::Outcome perform(const ops::Operation& op);
 

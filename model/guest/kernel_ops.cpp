@@ -21,7 +21,7 @@ ops::Outcome refused(int error) {
 
 ops::Outcome GuestKernel::perform(const ops::Operation& op) {
   const bool on_vcpu = op.vcpu != ops::kVm;
-  const bool stands = paused_ || suspended_;
+  const bool stands = paused_ || suspended_ || !has_vm();
   switch (op.kind) {
     case OpKind::pause_vm:
     case OpKind::resume_vm:

@@ -31,7 +31,7 @@ std::int64_t forwarded(std::int64_t from, std::int64_t period, std::int64_t now)
 }  // namespace
 
 void GuestKernel::run_until(std::int64_t at_ns) {
-  while (!paused_ && !suspended_) {
+  while (!paused_ && !suspended_ && has_vm()) {
     int next = -1;
     for (int vcpu = 0; vcpu < static_cast<int>(cpus_.size()); ++vcpu)
       if (at(vcpu).online && (next < 0 || at(vcpu).fires_at_ns < at(next).fires_at_ns)) next = vcpu;
@@ -42,7 +42,7 @@ void GuestKernel::run_until(std::int64_t at_ns) {
 }
 
 void GuestKernel::hardware_changed() {
-  if (paused_ || suspended_) return;
+  if (paused_ || suspended_ || !has_vm()) return;
   for (int vcpu = 0; vcpu < static_cast<int>(cpus_.size()); ++vcpu)
     if (at(vcpu).online) aim(vcpu);
 }

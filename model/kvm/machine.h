@@ -33,6 +33,7 @@ struct MachineConfig {
   bool reenters_after_tsc_wrmsr = true;  // false: what it requests waits for the next KVM_RUN (same host)
   bool enabling_clears_stable = false;   // see TargetProfile (same host)
   std::uint32_t tolerance_ppm = kDefaultTolerancePpm;
+  std::uint64_t memory_bytes = ops::layout::kMemoryBytes;  // where the guest's memory ends
 };
 
 // The pvclock page as it lies in guest memory.
@@ -77,8 +78,8 @@ struct GuestMemory {
   std::vector<std::pair<std::uint64_t, StealRecord<Num>>> steal_records;
 };
 
-constexpr bool inside_memory(std::uint64_t address, std::uint64_t bytes) {
-  return address <= ops::layout::kMemoryBytes - bytes;
+constexpr bool inside_memory(std::uint64_t address, std::uint64_t bytes, std::uint64_t memory_bytes) {
+  return bytes <= memory_bytes && address <= memory_bytes - bytes;
 }
 
 // What KVM keeps in the guest's memory.
@@ -143,10 +144,11 @@ struct Vcpu {
   bool guest_stopped_request = false;
   std::uint8_t requests = 0;
   int cpu = -1;
+  std::uint64_t memory_bytes = ops::layout::kMemoryBytes;  // of the VM
 
   // Enabled, and where there is memory.
-  bool page_active() const { return (system_time_msr & 1) != 0 && inside_memory(page_address(), kPvclockPageBytes); }
-  bool steal_active() const { return (steal_msr & 1) != 0 && inside_memory(steal_address(), kStealTimeBytes); }
+  bool page_active() const { return (system_time_msr & 1) != 0 && inside_memory(page_address(), kPvclockPageBytes, memory_bytes); }
+  bool steal_active() const { return (steal_msr & 1) != 0 && inside_memory(steal_address(), kStealTimeBytes, memory_bytes); }
   std::uint64_t steal_address() const { return steal_msr & ~std::uint64_t{0x3f}; }
   std::uint64_t page_address() const { return system_time_msr & ~std::uint64_t{1}; }
 };
@@ -161,10 +163,11 @@ struct HypervClock {
   HypervState state = HypervState::unset;
   std::uint64_t emulation_control = 0;
   HypervPage<Num> last;  // tsc_ref: what KVM wrote, or read back
+  std::uint64_t memory_bytes = ops::layout::kMemoryBytes;  // of the VM
 
   bool enabled() const { return (page_msr & 1) != 0; }
   std::uint64_t address() const { return page_msr & ~std::uint64_t{0xfff}; }
-  bool in_memory() const { return inside_memory(address(), kHypervPageBytes); }
+  bool in_memory() const { return inside_memory(address(), kHypervPageBytes, memory_bytes); }
 };
 
 // struct kvm_arch, as far as time goes.
@@ -213,6 +216,9 @@ class Machine {
   void notice_clocksource_change(bool tsc_clocksource, bool another_vm = false);
   // This VM has had the master clock since the clocksource was last left.
   bool had_master_clock() const { return had_master_clock_; }
+
+  // KVM_RUN that does not come as far as the guest: the vCPU is loaded and unloaded.
+  void visit(int vcpu, int cpu, Host<Num>& host);
 
   // The host is about to sleep: the PM notifier.
   void prepare_suspend();

@@ -13,6 +13,7 @@ namespace tscsim::model {
 template <class Num>
 Machine<Num>::Machine(const MachineConfig& config) : config_(config) {
   vm_.default_tsc_khz = config.host_khz;
+  vm_.hyperv.memory_bytes = config.memory_bytes;
 }
 
 template <class Num>
@@ -29,8 +30,8 @@ typename Machine<Num>::Outcome Machine<Num>::perform(const ops::Operation& op, i
   if (TSCSIM_MUTATE(outside_memory_is_read, looks_outside_memory(op), false)) return refuse(EFAULT);
   switch (op.kind) {
     case ops::OpKind::create_vm:
-      vm_.irqchip = (op.flags & ops::vm_flag::kIrqchip) != 0;
       create_vm(host);
+      vm_.irqchip = (op.flags & ops::vm_flag::kIrqchip) != 0;
       return {};
     case ops::OpKind::create_vcpu:
       create_vcpu(cpu, host);
@@ -269,14 +270,14 @@ bool Machine<Num>::looks_outside_memory(const ops::Operation& op) const {
   switch (op.kind) {
     case ops::OpKind::read_pvclock:
     case ops::OpKind::peek_pvclock:
-      return !inside_memory(page_in_sight(vcpu()), kPvclockPageBytes);
+      return !inside_memory(page_in_sight(vcpu()), kPvclockPageBytes, config_.memory_bytes);
     case ops::OpKind::peek_wall_clock:
-      return !inside_memory(wall_clock_in_sight(vcpu()), kWallClockBytes);
+      return !inside_memory(wall_clock_in_sight(vcpu()), kWallClockBytes, config_.memory_bytes);
     case ops::OpKind::peek_steal_time:
-      return !inside_memory(steal_record_in_sight(vcpu()), kStealTimeBytes);
+      return !inside_memory(steal_record_in_sight(vcpu()), kStealTimeBytes, config_.memory_bytes);
     case ops::OpKind::read_hyperv_page:
     case ops::OpKind::peek_hyperv_page:
-      return !inside_memory(hyperv_page_in_sight(), kHypervPageBytes);
+      return !inside_memory(hyperv_page_in_sight(), kHypervPageBytes, config_.memory_bytes);
     default:
       return false;
   }

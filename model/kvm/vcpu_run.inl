@@ -10,6 +10,12 @@ namespace tscsim::model {
 
 template <class Num>
 void Machine<Num>::create_vm(Host<Num>& host) {
+  // What a VM before this one leaves behind is the host's.
+  const bool had_master_clock = had_master_clock_;
+  TraceListener<Num>* const listener = listener_;
+  if (TSCSIM_MUTATE(second_vm_is_the_first, true, false)) *this = Machine(config_);
+  had_master_clock_ = had_master_clock;
+  listener_ = listener;
   if (config_.era.clock_start == TSCSIM_MUTATE(clock_starts_at_host_boot, ClockStart::vm_creation, ClockStart::host_boot))
     vm_.kvmclock_offset = Num(0) - host.base_ns();
   if (TSCSIM_MUTATE(creation_takes_no_pair, true, false)) renew_master_pair(host);
@@ -19,6 +25,7 @@ template <class Num>
 int Machine<Num>::publish_vcpu() {
   Vcpu<Num> fresh;
   fresh.l1_tsc_scaling_ratio = {0, default_ratio(config_.vendor).fraction_bits};  // until a rate has been set
+  fresh.memory_bytes = config_.memory_bytes;
   vcpus_.push_back(fresh);
   const auto index = static_cast<int>(vcpus_.size()) - 1;
   set_tsc_khz(index, vm_.default_tsc_khz);  // a rate that cannot be had is recorded all the same
@@ -101,6 +108,12 @@ template <class Num>
 void Machine<Num>::unload(Vcpu<Num>& vcpu, Host<Num>& host) {
   mark_preempted(vcpu);
   vcpu.last_host_tsc = host.tsc();
+}
+
+template <class Num>
+void Machine<Num>::visit(int vcpu, int cpu, Host<Num>& host) {
+  load(at(vcpu), cpu, host);
+  unload(at(vcpu), host);
 }
 
 // Serves the requests in the order in which vcpu_enter_guest() does.

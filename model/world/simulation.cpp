@@ -123,6 +123,7 @@ class SimulatedKvm final : public guest::Hardware {
     if (op.kind == OpKind::share_pcpus) return scheduler_.share(static_cast<std::int64_t>(op.value), static_cast<int>(op.flags), now_ns());
     const Listening listening(*this, entry);
     if (ops::is_host_event(op.kind)) return happen(op, entry);
+    if (op.kind == OpKind::create_vm) leave_vm();
     entry.outcome = machine_.perform(op, entry.pcpu, host_);
     entry.note = story_text(machine_.story());
     if (op.kind == OpKind::create_vcpu && entry.outcome.error == 0) scheduler_.place(op.vcpu, pcpu_of(op.vcpu), now_ns());
@@ -221,6 +222,18 @@ class SimulatedKvm final : public guest::Hardware {
     SimulatedKvm& kvm_;
     ops::Entry& entry_;
   };
+
+  // The process that had the VM is gone, its threads and what KVM had put off for it with it.
+  void leave_vm() {
+    std::vector<sim::SimTime> of_the_host;
+    while (!queue_.empty()) {
+      const auto event = queue_.pop();
+      if (event.payload == DelayedWork::clocksource_falls_away) of_the_host.push_back(event.time);
+    }
+    for (const sim::SimTime time : of_the_host) queue_.schedule(time, DelayedWork::clocksource_falls_away);
+    pcpu_of_vcpu_.clear();
+    run_delay_ns_.clear();
+  }
 
   int pcpu_of(std::int32_t vcpu) {
     if (vcpu == ops::kVm) return 0;

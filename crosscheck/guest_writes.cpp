@@ -1,0 +1,116 @@
+#include "crosscheck/guest_writes.h"
+
+#include <cerrno>
+#include <map>
+#include <optional>
+#include <tuple>
+
+namespace tscsim::crosscheck {
+namespace {
+
+using ops::OpKind;
+namespace msr = ops::msr;
+
+// Numbers that stand for the same register count as the newer one. The TSC itself is not among them: a guest's write of
+// it moves IA32_TSC_ADJUST by as much.
+std::optional<std::uint32_t> guest_register(std::uint32_t index) {
+  switch (index) {
+    case msr::kKvmSystemTime:
+      return msr::kKvmSystemTimeNew;
+    case msr::kKvmWallClock:
+      return msr::kKvmWallClockNew;
+    case msr::kIa32TscAdjust:
+    case msr::kIa32TscDeadline:
+    case msr::kKvmSystemTimeNew:
+    case msr::kKvmWallClockNew:
+    case msr::kKvmStealTime:
+    case msr::kHvReferenceTsc:
+      return index;
+    default:
+      return std::nullopt;
+  }
+}
+
+bool is_of_vm(std::uint32_t index) { return index == msr::kKvmWallClockNew || index == msr::kHvReferenceTsc; }
+
+class Finder {
+ public:
+  void take(std::size_t index, const ops::Entry& entry) {
+    const ops::Operation& op = entry.op;
+    if (!entry.supported) return;
+    if (op.kind == OpKind::run) runs_[op.host].push_back({index, op.vcpu});
+    if (op.kind == OpKind::kvmclock_ctrl) return learn_from_ctrl(index, entry);
+    if ((op.kind != OpKind::set_msr && op.kind != OpKind::get_msr) || entry.outcome.error != 0) return;
+    const auto reg = guest_register(op.msr);
+    if (!reg) return;
+    Known& known = known_[{op.host, is_of_vm(*reg) ? ops::kVm : op.vcpu, *reg}];
+    if (op.kind == OpKind::get_msr)
+      if (const std::uint64_t* value = entry.outcome.find(ops::Field::value)) return learn(known, index, op, *reg, *value);
+    known = {op.value, index, std::nullopt};
+  }
+
+  std::vector<GuestWrite> writes;
+
+ private:
+  struct Known {
+    std::uint64_t value = 0;
+    std::size_t since = 0;  // entry
+    std::optional<std::size_t> guess;  // the write of which only bit 0 is known so far
+  };
+  struct Run {
+    std::size_t entry = 0;
+    int vcpu = 0;
+  };
+
+  void learn(Known& known, std::size_t index, const ops::Operation& op, std::uint32_t reg, std::uint64_t value) {
+    const bool fired = reg == msr::kIa32TscDeadline && value == 0;
+    const bool told_now = known.guess && (value & 1) != 0;
+    if (told_now) writes[*known.guess].op.value = value;
+    else if (value != known.value && !fired) add(known.since, index, op, reg, value);
+    known = {value, index, std::nullopt};
+  }
+
+  // The call succeeds just where the guest has a kvmclock page; where that is, it does not tell.
+  void learn_from_ctrl(std::size_t index, const ops::Entry& entry) {
+    Known& known = known_[{entry.op.host, entry.op.vcpu, msr::kKvmSystemTimeNew}];
+    const bool enabled = (known.value & 1) != 0;
+    if (entry.outcome.error == 0 && !enabled) {
+      const std::size_t before = writes.size();
+      learn(known, index, entry.op, msr::kKvmSystemTimeNew, 1);
+      if (writes.size() > before) known.guess = before;
+    }
+    if (entry.outcome.error == EINVAL && enabled) learn(known, index, entry.op, msr::kKvmSystemTimeNew, 0);
+  }
+
+  void add(std::size_t since, std::size_t until, const ops::Operation& op, std::uint32_t reg, std::uint64_t value) {
+    GuestWrite write;
+    write.op.kind = OpKind::wrmsr;
+    write.op.host = op.host;
+    write.op.vcpu = op.vcpu;
+    write.op.msr = reg;
+    write.op.value = value;
+    write.by_any_vcpu = is_of_vm(reg);
+    bool found = false;
+    for (const Run& run : runs_[op.host]) {
+      if (run.entry < since || run.entry > until || (!write.by_any_vcpu && run.vcpu != op.vcpu)) continue;
+      if (!found) write.first = run.entry;
+      write.last = run.entry;
+      found = true;
+    }
+    if (found) writes.push_back(write);
+  }
+
+  std::map<std::tuple<int, int, std::uint32_t>, Known> known_;
+  std::map<int, std::vector<Run>> runs_;  // by host
+};
+
+}  // namespace
+
+std::vector<GuestWrite> guest_writes(const ops::Recording& recording) {
+  if (recording.header.vmm.empty()) return {};
+  Finder finder;
+  for (std::size_t i = 0; i < recording.entries.size(); ++i) finder.take(i, recording.entries[i]);
+  return std::move(finder.writes);
+}
+
+}  // namespace tscsim::crosscheck

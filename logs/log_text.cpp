@@ -1,0 +1,64 @@
+#include "logs/log_text.h"
+
+#include <array>
+#include <istream>
+
+namespace tscsim::logs {
+namespace {
+
+constexpr std::size_t kLongestLine = 1 << 16;  // a longer one is shortened: strace prints whole buffers when told to
+
+struct Magic {
+  std::string_view bytes;
+  std::string_view what;
+  std::string_view mend;
+};
+using namespace std::string_view_literals;
+constexpr std::array kMagic = {
+    Magic{"\x17\x08\x44tracing"sv, "is a trace.dat of trace-cmd, which is binary", "give the text: trace-cmd report FILE > LOG"},
+    Magic{"PERFILE2"sv, "is a perf.data, which is binary", "give the text: perf script -i FILE > LOG"},
+    Magic{"\xfd"
+          "7zXZ\0"sv,
+          "is compressed", "unpack it first: xz -d FILE"},
+    Magic{"\x1f\x8b"sv, "is compressed", "unpack it first: gzip -d FILE"},
+    Magic{"\x28\xb5\x2f\xfd"sv, "is compressed", "unpack it first: zstd -d FILE"},
+    Magic{"\x7f"
+          "ELF"sv,
+          "is a program", "give the text that the recorder wrote"},
+};
+
+void refuse_binary(const std::string& line, const std::string& name) {
+  for (const Magic& magic : kMagic)
+    if (line.starts_with(magic.bytes))
+      throw ops::InputError(ops::Diagnostic{{name, 0, 0}, std::string(magic.what), std::string(magic.mend), "", 1});
+  if (line.find('\0') != std::string::npos)
+    throw ops::InputError(ops::Diagnostic{{name, 1, 0}, "the file is binary: expected text, found a zero byte in the first line",
+                                          "give the text that the recorder wrote", "", 1});
+}
+
+}  // namespace
+
+LogText::LogText(std::istream& in, std::string name) : in_(in), name_(std::move(name)) {
+  first_is_read_ = next();
+  refuse_binary(line_, name_);
+}
+
+bool LogText::next() {
+  if (first_is_read_) {
+    first_is_read_ = false;
+    return true;
+  }
+  line_.clear();
+  std::streambuf* bytes = in_.rdbuf();
+  constexpr int kEnd = std::char_traits<char>::eof();
+  int c = bytes->sbumpc();
+  if (c == kEnd) return false;
+  ++number_;
+  for (; c != kEnd && c != '\n'; c = bytes->sbumpc())
+    if (line_.size() < kLongestLine) line_.push_back(static_cast<char>(c));
+  cut_ = c == kEnd;
+  if (!line_.empty() && line_.back() == '\r') line_.pop_back();
+  return true;
+}
+
+}  // namespace tscsim::logs
