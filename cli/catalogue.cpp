@@ -5,6 +5,7 @@
 #include <iostream>
 
 #include "cli/commands.h"
+#include "cli/guest_text.h"
 #include "cli/kernel_text.h"
 #include "cli/session.h"
 #include "cli/text.h"
@@ -45,6 +46,14 @@ std::vector<Item> kernel_items(const Arguments&) {
   for (const model::KnownProposal& proposal : model::known_proposals())
     items.push_back({"kernel", std::string(proposal.kernel),
                      fmt::format("never merged: {} ({})", proposal.changed, proposal.source), ""});
+  return items;
+}
+
+std::vector<Item> guest_items(const Arguments&) {
+  std::vector<Item> items;
+  for (const model::guest::GuestChange& change : model::guest::guest_changes())
+    items.push_back({"guest", fmt::format("guest-{}", change.version),
+                     fmt::format("{}: {} {}", name_of(change.subject), change.sentence, source_text(change)), ""});
   return items;
 }
 
@@ -147,7 +156,7 @@ std::vector<Item> procedure_items(const Arguments& arguments) {
 using Lister = std::vector<Item> (*)(const Arguments&);
 const std::vector<std::pair<std::string, Lister>>& subjects() {
   static const std::vector<std::pair<std::string, Lister>> all = {
-      {"scenarios", scenario_items}, {"kernels", kernel_items}, {"heuristics", heuristic_items}, {"parameters", parameter_items},
+      {"scenarios", scenario_items}, {"kernels", kernel_items}, {"guests", guest_items}, {"heuristics", heuristic_items}, {"parameters", parameter_items},
       {"operations", operation_items}, {"metrics", metric_items}, {"procedures", procedure_items}, {"rules", rule_items},
       {"findings", finding_items}};
   return all;
@@ -189,6 +198,7 @@ int run_explain(const Arguments& arguments) {
   std::vector<std::string> names;
   if (const auto version = model::KernelVersion::parse_modelled(wanted); version && model::has_era(*version))
     return say({"kernel", wanted, "", kernel_text(wanted, *version)}, arguments);
+  if (const auto version = guest_kernel(wanted)) return say({"guest", wanted, "", guest_text(wanted, *version)}, arguments);
   for (const auto& [subject, lister] : subjects()) {
     for (const Item& item : lister(arguments)) {
       if (item.name == wanted) return say(item, arguments);
@@ -201,12 +211,12 @@ int run_explain(const Arguments& arguments) {
 }  // namespace
 
 Command list_command() {
-  return {"list", "scenarios|kernels|heuristics|parameters|operations|metrics|procedures|rules|findings", "what there is", "tscsim list kernels",
+  return {"list", "scenarios|kernels|guests|heuristics|parameters|operations|metrics|procedures|rules|findings", "what there is", "tscsim list kernels",
           add_procedure_options, run_list};
 }
 
 Command explain_command() {
-  return {"explain", "NAME", "a scenario, kernel, heuristic, its parameters, operation, metric, procedure, rule or finding, and where it comes from",
+  return {"explain", "NAME", "a scenario, kernel, guest-6.8, heuristic, its parameters, operation, metric, procedure, rule or finding, and where it comes from",
           "tscsim explain qemu/migrate", add_procedure_options, run_explain};
 }
 

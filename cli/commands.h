@@ -16,6 +16,7 @@ Command export_command();
 Command import_command();
 Command doctor_command();
 Command lab_command();
+Command guest_pauses_command();
 Command verdict_command();
 Command lint_command();
 Command list_command();

@@ -20,8 +20,15 @@ std::vector<const ops::Step*> steps_of(const ops::Program& program) {
   return steps;
 }
 
+// What the guest's kernel found meanwhile.
+void print_guest_events(const ops::Entry& entry) {
+  for (const ops::GuestEvent& event : entry.guest)
+    std::cout << fmt::format("  {:>8}    guest, vcpu {}: {}\n", time_text(event.at_ns), event.vcpu, guest_event_text(event));
+}
+
 // One line for what was done and what came of it, and one for the rules that led there.
 void print_entry(const ops::Entry& entry, const ops::Header& header, const std::string& when, const std::string& capture) {
+  print_guest_events(entry);
   const std::string host = header.hosts() == 1 ? "" : header.host(entry.op.host).name + ": ";
   std::string line = fmt::format("  {:>8}  {}{}", when, host, ops::action_text(entry.op));
   const std::string outcome = outcome_text(entry, capture);
@@ -78,6 +85,8 @@ Json entry_json(const ops::Entry& entry, const ops::Header& header) {
                {"outcome", fields},
                {"rules", entry.note}};
   if (header.hosts() > 1) json["host"] = header.host(entry.op.host).name;
+  for (const ops::GuestEvent& event : entry.guest)
+    json["guest"].push_back({{"at_ns", event.at_ns}, {"vcpu", event.vcpu}, {"event", ops::name_of(event.kind)}, {"value", std::to_string(event.value)}});
   return json;
 }
 

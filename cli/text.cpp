@@ -29,6 +29,14 @@ std::string number_text(std::uint64_t value) {
   return negative ? "-" + digits : digits;
 }
 
+std::string guest_event_text(const ops::GuestEvent& event) {
+  const auto name = ops::name_of(event.kind);
+  if (event.kind == ops::GuestEventKind::clocksource_switched)
+    return fmt::format("{} {}", name, ops::name_of(static_cast<ops::GuestClocksource>(event.value)));
+  if (event.kind == ops::GuestEventKind::stop_flag_consumed) return std::string(name);
+  return fmt::format("{} {}", name, number_text(event.value));
+}
+
 std::string first_line(const std::string& text) {
   return text.substr(0, text.find('\n'));
 }

@@ -22,6 +22,9 @@ std::string outcome_text(const ops::Entry& entry, const std::string& capture = {
 
 std::string first_line(const std::string& text);
 
+// "soft_lockup 22", "clocksource_switched tsc"
+std::string guest_event_text(const ops::GuestEvent& event);
+
 // One line for each verdict: "held    b is a", with the detail where it did not hold.
 std::string verdict_lines(const std::vector<scenarios::Verdict>& verdicts, bool only_bad);
 

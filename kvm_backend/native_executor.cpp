@@ -203,6 +203,7 @@ class NativeExecutor final : public NativeVm {
     if (ops::is_proposal(op.kind))
       return fmt::format("needs: the model; {} was proposed and never merged, and its number means another call now",
                          ops::name_of(op.kind));
+    if (ops::needs_linux_guest(op.kind)) return "needs: a Linux guest (the test guest has no kernel)";
     if (!vm_) return "the VM has not been created";
     if (op.kind == OpKind::create_vcpu) return obstacle_to_new_vcpu(op.vcpu);
     if (op.vcpu != ops::kVm && (op.vcpu < 0 || static_cast<std::size_t>(op.vcpu) >= vcpus_.size()))

@@ -199,6 +199,7 @@ TEST_F(NativeExecutorTest, WhatCannotBeDoneHereIsNotSupportedAndSaysWhy) {
     EXPECT_EQ(entry.outcome, ops::Outcome{});
     return entry.note;
   };
+  EXPECT_EQ(note_of(on_vm(OpKind::pause_vm)), "needs: a Linux guest (the test guest has no kernel)");
   EXPECT_EQ(note_of(on_vm(OpKind::get_clock)), "the VM has not been created");
   create(1);
   EXPECT_EQ(note_of(on_vcpu(5, OpKind::rdtsc)), "vcpu 5 has not been created");

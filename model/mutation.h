@@ -150,7 +150,50 @@
   MUTANT(equal_offset_not_written, "an offset that stays what it was is not written")                        \
   MUTANT(track_counts_starter, "kvm_track_tsc counts the vCPU that started the generation, too")             \
   MUTANT(creation_takes_no_pair, "the creation of a VM takes no master pair")                                \
-  MUTANT(set_clock_renews_twice, "KVM_SET_CLOCK renews the master pair twice (5.12)")
+  MUTANT(set_clock_renews_twice, "KVM_SET_CLOCK renews the master pair twice (5.12)")                        \
+  /* the guest's arithmetic */                                                                               \
+  MUTANT(guest_mult_not_rounded, "a clocksource's multiplier is rounded down")                               \
+  MUTANT(guest_limit_without_reserve, "max_cycles leaves nothing for NTP")                                   \
+  MUTANT(guest_old_limit_halved, "before 4.1 half of the longest idle time was kept back, not an eighth")     \
+  MUTANT(guest_signed_limit_unsigned, "signed products overflow no earlier than unsigned ones")              \
+  MUTANT(guest_backward_from_half, "from 6.13 on, too, half of the mask is backward motion")                 \
+  MUTANT(guest_backward_read_accepted, "a counter below the last tick is read as it is")                     \
+  MUTANT(guest_read_never_exact, "reads multiply in 64 bits in all kernels")                                 \
+  MUTANT(guest_vdso_backward_accepted, "the vDSO reads a counter below the last tick as it is (6.6)")        \
+  MUTANT(guest_seconds_not_cut, "getnstimeofday's loop adds half of its rounds")                             \
+  MUTANT(guest_interval_not_rounded, "a tick's cycles are rounded down")                                     \
+  MUTANT(guest_step_unbounded, "the accumulation takes steps of any size")                                   \
+  MUTANT(guest_cyc2ns_shift_32, "the native scheduler clock keeps a shift of 32")                            \
+  MUTANT(guest_pvclock_clamps, "a TSC below the page's stamp gives the stamp's time")                        \
+  MUTANT(guest_khz_not_shifted, "the TSC's rate that a guest reads off its page ignores the shift")          \
+  MUTANT(guest_last_value_ignored, "unstable pages do not hold a read at the last value")                    \
+  MUTANT(guest_wall_clock_without_kvmclock, "the wall clock is that of the VM's creation")                   \
+  MUTANT(guest_margin_floor_100us, "a watched clocksource's margin may be 100 us")                           \
+  MUTANT(guest_margin_of_one_clock, "the watchdog's own margin is left out")                                 \
+  MUTANT(guest_relative_bits, "7.1's watchdog takes both clocks for calibrated")                             \
+  MUTANT(guest_long_interval_judged, "the watchdog judges intervals above 1 s (6.8)")                        \
+  MUTANT(guest_exempt_without_invariant, "a TSC that is not invariant is not watched either (5.14)")         \
+  MUTANT(guest_steal_cut_forgotten, "stolen time above the limit is forgotten")                              \
+  MUTANT(guest_stolen_remainder_lost, "before 4.19 the rest of a stolen tick is lost")                       \
+  MUTANT(guest_task_time_with_steal, "a task's run time holds what was stolen")                              \
+  MUTANT(guest_lockup_after_once, "a soft lockup is reported after one threshold instead of two")            \
+  MUTANT(guest_gap_ignored, "the TSC test sees a skew below the hand-over gap")                              \
+  MUTANT(guest_random_warps_corrected, "warps seen by both CPUs are corrected by TSC_ADJUST, too")           \
+  MUTANT(guest_reference_scale_63, "reference time takes half of the scale's bits")                          \
+  MUTANT(guest_timecounter_31_bits, "FreeBSD's timecounters count in 31 bits")                               \
+  /* the guest's kernel */                                                                                   \
+  MUTANT(guest_vdso_reads_own_page, "the vDSO reads the page of the vCPU that runs (4.19)")                  \
+  MUTANT(guest_forward_always_exact, "setting the clock after a long jump loses nothing (to 6.9)")           \
+  MUTANT(guest_kvmclock_never_yields, "kvm-clock is rated above an invariant TSC (5.1)")                     \
+  MUTANT(guest_user_counts_steal, "a tick that was stolen counts as user time, too")                         \
+  MUTANT(guest_rcu_never_asks, "the RCU stall detector does not ask for the stop flag (5.15)")               \
+  MUTANT(guest_touch_forgotten, "a touched soft lockup detector reports all the same")                       \
+  MUTANT(guest_touch_leaves_watchdog, "the stop flag leaves the clocksource watchdog's reference")           \
+  MUTANT(guest_adjust_not_verified, "a TSC_ADJUST that was changed from outside is not written back")        \
+  MUTANT(guest_scan_not_skipped, "the stop flag does not skip the scan for hung tasks")                      \
+  MUTANT(guest_watchdog_stays, "the clocksource watchdog stays on one vCPU (to 7.0)")                        \
+  MUTANT(guest_sleep_not_in_boottime, "CLOCK_BOOTTIME leaves the guest's sleep out")                         \
+  MUTANT(host_waits_while_paused, "a paused vCPU waits for its pCPU")
 
 namespace tscsim::model {
 

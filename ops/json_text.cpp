@@ -57,6 +57,51 @@ Json decimal(std::uint64_t value) {
 Json decimal(std::int64_t value) {
   return std::to_string(value);
 }
+
+namespace {
+
+Json guest_json(const GuestSpec& guest) {
+  return {{"major", guest.major},
+          {"minor", guest.minor},
+          {"hz", guest.hz},
+          {"clocksource", name_of(guest.clocksource)},
+          {"tsc", name_of(guest.tsc)},
+          {"invtsc", guest.invtsc},
+          {"tsc_adjust", guest.tsc_adjust},
+          {"kvmclock", guest.kvmclock},
+          {"packages", guest.packages},
+          {"online", guest.online}};
+}
+
+template <class Enum>
+void read_named(const Members& in, const char* key, std::optional<Enum> (*from)(std::string_view), Enum& out) {
+  std::string name;
+  in.read(key, name);
+  const auto found = from(name);
+  if (!found) fail(std::string("guest: ") + key + ": unknown word " + in_quotes(name));
+  out = *found;
+}
+
+GuestSpec read_guest(const Json& json) {
+  const Members in(json, "guest");
+  in.only({"major", "minor", "hz", "clocksource", "tsc", "invtsc", "tsc_adjust", "kvmclock", "packages", "online"});
+  GuestSpec guest;
+  in.read_small("major", guest.major);
+  in.read_small("minor", guest.minor);
+  in.read_small("hz", guest.hz);
+  read_named(in, "clocksource", guest_clocksource_from, guest.clocksource);
+  read_named(in, "tsc", tsc_option_from, guest.tsc);
+  in.read("invtsc", guest.invtsc);
+  in.read("tsc_adjust", guest.tsc_adjust);
+  in.read("kvmclock", guest.kvmclock);
+  in.read_small("packages", guest.packages);
+  in.read_small("online", guest.online);
+  if (guest.hz == 0 || guest.packages == 0) fail("guest: hz and packages are above 0");
+  return guest;
+}
+
+}  // namespace
+
 Json operation_json(const Operation& op) {
   Json json;
   json["kind"] = name_of(op.kind);
@@ -72,12 +117,13 @@ Json operation_json(const Operation& op) {
   json["at_ns"] = decimal(op.at_ns);
   json["probe"] = op.probe;
   if (op.host != 0) json["host"] = op.host;
+  if (op.kind == OpKind::boot_guest) json["guest"] = guest_json(op.guest);
   return json;
 }
 
 Operation read_operation(const Json& json) {
   const Members in(json, "op");
-  in.only({"kind", "vcpu", "msr", "flags", "value", "realtime", "tsc_adjust", "mul", "shift", "pcpu", "at_ns", "probe", "host"});
+  in.only({"kind", "vcpu", "msr", "flags", "value", "realtime", "tsc_adjust", "mul", "shift", "pcpu", "at_ns", "probe", "host", "guest"});
   Operation op;
   std::string kind;
   in.read("kind", kind);
@@ -99,6 +145,7 @@ Operation read_operation(const Json& json) {
   in.read("probe", op.probe);
   if (in.has("host")) in.read_small("host", op.host);
   if (op.host < 0 || op.host >= kMaxHosts) fail("op: host " + std::to_string(op.host) + " cannot exist");
+  if (op.kind == OpKind::boot_guest) op.guest = read_guest(in.at("guest"));
   return op;
 }
 

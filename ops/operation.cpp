@@ -103,13 +103,27 @@ constexpr std::array<KindInfo, kOpKinds> kKinds{{
      "observed",
      Field::value,
      "Seen from outside, operands unknown: only in recordings that 'tscsim import' makes, never in a scenario."},
+    {OpKind::boot_guest, "boot_guest", {}, "A Linux guest boots on the VM's vCPUs: 'vm: {guest: {...}}'."},
+    {OpKind::online_vcpu, "online_vcpu", {}, "The Linux guest brings a vCPU up, and tests its TSC."},
+    {OpKind::offline_vcpu, "offline_vcpu", {}, "The Linux guest takes a vCPU down."},
+    {OpKind::read_clock, "read_clock", Field::ns, "A program in the Linux guest reads a clock, in ns."},
+    {OpKind::read_cpu_times, "read_cpu_times", Field::user, "What the Linux guest has accounted to a vCPU: user, stolen and task time in ns."},
+    {OpKind::guest_state, "guest_state", {}, "The Linux guest's clocksource, and what its kernel thinks of its TSC."},
+    {OpKind::step_realtime, "step_realtime", {}, "CLOCK_REALTIME of the Linux guest is set: it moves by so many ns."},
+    {OpKind::block_task, "block_task", {}, "A task of the Linux guest sleeps uninterruptibly (1), or runs again (0)."},
+    {OpKind::suspend_guest, "suspend_guest", {}, "The Linux guest suspends itself (S3)."},
+    {OpKind::wake_guest, "wake_guest", {}, "The Linux guest wakes."},
+    {OpKind::pause_vm, "pause_vm", {}, "The VMM stops all vCPUs of the Linux guest."},
+    {OpKind::resume_vm, "resume_vm", {}, "The VMM lets the vCPUs of the Linux guest go on."},
+    {OpKind::share_pcpus, "share_pcpus", {}, "Each pCPU gives the threads on it time slices in turn; how long vCPUs wait becomes steal time."},
 }};
 
 constexpr std::array<std::string_view, kFields> kFieldNames{
     "value",   "aux",           "clock",       "flags", "realtime", "host_tsc",   "ns",  "tsc",
     "version", "tsc_timestamp", "system_time", "mul",   "shift",    "page_flags", "sec", "nsec",
     "tsc_adjust", "tsc_ratio", "tsc_frac_bits",
-    "scale",   "offset",        "steal",       "preempted"};
+    "scale",   "offset",        "steal",       "preempted",
+    "user",    "task",          "clocksource", "tsc_khz",  "unstable", "watched", "vdso", "exchanges", "held_back", "jiffies"};
 
 struct MsrInfo {
   std::uint32_t index;
@@ -191,12 +205,17 @@ bool is_host_event(OpKind kind) {
 }
 
 __int128 numeric_value(OpKind kind, Field field, std::uint64_t bits) {
-  const bool is_signed = field == Field::shift || field == Field::offset || (kind == OpKind::get_tsc_offset && field == Field::value);
+  const bool signed_read = kind == OpKind::read_clock && field == Field::ns;  // before 4.10 a read may be in the past
+  const bool is_signed = signed_read || field == Field::shift || field == Field::task || field == Field::offset || (kind == OpKind::get_tsc_offset && field == Field::value);
   return is_signed ? __int128{static_cast<std::int64_t>(bits)} : __int128{bits};
 }
 
 bool is_proposal(OpKind kind) {
   return kind >= OpKind::get_tsc_state && kind <= OpKind::get_tsc_scale;
+}
+
+bool needs_linux_guest(OpKind kind) {
+  return kind >= OpKind::boot_guest;
 }
 
 bool is_guest(OpKind kind) {

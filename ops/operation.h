@@ -9,6 +9,8 @@
 #include <optional>
 #include <string_view>
 
+#include "ops/guest.h"
+
 namespace tscsim::ops {
 
 enum class OpKind : std::uint8_t {
@@ -62,8 +64,22 @@ enum class OpKind : std::uint8_t {
   load_memory,      // what host `value` put aside becomes the memory of this host's VM
   // Seen from outside, by a recorder that does not see the operands: only in recordings, see Entry::call.
   observed,
+  // A Linux guest (ops/guest.h); real targets have none.
+  boot_guest,       // the guest's kernel boots as `guest` says, at once
+  online_vcpu,      // the guest brings a vCPU up; `pcpu`: its thread is moved there meanwhile
+  offline_vcpu,     // and takes it down
+  read_clock,       // a program on the vCPU reads the clock that `flags` says (GuestClock)
+  read_cpu_times,   // what the guest has accounted to the vCPU
+  guest_state,      // the guest's clocksource and what it thinks of it
+  step_realtime,    // settimeofday(): CLOCK_REALTIME moves by `value` ns (signed)
+  block_task,       // value 1: a task sleeps uninterruptibly from now on; 0: it runs
+  suspend_guest,    // the guest suspends itself (S3)
+  wake_guest,       // and wakes
+  pause_vm,         // the VMM stops all vCPUs' threads
+  resume_vm,        // and lets them go on
+  share_pcpus,      // each pCPU gives its threads slices of `value` ns in turn, `flags` other threads among them; 0: all run
 };
-inline constexpr std::size_t kOpKinds = static_cast<std::size_t>(OpKind::observed) + 1;
+inline constexpr std::size_t kOpKinds = static_cast<std::size_t>(OpKind::share_pcpus) + 1;
 
 inline constexpr int kVm = -1;  // an operation on the VM rather than on one vCPU
 inline constexpr int kAllPcpus = -1;
@@ -162,13 +178,14 @@ struct Operation {
   std::uint32_t flags = 0;     // set_clock, set_tsc_state, suspend_host, create_vm, create_vcpu, enter_l2
   std::uint64_t value = 0;     // what `kind` says; operations without a value leave it 0
   std::uint64_t realtime = 0;  // set_clock, set_tsc_state: ns; set_clock_guest: system_time; enter_l2: L1's multiplier
-  std::int32_t pcpu = kAllPcpus;  // jump_host_tsc
+  std::int32_t pcpu = kAllPcpus;  // jump_host_tsc, online_vcpu
   std::int64_t at_ns = 0;      // scenario time at which it is due
   bool probe = false;          // inserted by the runner to read back state, not written by the author
   std::int32_t host = 0;       // index into Program::hosts; each host has a VM of its own
   std::uint64_t tsc_adjust = 0;  // set_tsc_state
   std::uint32_t mul = 0;         // set_clock_guest
   std::int8_t shift = 0;         // set_clock_guest
+  GuestSpec guest{};             // boot_guest
   friend bool operator==(const Operation&, const Operation&) = default;
 };
 
@@ -197,8 +214,18 @@ enum class Field : std::uint8_t {
   offset,
   steal,          // steal time record: ns
   preempted,      // steal time record: flags of enum kvm_vcpu_preempted
+  user,           // read_cpu_times: ns accounted to user time, by ticks
+  task,           // and to the task's run time (clock_task)
+  clocksource,    // guest_state: GuestClocksource
+  tsc_khz,        // the TSC's rate as the guest knows it
+  unstable,       // 1: the guest marked its TSC unstable
+  watched,        // 1: its watchdog watches the TSC
+  vdso,           // 1: clocks are read without entering the kernel
+  exchanges,      // compare-and-exchange operations on kvmclock's last value
+  held_back,      // reads that returned it
+  jiffies,
 };
-inline constexpr std::size_t kFields = static_cast<std::size_t>(Field::preempted) + 1;
+inline constexpr std::size_t kFields = static_cast<std::size_t>(Field::jiffies) + 1;
 inline constexpr std::size_t kMaxFields = 8;
 
 template <class Num>
@@ -250,6 +277,9 @@ __int128 numeric_value(OpKind kind, Field field, std::uint64_t bits);
 
 // Only the model has it: a call that no kernel has, or whose number means another call by now.
 bool is_proposal(OpKind kind);
+
+// Only the model has it: it takes a Linux guest.
+bool needs_linux_guest(OpKind kind);
 
 // True for operations that the guest executes, inside KVM_RUN.
 bool is_guest(OpKind kind);

@@ -56,6 +56,11 @@ std::string action_text(const Operation& op) {
     text += fmt::format(" for {} ns, the TSC {}", op.value, restarts ? "restarts" : "continues");
   }
   if (op.kind == OpKind::set_lapic) text += fmt::format(" timer {}", timer_mode_name(op.value));
+  if (op.kind == OpKind::read_clock) text += fmt::format(" {}", name_of(static_cast<GuestClock>(op.flags)));
+  if (op.kind == OpKind::boot_guest) text += fmt::format(" Linux {}.{}", op.guest.major, op.guest.minor);
+  if (op.kind == OpKind::step_realtime) text += fmt::format(" by {} ns", static_cast<std::int64_t>(op.value));
+  if (op.kind == OpKind::share_pcpus) text += op.value == 0 ? " off" : fmt::format(": slices of {} ns, {} other threads", op.value, op.flags);
+  if (op.kind == OpKind::block_task) text += op.value != 0 ? " on" : " off";
   if (op.kind == OpKind::set_clocksource) text += op.value != 0 ? " tsc" : " other than tsc";
   return text;
 }

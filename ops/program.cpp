@@ -75,6 +75,19 @@ ProbeScope probe_scope(OpKind kind) {
     case OpKind::get_clock_guest:
     case OpKind::get_tsc_scale:
     case OpKind::observed:
+    case OpKind::boot_guest:  // a Linux guest is in the model alone, which has nothing to find out by probes
+    case OpKind::online_vcpu:
+    case OpKind::offline_vcpu:
+    case OpKind::read_clock:
+    case OpKind::read_cpu_times:
+    case OpKind::guest_state:
+    case OpKind::step_realtime:
+    case OpKind::block_task:
+    case OpKind::suspend_guest:
+    case OpKind::wake_guest:
+    case OpKind::pause_vm:
+    case OpKind::resume_vm:
+    case OpKind::share_pcpus:
       return ProbeScope::nothing;
   }
   return ProbeScope::nothing;

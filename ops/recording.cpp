@@ -105,6 +105,10 @@ Json trace_json(const TraceEvent& event) {
   return json;
 }
 
+Json guest_event_json(const GuestEvent& event) {
+  return {{"event", name_of(event.kind)}, {"vcpu", event.vcpu}, {"at_ns", decimal(event.at_ns)}, {"value", decimal(event.value)}};
+}
+
 Json entry_json(const Entry& entry) {
   Json json;
   json["type"] = "entry";
@@ -118,6 +122,7 @@ Json entry_json(const Entry& entry) {
   if (entry.bracket.run_delay_ns != Range{}) json["bracket"]["run_delay_ns"] = range_json(entry.bracket.run_delay_ns);
   json["outcome"] = outcome_json(entry.outcome);
   json["note"] = entry.note;
+  for (const GuestEvent& event : entry.guest) json["guest"].push_back(guest_event_json(event));
   for (const TraceEvent& event : entry.traced) json["traced"].push_back(trace_json(event));
   if (!entry.call.empty()) json["call"] = entry.call;
   return json;
@@ -254,9 +259,24 @@ TraceEvent read_trace(const Json& json) {
   return event;
 }
 
+GuestEvent read_guest_event(const Json& json) {
+  const Members in(json, "guest");
+  in.only({"event", "vcpu", "at_ns", "value"});
+  std::string name;
+  in.read("event", name);
+  const auto kind = guest_event_from(name);
+  if (!kind) fail("unknown guest event " + in_quotes(name));
+  GuestEvent event;
+  event.kind = *kind;
+  in.read_small("vcpu", event.vcpu);
+  in.read_decimal("at_ns", event.at_ns);
+  in.read_decimal("value", event.value);
+  return event;
+}
+
 Entry read_entry(const Json& json) {
   const Members in(json, "entry");
-  in.only({"type", "op", "pcpu", "thread", "supported", "bracket", "outcome", "note", "traced", "call"});
+  in.only({"type", "op", "pcpu", "thread", "supported", "bracket", "outcome", "note", "guest", "traced", "call"});
   Entry entry;
   entry.op = read_operation(in.at("op"));
   in.read_small("pcpu", entry.pcpu);
@@ -270,6 +290,8 @@ Entry read_entry(const Json& json) {
   if (bracket.has("run_delay_ns")) bracket.read("run_delay_ns", entry.bracket.run_delay_ns);
   entry.outcome = read_outcome(in.at("outcome"));
   in.read("note", entry.note);
+  if (const Json* events = optional_array(json, "guest"))
+    for (const Json& event : *events) entry.guest.push_back(read_guest_event(event));
   if (const Json* traced = optional_array(json, "traced"))
     for (const Json& event : *traced) entry.traced.push_back(read_trace(event));
   if (in.has("call")) in.read("call", entry.call);

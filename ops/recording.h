@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "ops/guest.h"
 #include "ops/operation.h"
 #include "ops/trace_event.h"
 
@@ -49,6 +50,7 @@ struct Entry {
   Bracket bracket;        // all zero when nothing was executed at all
   Outcome outcome;
   std::string note;     // e.g. the exit reason behind an error; the model's decision
+  std::vector<GuestEvent> guest;   // what a Linux guest's kernel found or did since the entry before; model only
   std::vector<TraceEvent> traced;  // what KVM's tracepoints printed meanwhile, in order; see TargetProfile::traces
   std::string call;     // of an `observed` entry: "KVM_SET_MSRS", with the argument where it is shown: "KVM_CREATE_VCPU(1)"
   friend bool operator==(const Entry&, const Entry&) = default;

@@ -41,6 +41,12 @@ std::vector<Field> fields_of(OpKind kind) {
       return {Field::value, Field::tsc, Field::version, Field::scale, Field::offset};
     case OpKind::peek_steal_time:
       return {Field::version, Field::steal, Field::preempted};
+    case OpKind::read_clock:
+      return {Field::ns, Field::tsc};
+    case OpKind::read_cpu_times:
+      return {Field::user, Field::steal, Field::task};
+    case OpKind::guest_state:
+      return {Field::clocksource, Field::tsc_khz, Field::unstable, Field::watched, Field::vdso, Field::exchanges, Field::held_back, Field::jiffies};
     case OpKind::peek_wall_clock:
       return {Field::version, Field::sec, Field::nsec};
     case OpKind::get_tsc_state:
@@ -71,6 +77,8 @@ Quantity quantity_of(OpKind kind, std::uint32_t msr, Field field) {
       return Quantity::realtime_ns;
     case Field::offset:
       return Quantity::reference_time;
+    case Field::user:
+    case Field::task:
     case Field::steal:
       return Quantity::steal_ns;
     case Field::nsec:

@@ -10,6 +10,7 @@
 #include <set>
 
 #include "scenarios/errno_names.h"
+#include "scenarios/guest_metrics.h"
 #include "scenarios/metrics.h"
 #include "scenarios/observations.h"
 #include "scenarios/units.h"
@@ -200,6 +201,9 @@ class Evaluator {
         case Subject::tsc_jump:
         case Subject::kvmclock_jump:
           judge_jump(expectation, verdict);
+          break;
+        default:
+          judge_guest(expectation, verdict);
           break;
       }
     } catch (const Undecidable& why) {
@@ -692,6 +696,19 @@ class Evaluator {
     verdict.state = on == wanted ? State::held : State::failed;
     verdict.detail = std::string("it is ") + (on ? "on" : "off") + ": flags " + std::to_string(*flags) +
                      " at " + grouped(entry.op.at_ns) + " ns";
+  }
+
+  // ---- a Linux guest ----
+
+  void judge_guest(const Expectation& expectation, Verdict& verdict) const {
+    if (!seen_.simulated()) not_run("needs: a Linux guest");
+    const std::optional<Found> found = find_in_guest(expectation, scenario_.program, seen_.recording());
+    if (!found) not_run("nothing was recorded that it could be found in");
+    const auto plain = [&](const Observation& o) { return seen_.value(o); };
+    const Wide wanted = side(*expectation.right, plain, 1'000'000);
+    verdict.detail = found->where + (found->where.empty() ? "" : ": ");
+    conclude(expectation, {found->value - wanted, 0}, found->value, wanted, tolerance_of(expectation, 1'000'000),
+             expectation.unit != ops::Unit::ns, verdict);
   }
 
   // ---- skew and jump ----

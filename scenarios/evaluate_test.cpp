@@ -600,13 +600,59 @@ TEST(Metrics, EachHasASentenceAndAnExampleThatParses) {
   for (const Metric& metric : metrics()) {
     EXPECT_EQ(metric.text.back(), '.') << metric.name;
     const std::string text =
-        "name: t\nvm: {vcpus: 2, kvmclock: on}\ntimeline:\n"
-        "  - {at: 1 s, sample: {every: 1 ms, for: 10 ms}}\nexpect:\n  - " +
+        "name: t\nvm: {vcpus: 2, kvmclock: on, guest: {kernel: 6.12}}\ntimeline:\n"
+        "  - {at: 1 s, sample: {every: 1 ms, for: 10 ms}}\n"
+        "  - {at: 2 s, sample: {every: 1 ms, for: 10 ms, read: [monotonic, realtime, boottime, sched_clock, vdso_monotonic, user_tsc]}}\n"
+        "expect:\n  - " +
         std::string(metric.example) + "\n";
     EXPECT_NO_THROW(parse_scenario(text, "t.yaml")) << metric.name;
     EXPECT_EQ(find_metric(metric.name)->subject, metric.subject);
+    if (is_guest_metric(metric.subject)) continue;  // one subject has several names
     EXPECT_EQ(metric_name(metric.subject), metric.name);
   }
+}
+
+// A Linux guest's metrics on a recording of the model: each follows what was recorded, and an empty one is not a pass.
+TEST(GuestMetrics, AreFoundInWhatWasRecorded) {
+  const Scenario scenario = parse_scenario(R"(
+name: t
+vm: {vcpus: 2, guest: {kernel: 6.12}}
+timeline:
+  - {at: 1 s, vcpu: all, read_clock: monotonic}
+  - {at: 2 s, pause_vm: }
+  - {at: 5 s, resume_vm: }
+  - {at: 6 s, vcpu: all, read_clock: monotonic}
+expect:
+  - {monotonic_jump: {is: -2 s}}
+  - {monotonic_skew: {is: 300 ns}}
+  - {monotonic_backwards: {is: 300 ns}}
+  - {paused_time_kept: {is: 1 s, within: 1 us}}
+  - {soft_lockup: {is: 1}}
+  - {soft_lockup: {is: 0, of: 1}}
+  - {clocksource: {is: tsc}}
+)", "t.yaml");
+  ops::Recording recording;
+  recording.header.scenario_hash = scenario.program.hash;
+  recording.header.profile.target = "model";
+  for (const auto* steps : {&scenario.program.setup, &scenario.program.timeline})
+    for (const ops::Step& step : *steps) recording.entries.emplace_back().op = step.op;
+  std::uint64_t ns = 1'000'000'000;
+  for (ops::Entry& entry : recording.entries) {
+    if (entry.op.kind != ops::OpKind::read_clock) continue;
+    const bool late = entry.op.at_ns == 6'000'000'000;
+    entry.outcome.add(ops::Field::ns, (late ? ns + 3'000'000'000 : ns) - (entry.op.vcpu == 1 ? 300u : 0u));
+  }
+  const auto states = [&] {
+    std::vector<std::string> out;
+    for (const Verdict& verdict : evaluate(scenario, recording)) out.emplace_back(name_of(verdict.state));
+    return out;
+  };
+  // Before the guest says anything: no lockup was seen, and which clocksource it has is not known.
+  EXPECT_THAT(states(), testing::ElementsAre("held", "held", "held", "held", "failed", "held", "not run"));
+  recording.entries.back().guest = {{ops::GuestEventKind::clocksource_switched, 0, 0, 1}, {ops::GuestEventKind::soft_lockup, 0, 5'000'000'000, 22}};
+  EXPECT_THAT(states(), testing::Each("held"));
+  recording.header.profile.target = "native";
+  EXPECT_THAT(states(), testing::Each("not run"));
 }
 
 // ---- two hosts ----

@@ -7,6 +7,7 @@
 #include <set>
 #include <tuple>
 
+#include "scenarios/guest_metrics.h"
 #include "scenarios/kernel_groups.h"
 #include "scenarios/metrics.h"
 #include "scenarios/units.h"
@@ -31,7 +32,7 @@ bool has_of(Subject subject) {
 }
 
 bool has_from(Subject subject) {
-  return subject == Subject::tsc_skew || subject == Subject::kvmclock_skew || subject == Subject::tsc_jump ||
+  return is_guest_metric(subject) || subject == Subject::tsc_skew || subject == Subject::kvmclock_skew || subject == Subject::tsc_jump ||
          subject == Subject::kvmclock_jump;
 }
 
@@ -250,8 +251,11 @@ class ExpectParser {
     out.subject = metric.subject;
     out.unit = unit_of(metric.subject);
     out.text = key.text;
+    out.selector = metric.selector;
     if (metric.subject == Subject::master_clock)
       master_clock(value, outer, out);
+    else if (is_guest_metric(metric.subject))
+      guest_metric(key, value, outer, out);
     else
       other_metric(key, value, outer, out);
     add_window_text(out);
@@ -290,6 +294,32 @@ class ExpectParser {
     if (has_of(out.subject)) read_of(value, fields, out);
     read_relation(key, value, fields, false, out);
     read_window(fields, outer, out);
+  }
+
+  // Times in ns; counts, and the clocksource, are plain numbers.
+  void guest_metric(const YamlNode& key, const YamlNode& value, const Fields& outer, Expectation& out) {
+    const bool plain = out.subject == Subject::guest_event || out.subject == Subject::guest_clocksource;
+    out.unit = plain ? ops::Unit::cycles : ops::Unit::ns;
+    std::vector<std::string> keys = value_keys();
+    for (const char* word : {"at", "from", "of"}) keys.emplace_back(word);
+    const Fields fields(diagnostics_, value, "'" + key.text + "'", keys);
+    if (!fields.valid()) return;
+    if (fields.find("of")) read_of(value, fields, out);
+    if (out.subject == Subject::guest_clocksource) clocksource(value, fields, out);
+    else read_relation(key, value, fields, plain, out);
+    read_window(fields, outer, out);
+  }
+
+  void clocksource(const YamlNode& value, const Fields& fields, Expectation& out) {
+    const YamlNode* is = fields.find("is");
+    if (!is) {
+      diagnostics_.add(value, "'clocksource' is compared with nothing", "write '{clocksource: {is: tsc}}'");
+      return;
+    }
+    const auto name = reader_.word(*is, "clocksource", {"tsc", "kvm-clock", "hpet"});
+    if (!name) return;
+    out.right = ops::Expression::constant(static_cast<std::int64_t>(*ops::guest_clocksource_from(*name)));
+    out.text += " is " + *name;
   }
 
   static Subject metric_subject(const YamlNode& key) { return find_metric(key.text)->subject; }
@@ -366,6 +396,7 @@ class ExpectParser {
   }
 
   void check_evidence(const YamlNode& key, const Expectation& expectation) {
+    if (is_guest_metric(expectation.subject)) return check_guest_evidence(key, expectation);
     if (is_skew(expectation.subject) && !has_simultaneous(expectation))
       diagnostics_.add(key, "no two vCPUs are read at the same instant, so there is no skew to look at",
                        "add a step 'sample', or readings with equal 'at'");
@@ -373,6 +404,19 @@ class ExpectParser {
     if (jump && !has_successive(expectation))
       diagnostics_.add(key, "no such vCPU is read twice, so there is no jump to look at",
                        "add a step 'sample', or readings at two instants");
+  }
+
+  void check_guest_evidence(const YamlNode& key, const Expectation& expectation) {
+    if (!timeline_.linux_guest) {
+      diagnostics_.add(key, "there is no Linux guest to look at", "add 'vm: {guest: {kernel: 6.12}}'");
+      return;
+    }
+    if (expectation.subject == Subject::guest_event || expectation.subject == Subject::guest_clocksource) return;
+    const auto readings = std::count_if(timeline_.steps.begin(), timeline_.steps.end(), [&](const ops::Step& step) {
+      return reads_for(expectation, step.op) && in_window(expectation, step.op);
+    });
+    if (readings < (expectation.subject == Subject::wall_clock_error ? 1 : 2))
+      diagnostics_.add(key, "nothing is read that it could be found in", "add steps 'read_clock', 'read_pvclock' or 'sample'");
   }
 
   bool has_simultaneous(const Expectation& expectation) const {

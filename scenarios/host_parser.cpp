@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "ops/heuristic.h"
+#include "scenarios/guest_words.h"
 
 namespace tscsim::scenarios {
 namespace {
@@ -140,7 +141,7 @@ std::vector<ops::HostSpec> parse_hosts(Reader& reader, const YamlNode& node) {
 
 VmSpec parse_vm(Reader& reader, const YamlNode& node) {
   VmSpec vm;
-  const Fields fields(reader.diagnostics(), node, "vm", {"vcpus", "heuristic", "kvmclock", "hyperv", "irqchip"});
+  const Fields fields(reader.diagnostics(), node, "vm", {"vcpus", "heuristic", "kvmclock", "hyperv", "irqchip", "guest"});
   if (const YamlNode* vcpus = fields.find("vcpus"))
     vm.vcpus = static_cast<std::int32_t>(reader.integer(*vcpus, 0, ops::layout::kMaxVcpus).value_or(1));
   if (const YamlNode* heuristic = fields.find("heuristic"))
@@ -149,6 +150,10 @@ VmSpec parse_vm(Reader& reader, const YamlNode& node) {
     vm.kvmclock = reader.on_off(*kvmclock).value_or(false);
   if (const YamlNode* hyperv = fields.find("hyperv")) vm.hyperv = reader.on_off(*hyperv).value_or(false);
   if (const YamlNode* irqchip = fields.find("irqchip")) vm.irqchip = reader.on_off(*irqchip).value_or(false);
+  if (const YamlNode* guest = fields.find("guest")) {
+    vm.guest = parse_guest(reader, *guest);
+    if (vm.vcpus == 0) reader.diagnostics().add(*fields.key("guest"), "a guest without a vCPU", "write 'vcpus: 1' or more");
+  }
   return vm;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,7 @@ struct VmSpec {
   std::string heuristic;
   bool kvmclock = false;
   bool hyperv = false;
+  std::optional<ops::GuestSpec> guest;  // a Linux guest that boots in the set-up
   bool irqchip = false;
 };
 

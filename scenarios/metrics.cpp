@@ -1,10 +1,13 @@
 // The table of metrics; parser, evaluation, `tscsim list metrics` and `tscsim explain` read it.
 #include "scenarios/metrics.h"
 
+#include "scenarios/guest_metrics.h"
+
 namespace tscsim::scenarios {
 
 const std::vector<Metric>& metrics() {
-  static const std::vector<Metric> table{
+  static const std::vector<Metric> table = [] {
+    std::vector<Metric> all{
       {Subject::tsc_offset, "tsc_offset",
        "The TSC offset (KVM_VCPU_TSC_OFFSET, in guest cycles) last read from each vCPU: equal, unequal or a "
        "value.",
@@ -32,7 +35,10 @@ const std::vector<Metric>& metrics() {
        "progress, "
        "where it is greatest, in ns.",
        "{kvmclock_jump: {of: 0, is: -5 s, within: 1 us}}"},
-  };
+    };
+    all.insert(all.end(), guest_metrics().begin(), guest_metrics().end());
+    return all;
+  }();
   return table;
 }
 

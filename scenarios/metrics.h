@@ -15,6 +15,7 @@ struct Metric {
   std::string_view name;
   std::string_view text;     // one sentence
   std::string_view example;  // one line of `expect`
+  std::uint32_t selector = 0;  // Expectation::selector
 };
 
 const std::vector<Metric>& metrics();

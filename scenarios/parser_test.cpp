@@ -204,7 +204,10 @@ TEST(Parser, ExpectationsAreSpokenInOneLine) {
   const Scenario scenario =
       parse_scenario(read_text(source_path("testdata/every-word.yaml")), "every-word.yaml");
   std::vector<std::string> texts;
-  for (const Expectation& expectation : scenario.expectations) texts.push_back(expectation.text);
+  for (const Expectation& expectation : scenario.expectations) {
+    if (is_guest_metric(expectation.subject)) break;  // those of a Linux guest come last
+    texts.push_back(expectation.text);
+  }
   EXPECT_THAT(texts,
               testing::ElementsAre(
                   "set_clock fails with EINVAL", "b is a", "a is not 5", "a at least 1_000_000_000 + 1 ms",

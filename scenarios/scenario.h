@@ -47,7 +47,18 @@ enum class Subject : std::uint8_t {
   kvmclock_skew,
   tsc_jump,
   kvmclock_jump,
+  clock_jump,  // of a Linux guest; guest_metrics.h
+  clock_skew,
+  monotonic_backwards,
+  paused_time_kept,
+  wall_clock_error,
+  kvmclock_divergence,
+  guest_clocksource,
+  guest_event,
 };
+
+// Metrics of a Linux guest, which only the model has.
+constexpr bool is_guest_metric(Subject subject) { return subject >= Subject::clock_jump; }
 
 enum class Relation : std::uint8_t { is, is_not, at_least, at_most, equal, unequal };
 
@@ -64,6 +75,7 @@ struct Expectation {
   std::optional<std::int64_t> at_ns;      // a metric looks at what was recorded at or before; absent: at all
   std::optional<std::int64_t> from_ns;    // and, for skew and jump, at or after
   std::optional<std::int32_t> host;       // whose VM a metric looks at; absent (skew and jump only): all of them
+  std::uint32_t selector = 0;             // clock_jump, clock_skew: GuestClock; guest_event: GuestEventKind
   int error = 0;                          // step_error: the errno
   std::size_t step = 0;                   // step_error: index into Program::timeline
   KernelRange kernels;                    // on which it is meant to hold

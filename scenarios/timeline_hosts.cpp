@@ -38,6 +38,11 @@ bool TimelineParser::read_host(const Line& line) {
 // Where the guest has left, and in a procedure anywhere, a new VM takes the place of the old one.
 bool TimelineParser::check_vm(const Line& line) {
   const OpKind kind = line.word->kind;
+  if (ops::needs_linux_guest(kind) && kind != OpKind::share_pcpus && !out_.linux_guest) {
+    diagnostics().add(*line.fields->key(line.word->text), std::string("'") + line.word->text + "' needs a Linux guest",
+                     "add 'vm: {guest: {kernel: 6.12}}'");
+    return false;
+  }
   const bool none_needed = kind == OpKind::create_vm || kind == OpKind::set_clocksource || line.word->operand == Operand::transfer;
   if (kind == OpKind::create_vm && here().exists && !scope_ && out_.stays.back().host == host_) {
     diagnostics().add(*line.fields->key(line.word->text), "host " + name_of(host_) + " has its VM already",

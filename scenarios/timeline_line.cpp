@@ -188,6 +188,8 @@ bool TimelineParser::read_may_fail(Line& line) {
 const YamlNode* TimelineParser::capture_node(const Line& line) {
   const YamlNode* as = line.fields->find("as");
   const bool direct = line.word->operand == Operand::capture && !line.operand->is(Kind::null);
+  if (line.word->kind == OpKind::read_clock && line.operand->is(Kind::mapping) && line.operand->members.size() == 1 && !as)
+    return &line.operand->members.front().value;
   if (!as || !direct) return as ? as : (direct ? line.operand : nullptr);
   diagnostics().add_clash(*as, "this step captures into two names", "the first stands",
                          diagnostics().place(*line.operand), "keep one of the two");

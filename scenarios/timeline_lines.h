@@ -76,6 +76,7 @@ class TimelineParser {
     std::int64_t for_ns = 0;
     bool tsc = true;
     bool pvclock = true;
+    std::vector<ops::GuestClock> clocks;
   };
 
   Reader& reader() { return *reader_; }
@@ -170,6 +171,10 @@ class TimelineParser {
   void disable_quirks(const Line& line);
   void switch_page(const Line& line);
   void set_lapic(const Line& line);
+
+  // timeline_guest.cpp
+  void guest_step(const Line& line);
+  void switch_vcpu(const Line& line);
   void delay(const Line& line);
   void enter_l2(const Line& line);
 

@@ -98,6 +98,9 @@ void TimelineParser::read_operand(const Line& line) {
     case Operand::quirks:
       disable_quirks(line);
       break;
+    case Operand::guest:
+      guest_step(line);
+      break;
     case Operand::lapic:
       set_lapic(line);
       break;

@@ -37,16 +37,22 @@ Timeline TimelineParser::parse(const YamlNode* node, const ops::Place& vm_place)
 
 // A timeline with a `start` makes its VM itself.
 void TimelineParser::set_up(const YamlNode* timeline, const ops::Place& place) {
-  if (begins_with_start(timeline)) return;
+  if (begins_with_start(timeline)) {
+    if (vm_.guest) reader().diagnostics().add(*timeline, "a Linux guest boots in the set-up, and this timeline starts its VM itself", "remove 'guest', or write the VMM's calls as steps");
+    return;
+  }
   setup_step(OpKind::create_vm, ops::kVm, place).flags = vm_flags();
   for (std::int32_t vcpu = 0; vcpu < vm_.vcpus; ++vcpu) setup_step(OpKind::create_vcpu, vcpu, place).flags = vcpu_flags();
   forget_vm();
-  here().vcpu.assign(static_cast<std::size_t>(vm_.vcpus), {vm_.kvmclock, here().khz});
+  // A Linux guest enables its pages itself.
+  here().vcpu.assign(static_cast<std::size_t>(vm_.vcpus), {vm_.kvmclock || (vm_.guest && vm_.guest->kvmclock), here().khz});
   for (std::int32_t vcpu = 0; vm_.kvmclock && vcpu < vm_.vcpus; ++vcpu) {
     ops::Operation& op = setup_step(OpKind::set_msr, vcpu, place);
     op.msr = ops::msr::kKvmSystemTimeNew;
     op.value = page_of(ops::layout::kPvclockPages, vcpu) | 1;
   }
+  out_.linux_guest = vm_.guest.has_value();
+  if (vm_.guest && vm_.vcpus > 0) setup_step(OpKind::boot_guest, ops::kVm, place).guest = *vm_.guest;
 }
 
 ops::Operation& TimelineParser::setup_step(OpKind kind, std::int32_t vcpu, const ops::Place& place) {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "scenarios/guest_words.h"
 #include "scenarios/units.h"
 
 namespace tscsim::scenarios {
@@ -31,6 +32,8 @@ void TimelineParser::sample_once(const Line& line, const SampleSpec& spec, std::
   for (const std::int32_t vcpu : line.vcpus)
     if (spec.pvclock && known(vcpu).kvmclock_on)
       plan(line, OpKind::read_pvclock, vcpu, at_ns);
+  for (const ops::GuestClock clock : spec.clocks)
+    for (const std::int32_t vcpu : line.vcpus) plan(line, OpKind::read_clock, vcpu, at_ns).op.flags = static_cast<std::uint32_t>(clock);
 }
 
 std::optional<TimelineParser::SampleSpec> TimelineParser::read_sample(const Line& line) {
@@ -66,8 +69,15 @@ bool TimelineParser::sample_kinds(const Line& line, const YamlNode& node, Sample
     return false;
   }
   for (const YamlNode& item : node.items) {
-    const auto name = reader().word(item, "reading", {"rdtsc", "pvclock"});
+    std::vector<std::string> words{"rdtsc", "pvclock"};
+    if (vm_.guest)
+      for (std::string& clock : guest_clock_names()) words.push_back(std::move(clock));
+    const auto name = reader().word(item, "reading", words);
     if (!name) return false;
+    if (const auto clock = ops::guest_clock_from(*name)) {
+      spec.clocks.push_back(*clock);
+      continue;
+    }
     (*name == "rdtsc" ? spec.tsc : spec.pvclock) = true;
     const bool possible =
         *name == "rdtsc" || std::any_of(line.vcpus.begin(), line.vcpus.end(), [&](auto vcpu) {

@@ -35,6 +35,7 @@ enum class Operand : std::uint8_t {
   quirks,
   lapic,
   memory,
+  guest,  // a Linux guest's words, guest_words.h
   procedure,
 };
 

@@ -75,7 +75,7 @@ TscRatio nested_tsc_ratio(TscRatio l1_ratio, TscRatio l2_ratio) {
 
 std::uint32_t pvclock_tsc_khz(TimeScale page) {
   const std::uint64_t khz = (std::uint64_t{1'000'000} << 32) / page.mul;
-  return static_cast<std::uint32_t>(page.shift < 0 ? khz << -page.shift : khz >> page.shift);
+  return static_cast<std::uint32_t>(page.shift < 0 ? khz << TSCSIM_MUTATE(guest_khz_not_shifted, -page.shift, 0) : khz >> page.shift);
 }
 
 std::optional<ReferenceTscPage> reference_tsc_page(std::uint64_t tsc_timestamp, std::uint64_t system_time,

@@ -61,6 +61,7 @@ typename Machine<Num>::Outcome Machine<Num>::perform(const ops::Operation& op, i
     case ops::OpKind::suspend_host:
     case ops::OpKind::offline_pcpu:
     case ops::OpKind::online_pcpu:
+    case ops::OpKind::share_pcpus:
       return {};
     default:
       break;

@@ -6,6 +6,8 @@
 #include <map>
 #include <set>
 
+#include "model/guest/kernel.h"
+#include "model/host/scheduler.h"
 #include "model/mutation.h"
 #include "sim/event_queue.h"
 #include "sim/time.h"
@@ -85,8 +87,8 @@ ops::TargetProfile profile_of(const ops::HostSpec& spec, const std::string& heur
   return profile;
 }
 
-// One host with its VM. Its clock starts at scenario time 0, like every other's.
-class SimulatedKvm {
+// One host with its VM. Its clock starts at scenario time 0, like every other's. A Linux guest runs on it as on hardware.
+class SimulatedKvm final : public guest::Hardware {
  public:
   SimulatedKvm(const ops::HostSpec& spec, const ops::TargetProfile& profile)
       : profile_(profile), clock_(spec), machine_(machine_config(profile)),
@@ -104,11 +106,11 @@ class SimulatedKvm {
 
   // The operation's bracket, at its due time. What KVM put off until then has run.
   ops::Entry arrive(const ops::Operation& op) {
-    run_until(op.at_ns);
+    advance_to(op.at_ns);
     ops::Entry entry;
     entry.op = op;
-    entry.pcpu = pcpu_of(op);
-    host_.run_on(entry.pcpu, run_delay_ns_[op.vcpu]);
+    entry.pcpu = pcpu_of(op.vcpu);
+    host_.run_on(entry.pcpu, run_delay_ns(op.vcpu));
     const std::uint64_t tsc = clock_.tsc(entry.pcpu), base = clock_.base_ns(entry.pcpu), real = clock_.realtime_ns();
     entry.bracket = {{tsc, tsc}, {base, base}, {real, real}, {}};
     return entry;
@@ -121,14 +123,89 @@ class SimulatedKvm {
       run_delay_ns_[op.vcpu] += op.value;
       return;
     }
+    if (op.kind == OpKind::share_pcpus) return scheduler_.share(static_cast<std::int64_t>(op.value), static_cast<int>(op.flags), now_ns());
     const Listening listening(*this, entry);
     if (ops::is_host_event(op.kind)) return happen(op, entry);
     if (op.kind == OpKind::create_vm) leave_vm();
     entry.outcome = machine_.perform(op, entry.pcpu, host_);
     entry.note = story_text(machine_.story());
+    if (op.kind == OpKind::create_vcpu && entry.outcome.error == 0) scheduler_.place(op.vcpu, pcpu_of(op.vcpu), now_ns());
+  }
+
+  void want_to_run(bool runs) { scheduler_.want(runs, now_ns()); }
+
+  // --- guest::Hardware. What the guest executes, KVM executes: each is a KVM_RUN of its own.
+
+  std::uint64_t rdtsc(int vcpu) override { return *in_guest(OpKind::rdtsc, vcpu).find(ops::Field::value); }
+  guest::PvclockRecord pvclock(int vcpu) override {
+    const PvclockPage<std::uint64_t>& page = page_of(vcpu);
+    return {page.tsc_timestamp, page.system_time, page.scale, page.flags};
+  }
+  void clear_stop_flag(int vcpu) override {
+    std::uint8_t& flags = page_of(vcpu).flags;
+    flags = static_cast<std::uint8_t>(flags & ~ops::pvclock_flag::kGuestStopped);
+  }
+  std::uint64_t rdmsr(int vcpu, std::uint32_t msr) override { return *in_guest(OpKind::rdmsr, vcpu, msr).find(ops::Field::value); }
+  void wrmsr(int vcpu, std::uint32_t msr, std::uint64_t value) override { in_guest(OpKind::wrmsr, vcpu, msr, value); }
+  guest::WallTime wall_clock_epoch(int vcpu) override {
+    const std::uint64_t address = ops::layout::kWallClockPages + static_cast<std::uint64_t>(vcpu) * ops::layout::kPageStride;
+    wrmsr(vcpu, ops::msr::kKvmWallClockNew, address);
+    const ops::Outcome stored = in_guest(OpKind::peek_wall_clock, vcpu);
+    return {*stored.find(ops::Field::sec), *stored.find(ops::Field::nsec)};
+  }
+  std::uint64_t steal_ns(int vcpu) override {
+    in_guest(OpKind::run, vcpu);
+    return machine_.steal_record_at(machine_.vcpus()[static_cast<std::size_t>(vcpu)].steal_address()).steal;
+  }
+  std::uint64_t rtc_seconds() override { return clock_.realtime_ns() / 1'000'000'000; }
+  std::int64_t now_ns() const override { return clock_.now_ns(); }
+  std::int64_t ns_for(int vcpu, std::uint64_t cycles) const override {
+    const sim::U128 ns = (sim::mul(cycles, 1'000'000) + tsc_khz(vcpu) - 1) / tsc_khz(vcpu);
+    return ns > sim::U128{INT64_MAX} ? INT64_MAX : static_cast<std::int64_t>(ns);
+  }
+  std::int64_t runs_at(int vcpu, std::int64_t at_ns) const override { return scheduler_.runs_at(vcpu, at_ns); }
+  std::int64_t turn_ns(int vcpu, int other) const override { return scheduler_.turn_ns(vcpu, other); }
+  void move_vcpu(int vcpu, int pcpu) override {
+    pcpu_of(vcpu);
+    pcpu_of_vcpu_[static_cast<std::size_t>(vcpu)] = pcpu;
+    scheduler_.place(vcpu, pcpu, now_ns());
+  }
+  std::uint32_t tsc_khz(int vcpu) const override {
+    return static_cast<std::uint32_t>(scale_tsc(profile_.host_khz, machine_.vcpus()[static_cast<std::size_t>(vcpu)].tsc_scaling_ratio));
+  }
+  int vcpus() const override { return static_cast<int>(machine_.vcpus().size()); }
+
+  void advance_to(std::int64_t at_ns) override {
+    while (queue_.next_time().value_or(sim::SimTime::last()).ns <= at_ns) {
+      const auto event = queue_.pop();
+      clock_.advance_to(std::max(event.time.ns, clock_.now_ns()));
+      if (event.payload == DelayedWork::clocksource_falls_away) clock_.set_tsc_clocksource(false);
+      machine_.run_delayed(event.payload, host_);
+    }
+    clock_.advance_to(std::max(at_ns, clock_.now_ns()));  // what was due while the host slept is late
   }
 
  private:
+  PvclockPage<std::uint64_t>& page_of(int vcpu) {
+    return machine_.page_at(ops::layout::kPvclockPages + static_cast<std::uint64_t>(vcpu) * ops::layout::kPageStride);
+  }
+
+  ops::Outcome in_guest(OpKind kind, int vcpu, std::uint32_t msr = 0, std::uint64_t value = 0) {
+    ops::Operation op;
+    op.kind = kind;
+    op.vcpu = vcpu;
+    op.msr = msr;
+    op.value = value;
+    const int pcpu = pcpu_of(vcpu);
+    host_.run_on(pcpu, run_delay_ns(vcpu));
+    return machine_.perform(op, pcpu, host_);
+  }
+
+  std::uint64_t run_delay_ns(std::int32_t vcpu) {
+    const bool placed = vcpu != ops::kVm && vcpu < vcpus();
+    return run_delay_ns_[vcpu] + (placed ? scheduler_.waited_ns(vcpu, now_ns()) : 0);
+  }
+
   // Keeps in the entry what KVM traces while it executes.
   class Listening final : public TraceListener<std::uint64_t> {
    public:
@@ -161,19 +238,9 @@ class SimulatedKvm {
     run_delay_ns_.clear();
   }
 
-  void run_until(std::int64_t at_ns) {
-    while (queue_.next_time().value_or(sim::SimTime::last()).ns <= at_ns) {
-      const auto event = queue_.pop();
-      clock_.advance_to(std::max(event.time.ns, clock_.now_ns()));
-      if (event.payload == DelayedWork::clocksource_falls_away) clock_.set_tsc_clocksource(false);
-      machine_.run_delayed(event.payload, host_);
-    }
-    clock_.advance_to(std::max(at_ns, clock_.now_ns()));  // what was due while the host slept is late
-  }
-
-  int pcpu_of(const ops::Operation& op) {
-    if (op.vcpu == ops::kVm) return 0;
-    const auto index = static_cast<std::size_t>(op.vcpu);
+  int pcpu_of(std::int32_t vcpu) {
+    if (vcpu == ops::kVm) return 0;
+    const auto index = static_cast<std::size_t>(vcpu);
     for (std::size_t i = pcpu_of_vcpu_.size(); i <= index; ++i)
       pcpu_of_vcpu_.push_back(first_pcpu(static_cast<int>(i)));
     return pcpu_of_vcpu_[index];
@@ -186,8 +253,7 @@ class SimulatedKvm {
 
   void move(const ops::Operation& op, ops::Entry& entry) {
     if (op.value < static_cast<std::uint64_t>(clock_.pcpus()) && !offline_.contains(static_cast<int>(op.value))) {
-      pcpu_of_vcpu_[static_cast<std::size_t>(op.vcpu)] = static_cast<int>(op.value);
-      return;
+      return move_vcpu(op.vcpu, static_cast<int>(op.value));
     }
     entry.supported = false;
     entry.note = fmt::format("needs: pCPU {} online (this host has {})", op.value, clock_.pcpus());
@@ -258,8 +324,8 @@ class SimulatedKvm {
       return;
     }
     offline_.insert(pcpu);
-    for (int& where : pcpu_of_vcpu_)
-      if (where == pcpu) where = 0;
+    for (std::size_t vcpu = 0; vcpu < pcpu_of_vcpu_.size(); ++vcpu)
+      if (pcpu_of_vcpu_[vcpu] == pcpu) move_vcpu(static_cast<int>(vcpu), 0);
   }
 
   ops::TargetProfile profile_;
@@ -268,11 +334,13 @@ class SimulatedKvm {
   Machine<std::uint64_t> machine_;
   SimulatedHost host_;
   std::vector<int> pcpu_of_vcpu_;
-  std::map<std::int32_t, std::uint64_t> run_delay_ns_;  // of each vCPU's thread
+  std::map<std::int32_t, std::uint64_t> run_delay_ns_;  // of each vCPU's thread, as steps said
+  HostScheduler scheduler_;
   std::set<int> offline_;
 };
 
-// Hosts that share nothing but scenario time and what is carried from one to the other.
+// Hosts that share nothing but scenario time and what is carried from one to the other. A Linux guest is on the host where its
+// memory is; it takes its interrupts up to the next operation, whichever host that is for.
 class Simulation final : public SimulatedWorld {
  public:
   Simulation(const std::vector<ops::HostSpec>& specs, const std::string& heuristic, Tracing tracing) : saved_(specs.size()) {
@@ -286,22 +354,52 @@ class Simulation final : public SimulatedWorld {
   ClockState clock_state(int host) const override { return at(host).clock_state(); }
 
   ops::Entry execute(const ops::Operation& op) override {
+    if (guest_) guest_->run_until(op.at_ns);
     SimulatedKvm& host = at(op.host);
     ops::Entry entry = host.arrive(op);
     if (op.kind == OpKind::save_memory)
       saved_[static_cast<std::size_t>(op.host)] = host.machine().memory();
     else if (op.kind == OpKind::load_memory)
-      host.machine().set_memory(saved_.at(op.value));
+      load_memory(op, host);
+    else if (ops::needs_linux_guest(op.kind) && op.kind != OpKind::share_pcpus)
+      execute_in_linux(entry, host);
     else
       host.execute(entry);
+    if (!guest_) return entry;
+    if (!op.probe) guest_->hardware_changed();
+    entry.guest = guest_->take_events();
     return entry;
   }
 
  private:
+  void load_memory(const ops::Operation& op, SimulatedKvm& host) {
+    host.machine().set_memory(saved_.at(op.value));
+    if (!guest_) return;
+    guest_->move_to(host);
+    host.want_to_run(!guest_->paused());
+  }
+
+  void execute_in_linux(ops::Entry& entry, SimulatedKvm& host) {
+    if (entry.op.kind == OpKind::boot_guest) {
+      const KernelVersion version{entry.op.guest.major, entry.op.guest.minor};
+      if (!guest::has_guest_era(version))
+        throw ops::InputError(ops::Diagnostic{{}, fmt::format("unknown guest kernel '{}.{}'", version.major, version.minor),
+                                              fmt::format("give a version from {} on, such as 6.12; see 'tscsim list guests'", guest::kOldestGuest), "", 1});
+      guest_ = std::make_unique<guest::GuestKernel>(entry.op.guest, host);
+    } else if (!guest_) {
+      entry.supported = false;
+      entry.note = "needs: a Linux guest";
+    } else {
+      if (entry.op.kind == OpKind::pause_vm || entry.op.kind == OpKind::resume_vm) host.want_to_run(entry.op.kind == OpKind::resume_vm);
+      entry.outcome = guest_->perform(entry.op);
+    }
+  }
+
   SimulatedKvm& at(int host) const { return *hosts_[static_cast<std::size_t>(host)]; }
 
   std::vector<std::unique_ptr<SimulatedKvm>> hosts_;
   std::vector<GuestMemory<std::uint64_t>> saved_;
+  std::unique_ptr<guest::GuestKernel> guest_;
 };
 
 }  // namespace

@@ -10,10 +10,10 @@ wants_object 0 'passed=1 failed=0 errors=0 skipped=0' check good.yaml
 wants_object 0 'held=1 failed=0' run good.yaml
 wants_object 0 'exact bracketed undecided=0 mismatch=0 unsupported' verify "$recording"
 wants_object 0 'entries fingerprint' record good.yaml --on model -o good.jsonl
-for subject in scenarios kernels heuristics operations metrics; do
+for subject in scenarios kernels guests heuristics operations metrics; do
   wants_object 0 'count' list $subject
 done
-for name in 6.12 window set_clock tsc_skew; do
+for name in 6.12 guest-6.8 window set_clock tsc_skew; do
   wants_object 0 'kind name' explain $name
 done
 finish

@@ -1,4 +1,4 @@
-// The vectors of model/kvm/vectors_test.cpp against one mutant, named by the environment variable
+// The vectors of model/kvm/vectors_test.cpp and model/guest/vectors_test.cpp against one mutant, named by the environment variable
 // TSCSIM_MUTANT. A failing exit means that the vectors notice it. Exit 2: there is no such mutant.
 #include <gtest/gtest.h>
 

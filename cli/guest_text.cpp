@@ -1,0 +1,37 @@
+#include "cli/guest_text.h"
+
+#include <fmt/format.h>
+
+namespace tscsim::cli {
+namespace {
+
+using model::guest::GuestChange;
+using model::guest::GuestSubject;
+
+constexpr std::string_view kPrefix = "guest-";
+
+}  // namespace
+
+std::string source_text(const GuestChange& change) {
+  return fmt::format("({}{}linux-guest.md section {})", change.commits, change.commits.empty() ? "" : "; ", change.section);
+}
+
+std::optional<model::KernelVersion> guest_kernel(std::string_view name) {
+  if (!name.starts_with(kPrefix)) return std::nullopt;
+  const auto version = model::KernelVersion::parse(name.substr(kPrefix.size()));
+  return version && model::guest::has_guest_era(*version) ? version : std::nullopt;
+}
+
+std::string guest_text(const std::string& name, model::KernelVersion version) {
+  std::string text = fmt::format("What holds in a Linux guest {}:\n", name.substr(kPrefix.size()));
+  for (std::size_t i = 0; i < static_cast<std::size_t>(GuestSubject::count); ++i) {
+    std::string lines;
+    for (const GuestChange& change : model::guest::guest_changes())
+      if (change.subject == static_cast<GuestSubject>(i) && holds(change, version))
+        lines += fmt::format("    since {}: {} {}\n", change.version, change.sentence, source_text(change));
+    if (!lines.empty()) text += fmt::format("  {}\n{}", name_of(static_cast<GuestSubject>(i)), lines);
+  }
+  return text;
+}
+
+}  // namespace tscsim::cli

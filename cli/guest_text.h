@@ -1,0 +1,21 @@
+// What a guest's kernel does with its clocks, in words: composed from the table of changes.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "model/guest/era.h"
+
+namespace tscsim::cli {
+
+// "(644649553508; linux-guest.md section 3.4)"
+std::string source_text(const model::guest::GuestChange& change);
+
+// "guest-6.8" names the guest's kernel 6.8; nothing for other words and for kernels without an era.
+std::optional<model::KernelVersion> guest_kernel(std::string_view name);
+
+// What that kernel changed, and what holds in it.
+std::string guest_text(const std::string& name, model::KernelVersion version);
+
+}  // namespace tscsim::cli
