@@ -33,6 +33,8 @@ LinuxStep samples(int count, std::int64_t every_ns, bool sleeps, int cpu = 0) {
 }
 LinuxStep asleep(int count, std::int64_t every_ns, int cpu = 0) { return samples(count, every_ns, true, cpu); }
 LinuxStep awake(int count, std::int64_t every_ns, int cpu = 0) { return samples(count, every_ns, false, cpu); }
+// Longer than the watchdog's period, so that it has a reference. A clocksource that was registered just now has none.
+LinuxStep at_rest() { return asleep(5, 250 * kMs); }
 LinuxStep at_once() { return awake(12, 0); }
 
 LinuxStep jump(std::int64_t ns, int cpu = 0) {
@@ -46,13 +48,13 @@ constexpr const char* kUnwatched = "tsc=reliable";
 
 // What one jump does: `after` is what is sampled when the first samples, back to back, are done.
 LinuxExperiment jumps(const char* name, const char* title, ops::LinuxMachine machine, std::int64_t ns, LinuxStep after) {
-  return {name, title, std::move(machine), {settle(), look(), asleep(4, 50 * kMs), jump(ns), at_once(), std::move(after), look()}};
+  return {name, title, std::move(machine), {settle(), look(), at_rest(), jump(ns), at_once(), std::move(after), look()}};
 }
 
 // CPU 1 is set apart, goes and comes back.
 LinuxExperiment set_apart(const char* name, const char* title, ops::LinuxMachine machine, std::int64_t ns) {
   return {name, title, std::move(machine),
-          {settle(), look(), asleep(2, 50 * kMs), asleep(2, 50 * kMs, 1), jump(ns, 1), awake(2, 0), awake(2, 0, 1),
+          {settle(), look(), at_rest(), asleep(2, 50 * kMs, 1), jump(ns, 1), awake(2, 0), awake(2, 0, 1),
            step(LinuxAction::offline, 1), look(), step(LinuxAction::online, 1), look(), awake(2, 0), awake(2, 0, 1),
            asleep(6, 100 * kMs), look()}};
 }
@@ -73,13 +75,22 @@ ops::LinuxMachine one_cpu(const char* options, bool hpet = false) {
   return machine;
 }
 
+// Up to 6.19 the watchdog goes from CPU to CPU.
+LinuxExperiment cpu_behind() {
+  ops::LinuxMachine machine = two_cpus(false, false);
+  machine.options = "";
+  return {"watched-cpu-behind", "CPU 1 is set back by 20 ms, watched by acpi_pm", machine,
+          {settle(), look(), at_rest(), asleep(2, 50 * kMs, 1), jump(-20 * kMs, 1), awake(2, 0), awake(2, 0, 1), asleep(20, 100 * kMs),
+           look()}};
+}
+
 LinuxExperiment behind_its_back() {
   ops::LinuxMachine machine = one_cpu(kUnwatched);
   machine.tsc_adjust = true;
   LinuxStep adjust = step(LinuxAction::adjust_tsc, 0, kSecond);
   adjust.at_tick = true;
   return {"adjust-behind-its-back", "+1 s by IA32_TSC_ADJUST, and the kernel left alone", machine,
-          {settle(), look(), asleep(4, 50 * kMs), adjust, at_once(), asleep(26, 100 * kMs), look()}};
+          {settle(), look(), at_rest(), adjust, at_once(), asleep(26, 100 * kMs), look()}};
 }
 
 LinuxExperiment time_set_first() {
@@ -106,6 +117,7 @@ std::vector<LinuxExperiment> make() {
                 two_cpus(true, true), -20 * kMs),
       set_apart("hotplug-sibling", "CPU 1, with IA32_TSC_ADJUST, is set back by 20 ms, goes and comes back", two_cpus(false, true),
                 -20 * kMs),
+      cpu_behind(),
       behind_its_back(),
   };
 }

@@ -40,6 +40,8 @@ std::string without_newline(std::string text) {
   return text;
 }
 
+void add_word(std::string& words, const std::string& word) { words += (words.empty() ? "" : " ") + word; }
+
 Fd open_or_fail(const std::string& path, int flags) {
   OpenResult opened = open_file(path.c_str(), flags);
   if (!opened.fd) throw std::runtime_error(path + ": " + std::strerror(opened.error));
@@ -174,10 +176,27 @@ std::string tsc_flags() {
     std::istringstream words(line);
     std::string found;
     for (std::string word; words >> word;)
-      if (word.find("tsc") != std::string::npos || word == "hypervisor") found += (found.empty() ? "" : " ") + word;
+      if (word.find("tsc") != std::string::npos || word == "hypervisor") add_word(found, word);
     return found;
   }
   return "";
+}
+
+std::string packages_of(int cpus) {
+  std::string packages;
+  for (int cpu = 0; cpu < cpus; ++cpu)
+    add_word(packages, without_newline(file_text(fmt::format("/sys/devices/system/cpu/cpu{}/topology/physical_package_id", cpu))));
+  return packages;
+}
+
+// What of the detectors this kernel was built with, and as it is set.
+std::string detectors() {
+  std::string found;
+  for (const char* file : {"/proc/sys/kernel/soft_watchdog", "/proc/sys/kernel/watchdog_thresh", "/proc/sys/kernel/hung_task_timeout_secs",
+                           "/sys/module/rcupdate/parameters/rcu_cpu_stall_timeout"})
+    if (const std::string value = without_newline(file_text(file)); !value.empty())
+      add_word(found, fmt::format("{}={}", std::string(file).substr(std::string(file).rfind('/') + 1), value));
+  return found;
 }
 
 std::map<std::string, ops::LinuxCpuTime> cpu_times() {
@@ -201,6 +220,8 @@ class Observer {
     header_.kernel = kernel_release();
     header_.command_line = without_newline(file_text("/proc/cmdline"));
     header_.cpu_flags = tsc_flags();
+    header_.packages = packages_of(experiment.machine.cpus);
+    header_.detectors = detectors();
     timespec tick{};
     ::clock_getres(CLOCK_MONOTONIC_COARSE, &tick);
     header_.tick_ns = ns_of(tick);
@@ -347,7 +368,7 @@ class Observer {
   void look() {
     ops::LinuxLook look;
     look.clocksource = clocksource_.current();
-    for (const std::string& name : clocksource_.available()) look.available += (look.available.empty() ? "" : " ") + name;
+    for (const std::string& name : clocksource_.available()) add_word(look.available, name);
     look.stat = cpu_times();
     look.tsc.lo = read_tsc();
     log_.mark();
