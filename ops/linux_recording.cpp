@@ -117,7 +117,7 @@ LinuxExperiment read_experiment(const Json& json) {
 
 LinuxHeader read_header(const Json& json) {
   const Members members(json, "header");
-  members.only({"type", "format", "target", "emulator", "package", "kernel", "command_line", "cpu_flags", "packages", "detectors", "tick_ns", "tsc_khz",
+  members.only({"type", "format", "target", "emulator", "package", "kernel", "command_line", "cpu_flags", "siblings", "detectors", "tick_ns", "tsc_khz",
                 "experiment"});
   std::string format;
   members.read("format", format);
@@ -129,7 +129,7 @@ LinuxHeader read_header(const Json& json) {
   members.read("kernel", header.kernel);
   members.read("command_line", header.command_line);
   members.read("cpu_flags", header.cpu_flags);
-  members.read("packages", header.packages);
+  members.read("siblings", header.siblings);
   members.read("detectors", header.detectors);
   header.tick_ns = number(members.at("tick_ns"), "tick_ns");
   members.read_small("tsc_khz", header.tsc_khz);
@@ -247,7 +247,7 @@ std::string to_json(const LinuxHeader& header) {
                     {"kernel", header.kernel},
                     {"command_line", header.command_line},
                     {"cpu_flags", header.cpu_flags},
-                    {"packages", header.packages},
+                    {"siblings", header.siblings},
                     {"detectors", header.detectors},
                     {"tick_ns", header.tick_ns},
                     {"tsc_khz", header.tsc_khz},

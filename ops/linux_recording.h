@@ -116,7 +116,7 @@ struct LinuxHeader {
   std::string kernel;        // release
   std::string command_line;  // as the kernel saw it
   std::string cpu_flags;     // those that concern the TSC
-  std::string packages;      // of the CPUs, as the kernel numbers them: "0 1"
+  std::string siblings;      // for each CPU, those in its package as the kernel has it, itself included: "0-1 0-1"
   std::string detectors;     // which watchdogs it has: "soft_watchdog=1 watchdog_thresh=10"
   std::uint64_t tick_ns = 0;
   std::uint32_t tsc_khz = 0;  // that the kernel last printed

@@ -182,11 +182,11 @@ std::string tsc_flags() {
   return "";
 }
 
-std::string packages_of(int cpus) {
-  std::string packages;
+std::string siblings_of(int cpus) {
+  std::string siblings;
   for (int cpu = 0; cpu < cpus; ++cpu)
-    add_word(packages, without_newline(file_text(fmt::format("/sys/devices/system/cpu/cpu{}/topology/physical_package_id", cpu))));
-  return packages;
+    add_word(siblings, without_newline(file_text(fmt::format("/sys/devices/system/cpu/cpu{}/topology/core_siblings_list", cpu))));
+  return siblings;
 }
 
 // What of the detectors this kernel was built with, and as it is set.
@@ -220,7 +220,7 @@ class Observer {
     header_.kernel = kernel_release();
     header_.command_line = without_newline(file_text("/proc/cmdline"));
     header_.cpu_flags = tsc_flags();
-    header_.packages = packages_of(experiment.machine.cpus);
+    header_.siblings = siblings_of(experiment.machine.cpus);
     header_.detectors = detectors();
     timespec tick{};
     ::clock_getres(CLOCK_MONOTONIC_COARSE, &tick);
