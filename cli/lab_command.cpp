@@ -1,12 +1,14 @@
 // tscsim lab: the stock kernels under emulation: what there is, fetching it, looking inside.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <iostream>
 
 #include "cli/commands.h"
 #include "cli/interrupt.h"
 #include "cli/session.h"
 #include "cli/text.h"
+#include "crosscheck/linux_check.h"
 #include "kvm_backend/lab/cache.h"
 #include "kvm_backend/lab/lab.h"
 #include "kvm_backend/lab/linux_experiments.h"
@@ -123,6 +125,35 @@ int list_experiments(const Arguments& arguments) {
   return kAllHeld;
 }
 
+// One recording under the model: what it derives, and each thing that it does not.
+int compare(const std::string& file, const ops::LinuxRecording& recording, const Arguments& arguments, Json& items) {
+  using crosscheck::Verdict;
+  const crosscheck::LinuxResult result = crosscheck::check_linux(recording);
+  Json mismatches = Json::array();
+  for (const crosscheck::LinuxObservation& observation : result.observations)
+    if (observation.verdict == Verdict::mismatch)
+      mismatches.push_back(fmt::format("line {}: {}: {}", observation.event + 2, observation.what, observation.text));
+  items.push_back({{"file", file}, {"experiment", recording.header.experiment.name}, {"kernel", recording.header.kernel},
+                   {"exact", result.count(Verdict::exact)}, {"bracketed", result.count(Verdict::bracketed)},
+                   {"undecided", result.count(Verdict::undecided)}, {"mismatches", mismatches}});
+  if (!arguments.json()) {
+    std::cout << fmt::format("{}  {}: {} on Linux {}: {} exact, {} bracketed, {} undecided, {} mismatch\n",
+                             mismatches.empty() ? "agree   " : "MISMATCH", file, recording.header.experiment.name, recording.header.kernel,
+                             result.count(Verdict::exact), result.count(Verdict::bracketed), result.count(Verdict::undecided), mismatches.size());
+    for (const Json& mismatch : mismatches) std::cout << "  " << mismatch.get<std::string>() << "\n";
+  }
+  return mismatches.empty() ? kAllHeld : kFailed;
+}
+
+int verify(const std::vector<std::string>& files, const Arguments& arguments) {
+  if (files.empty()) throw UsageError("'lab verify' needs a recording\nexample: tscsim lab verify backward.jsonl.xz");
+  Json items = Json::array();
+  int status = kAllHeld;
+  for (const std::string& file : files) status = std::max(status, compare(file, storage::read_linux_recording(file), arguments, items));
+  if (arguments.json()) print({{"command", "lab verify"}, {"recordings", items}});
+  return status;
+}
+
 // The kernel itself is the guest here.
 int observe(const std::vector<std::string>& words, const Arguments& arguments) {
   if (words.empty()) return list_experiments(arguments);
@@ -134,12 +165,10 @@ int observe(const std::vector<std::string>& words, const Arguments& arguments) {
   storage::require_folder_of(file);
   const ops::LinuxRecording recording = lab::observe_in_lab(target, experiment, lab_options(target, arguments));
   storage::write_linux_recording(file, recording);
-  if (arguments.json())
-    print({{"command", "lab observe"}, {"target", "lab:" + target.name}, {"experiment", experiment.name},
-           {"file", file}, {"events", recording.events.size()}});
-  else
-    std::cout << fmt::format("{}: {} events\n", file, recording.events.size());
-  return kAllHeld;
+  Json items = Json::array();
+  const int status = compare(file, recording, arguments, items);
+  if (arguments.json()) print({{"command", "lab observe"}, {"target", "lab:" + target.name}, {"recordings", items}});
+  return status;
 }
 
 int run(const Arguments& arguments) {
@@ -149,14 +178,15 @@ int run(const Arguments& arguments) {
   if (verb == "fetch") return fetch(rest, arguments);
   if (verb == "boot") return boot(rest, arguments);
   if (verb == "observe") return observe(rest, arguments);
-  throw UsageError(
-      fmt::format("'lab' knows list, fetch, boot and observe, not '{}'{}", verb, suggestion(verb, {"list", "fetch", "boot", "observe"})));
+  if (verb == "verify") return verify(rest, arguments);
+  throw UsageError(fmt::format("'lab' knows list, fetch, boot, observe and verify, not '{}'{}", verb,
+                               suggestion(verb, {"list", "fetch", "boot", "observe", "verify"})));
 }
 
 }  // namespace
 
 Command lab_command() {
-  return {"lab", "list|fetch [TARGET...]|boot TARGET [-- COMMAND]|observe [EXPERIMENT TARGET]",
+  return {"lab", "list|fetch [TARGET...]|boot TARGET [-- COMMAND]|observe [EXPERIMENT TARGET]|verify REC...",
           "stock kernels with their own KVM under emulation: list the targets, fetch what they need, boot one, see what a "
           "kernel makes of a TSC that is moved under it",
           kExample,

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "crosscheck/linux_clocks.h"
+#include "crosscheck/linux_replay.h"
 #include "model/guest/detectors.h"
 #include "model/guest/tsc_sync.h"
 #include "model/guest/watchdog.h"
@@ -59,6 +60,7 @@ class Outcomes {
     check_lockup();
     check_cpu_time();
     check_clocksource();
+    check_replay();
   }
 
  private:
@@ -328,6 +330,51 @@ class Outcomes {
     const bool unstable = logged(kUnstable) != nullptr;
     const std::string expected = !unstable ? "tsc" : header_.experiment.machine.hpet ? "hpet" : "acpi_pm";
     tell(last_look_, "clocksource", clocksource_ == expected, fmt::format("Linux uses {}, the model {}", clocksource_, expected));
+  }
+
+  // The model's own kernel on a machine whose TSC was moved likewise.
+  void check_replay() {
+    using ops::GuestEventKind;
+    const LinuxReplay replay = replay_linux(recording_, era_);
+    const bool on_tsc = clocksource_ == "tsc";
+    // Whether a corrected CPU passes hangs on some cycles between two hand-overs (check_compensation()).
+    const bool by_a_hair = came_online() && flag("tsc_adjust") && !siblings();
+    const auto compare = [&](GuestEventKind kind, const char* what, bool seen) {
+      const bool predicted = replay.events.count(kind) != 0;
+      if (by_a_hair && seen != predicted && kind != GuestEventKind::tsc_adjusted) return undecided(last_look_, what, "it hangs on some cycles");
+      tell(last_look_, std::string("replay: ") + what, seen == predicted, fmt::format("Linux {}, the model {}", seen ? "yes" : "no", predicted ? "yes" : "no"));
+    };
+    compare(GuestEventKind::tsc_marked_unstable, "TSC marked unstable", logged(kUnstable) != nullptr);
+    compare(GuestEventKind::watchdog_unstable, "condemned by the watchdog", logged("due to clocksource watchdog") != nullptr && logged("inter CPU skew") == nullptr);
+    compare(GuestEventKind::watchdog_skipped, "interval passed over", logged(kSkipped) != nullptr);
+    compare(GuestEventKind::tsc_warp, "warp between CPUs", logged("TSC warp between CPUs") != nullptr);
+    compare(GuestEventKind::tsc_adjusted, "TSC_ADJUST corrected at bring-up",
+            logged("TSC ADJUST compensate") != nullptr || logged("differs within socket(s)") != nullptr);
+    compare(GuestEventKind::tsc_adjust_restored, "TSC_ADJUST restored", logged("Restoring") != nullptr);
+    // The model's CPUs are never idle, so its detector reports where a real one was touched by the end of an idle spell.
+    if (logged("soft lockup") != nullptr) compare(GuestEventKind::soft_lockup, "soft lockup", true);
+    if (by_a_hair) return;
+    tell(last_look_, "replay: clocksource", replay.tsc_in_use == on_tsc, fmt::format("Linux uses {}, the model {}the TSC", clocksource_, replay.tsc_in_use ? "" : "not "));
+    check_movement(replay.moved_ns);
+  }
+
+  // From the first sample to the last: within the two brackets, what the jump is not known by, a kHz of the
+  // rate, and a tick, which is what a clock that is set back gives up.
+  void check_movement(std::int64_t moved_ns) {
+    const ops::LinuxSample *first = nullptr, *last = nullptr;
+    for (const ops::LinuxEvent& event : recording_.events) {
+      const auto* sample = std::get_if<ops::LinuxSample>(&event);
+      if (sample == nullptr || sample->cpu != 0) continue;
+      if (first == nullptr) first = sample;
+      last = sample;
+    }
+    const WideRange width = elapsed_ns({0, first->pm_timer.hi - first->pm_timer.lo}, {0, last->pm_timer.hi - last->pm_timer.lo});
+    const std::size_t monotonic = 5;
+    const Wide real = static_cast<Wide>(last->clocks[monotonic].ns) - static_cast<Wide>(first->clocks[monotonic].ns);
+    const Wide elapsed = elapsed_ns(first->pm_timer, last->pm_timer).hi;
+    const Wide unsure = std::max(width.hi, -width.lo) + (moved().hi - moved().lo) * 1'000'000 / header_.tsc_khz + elapsed / header_.tsc_khz + static_cast<Wide>(header_.tick_ns);
+    tell(last_look_, "replay: CLOCK_MONOTONIC", moved_ns - unsure <= real && real <= moved_ns + unsure,
+         fmt::format("Linux moved it by {} ns, the model by {}, give or take {}", static_cast<std::int64_t>(real), moved_ns, static_cast<std::int64_t>(unsure)));
   }
 
   const ops::LinuxRecording& recording_;
