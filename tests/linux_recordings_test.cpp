@@ -165,7 +165,8 @@ TEST(LinuxRecordings, TheWrongEraIsAMismatch) {
       {"watched-1ms", "5.10", "5.10.13"},
   };
   for (const auto& [experiment, kernel, wrong] : cases) {
-    const auto found = std::find_if(stored().begin(), stored().end(), [&](const Stored& s) { return s.name == std::string(experiment) + "-" + kernel; });
+    const std::string name = std::string(experiment) + "-" + kernel;
+    const auto found = std::find_if(stored().begin(), stored().end(), [&name](const Stored& s) { return s.name == name; });
     ASSERT_NE(found, stored().end()) << experiment << " " << kernel;
     ops::LinuxRecording changed = found->recording;
     changed.header.kernel = wrong;
