@@ -84,6 +84,12 @@ LinuxExperiment cpu_behind() {
            look()}};
 }
 
+// A CPU that comes out of idle has touched the soft lockup detector, which runs every 4 s. Here it has been busy since.
+LinuxExperiment busy() {
+  return {"busy-forward", "+30 s on a CPU that is busy; not watched", one_cpu(kUnwatched),
+          {settle(), look(), awake(10, kSecond), jump(30 * kSecond), at_once(), asleep(4, 100 * kMs), look()}};
+}
+
 LinuxExperiment behind_its_back() {
   ops::LinuxMachine machine = one_cpu(kUnwatched);
   machine.tsc_adjust = true;
@@ -119,6 +125,7 @@ std::vector<LinuxExperiment> make() {
                 -20 * kMs),
       cpu_behind(),
       behind_its_back(),
+      busy(),
   };
 }
 
