@@ -1,15 +1,20 @@
 // tscsim lab: the stock kernels under emulation: what there is, fetching it, looking inside.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <iostream>
 
 #include "cli/commands.h"
 #include "cli/interrupt.h"
 #include "cli/session.h"
 #include "cli/text.h"
+#include "crosscheck/linux_check.h"
 #include "kvm_backend/lab/cache.h"
 #include "kvm_backend/lab/lab.h"
+#include "kvm_backend/lab/linux_experiments.h"
 #include "ops/error.h"
+#include "storage/files.h"
+#include "storage/recordings.h"
 
 namespace tscsim::cli {
 namespace {
@@ -101,22 +106,93 @@ int boot(const std::vector<std::string>& words, const Arguments& arguments) {
   return kAllHeld;
 }
 
+const ops::LinuxExperiment& experiment_named(const std::string& name) {
+  std::vector<std::string> names;
+  for (const ops::LinuxExperiment& experiment : lab::linux_experiments()) {
+    if (experiment.name == name) return experiment;
+    names.push_back(experiment.name);
+  }
+  throw UsageError(fmt::format("unknown experiment '{}'{}", name, suggestion(name, names, "'tscsim lab observe' lists them")));
+}
+
+int list_experiments(const Arguments& arguments) {
+  Json items = Json::array();
+  for (const ops::LinuxExperiment& experiment : lab::linux_experiments()) {
+    items.push_back({{"name", experiment.name}, {"title", experiment.title}, {"options", experiment.machine.options}});
+    if (!arguments.json()) std::cout << fmt::format("{:<22} {}\n", experiment.name, experiment.title);
+  }
+  if (arguments.json()) print({{"command", "lab observe"}, {"experiments", items}});
+  return kAllHeld;
+}
+
+// One recording under the model: what it derives, and each thing that it does not.
+int compare(const std::string& file, const ops::LinuxRecording& recording, const Arguments& arguments, Json& items) {
+  using crosscheck::Verdict;
+  const crosscheck::LinuxResult result = crosscheck::check_linux(recording);
+  Json mismatches = Json::array();
+  for (const crosscheck::LinuxObservation& observation : result.observations)
+    if (observation.verdict == Verdict::mismatch)
+      mismatches.push_back(fmt::format("line {}: {}: {}", observation.event + 2, observation.what, observation.text));
+  items.push_back({{"file", file}, {"experiment", recording.header.experiment.name}, {"kernel", recording.header.kernel},
+                   {"exact", result.count(Verdict::exact)}, {"bracketed", result.count(Verdict::bracketed)},
+                   {"undecided", result.count(Verdict::undecided)}, {"mismatches", mismatches}});
+  if (!arguments.json()) {
+    std::cout << fmt::format("{}  {}: {} on Linux {}: {} exact, {} bracketed, {} undecided, {} mismatch\n",
+                             mismatches.empty() ? "agree   " : "MISMATCH", file, recording.header.experiment.name, recording.header.kernel,
+                             result.count(Verdict::exact), result.count(Verdict::bracketed), result.count(Verdict::undecided), mismatches.size());
+    for (const Json& mismatch : mismatches) std::cout << "  " << mismatch.get<std::string>() << "\n";
+  }
+  return mismatches.empty() ? kAllHeld : kFailed;
+}
+
+int verify(const std::vector<std::string>& files, const Arguments& arguments) {
+  if (files.empty()) throw UsageError("'lab verify' needs a recording\nexample: tscsim lab verify backward.jsonl.xz");
+  Json items = Json::array();
+  int status = kAllHeld;
+  for (const std::string& file : files) status = std::max(status, compare(file, storage::read_linux_recording(file), arguments, items));
+  if (arguments.json()) print({{"command", "lab verify"}, {"recordings", items}});
+  return status;
+}
+
+// The kernel itself is the guest here.
+int observe(const std::vector<std::string>& words, const Arguments& arguments) {
+  if (words.empty()) return list_experiments(arguments);
+  if (words.size() != 2 || !arguments.has("output"))
+    throw UsageError("'lab observe' needs an experiment, a target and -o FILE\nexample: tscsim lab observe backward intel-6.12 -o backward.jsonl.xz");
+  const ops::LinuxExperiment& experiment = experiment_named(words[0]);
+  const lab::LabTarget target = lab_target_named(words[1]);
+  const std::string file = arguments.text("output");
+  storage::require_folder_of(file);
+  const ops::LinuxRecording recording = lab::observe_in_lab(target, experiment, lab_options(target, arguments));
+  storage::write_linux_recording(file, recording);
+  Json items = Json::array();
+  const int status = compare(file, recording, arguments, items);
+  if (arguments.json()) print({{"command", "lab observe"}, {"target", "lab:" + target.name}, {"recordings", items}});
+  return status;
+}
+
 int run(const Arguments& arguments) {
   const std::string verb = arguments.positional.front();
   const std::vector<std::string> rest(arguments.positional.begin() + 1, arguments.positional.end());
   if (verb == "list") return list(arguments);
   if (verb == "fetch") return fetch(rest, arguments);
   if (verb == "boot") return boot(rest, arguments);
-  throw UsageError(fmt::format("'lab' knows list, fetch and boot, not '{}'{}", verb, suggestion(verb, {"list", "fetch", "boot"})));
+  if (verb == "observe") return observe(rest, arguments);
+  if (verb == "verify") return verify(rest, arguments);
+  throw UsageError(fmt::format("'lab' knows list, fetch, boot, observe and verify, not '{}'{}", verb,
+                               suggestion(verb, {"list", "fetch", "boot", "observe", "verify"})));
 }
 
 }  // namespace
 
 Command lab_command() {
-  return {"lab", "list|fetch [TARGET...]|boot TARGET [-- COMMAND]",
-          "stock kernels with their own KVM under emulation: list the targets, fetch what they need, boot one", kExample,
+  return {"lab", "list|fetch [TARGET...]|boot TARGET [-- COMMAND]|observe [EXPERIMENT TARGET]|verify REC...",
+          "stock kernels with their own KVM under emulation: list the targets, fetch what they need, boot one, see what a "
+          "kernel makes of a TSC that is moved under it",
+          kExample,
           [](po::options_description& options) {
-            options.add_options()("noisy", "boot: time is this machine's, as on a real host, and does not count instructions");
+            options.add_options()("output,o", po::value<std::string>()->value_name("FILE"), "observe: where the recording goes")(
+                "noisy", "boot: time is this machine's, as on a real host, and does not count instructions");
             add_bring_option(options);
           },
           run};

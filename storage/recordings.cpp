@@ -8,6 +8,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <sstream>
 
 #include "ops/error.h"
@@ -47,23 +48,42 @@ std::string packed(const std::string& text) {
   return std::move(bytes).str();
 }
 
-}  // namespace
-
-std::vector<ops::Recording> read_recordings(const std::string& path) {
+std::string content_of(const std::string& path) {
   std::error_code ignored;
   if (std::filesystem::is_directory(path, ignored)) refuse(path, "is a folder; a recording is a file");
   errno = 0;
   std::ifstream in(path, std::ios::binary);
   if (!in) refuse(path, std::string("cannot be read: ") + std::strerror(errno));
-  if (!is_compressed(path)) return ops::read_all_json_lines(in, path);
-  std::istringstream text(unpacked(in, path));
+  if (is_compressed(path)) return unpacked(in, path);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+void write_content(const std::string& path, const std::string& text) {
+  write_file(path, is_compressed(path) ? packed(text) : text);
+}
+
+}  // namespace
+
+std::vector<ops::Recording> read_recordings(const std::string& path) {
+  std::istringstream text(content_of(path));
   return ops::read_all_json_lines(text, path);
 }
 
 void write_recordings(const std::string& path, std::span<const ops::Recording> recordings) {
   std::ostringstream text;
   for (const ops::Recording& recording : recordings) ops::write_json_lines(recording, text);
-  write_file(path, is_compressed(path) ? packed(text.str()) : text.str());
+  write_content(path, text.str());
+}
+
+ops::LinuxRecording read_linux_recording(const std::string& path) {
+  std::istringstream text(content_of(path));
+  return ops::read_linux_recording(text, path);
+}
+
+void write_linux_recording(const std::string& path, const ops::LinuxRecording& recording) {
+  std::ostringstream text;
+  ops::write_json_lines(recording, text);
+  write_content(path, text.str());
 }
 
 }  // namespace tscsim::storage

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "ops/linux_recording.h"
 #include "ops/recording.h"
 
 namespace tscsim::storage {
@@ -14,5 +15,9 @@ std::vector<ops::Recording> read_recordings(const std::string& path);
 
 // Complete under its name, or not at all. Throws ops::InputError.
 void write_recordings(const std::string& path, std::span<const ops::Recording> recordings);
+
+// The same for recordings of Linux itself, one to a file.
+ops::LinuxRecording read_linux_recording(const std::string& path);
+void write_linux_recording(const std::string& path, const ops::LinuxRecording& recording);
 
 }  // namespace tscsim::storage

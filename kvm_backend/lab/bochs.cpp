@@ -16,7 +16,20 @@ constexpr std::uint32_t kInstructionsPerSecond = 50'000'000;  // of the machine'
 
 // skylake_x is the newest model with VMX and TSC scaling that boots every kernel of the
 // table. RDRAND is not repeatable. With IA32_TSC_ADJUST of its own, the host's kernel would undo what happens to its
-// TSC (tsc_verify_tsc_adjust()); the guests' is KVM's and stays. The Debian build needs some display: this one waits for no viewer.
+// TSC (tsc_verify_tsc_adjust()); the guests' is KVM's and stays.
+//
+// A kernel that is looked at gets a haswell, which states no rate of its TSC: skylake_x states 3.5 GHz and ticks at another.
+// Without the deadline mode its timer goes on whatever happens to the TSC.
+std::string processor(const MachineSpec& spec) {
+  if (!spec.observed)
+    return fmt::format("model=corei7_skylake_x, count={}, exclude_features=\"rdrand, rdseed, tsc_adjust\"", spec.cpus);
+  const ops::LinuxMachine& machine = *spec.observed;
+  return fmt::format("model=corei7_haswell_4770, count={}:{}:1, exclude_features=\"rdrand, tsc_deadline{}\"",
+                     machine.packages ? machine.cpus : 1, machine.packages ? 1 : machine.cpus,
+                     machine.tsc_adjust ? "" : ", tsc_adjust");
+}
+
+// The Debian build needs some display: this one waits for no viewer.
 std::string configuration(const Boot& boot) {
   const fs::path share = boot.emulator.root / "usr/share/bochs";
   std::string text =
@@ -26,10 +39,7 @@ std::string configuration(const Boot& boot) {
       "boot: disk\n"
       "port_e9_hack: enabled=1\n"
       "panic: action=fatal\nerror: action=ignore\ninfo: action=ignore\ndebug: action=ignore\n";
-  text += fmt::format(
-      "cpu: model=corei7_skylake_x, count={}, ips={}, reset_on_triple_fault=0, ignore_bad_msrs=1, "
-      "exclude_features=\"rdrand, rdseed, tsc_adjust\"\n",
-      boot.spec.cpus, kInstructionsPerSecond);
+  text += fmt::format("cpu: {}, ips={}, reset_on_triple_fault=0, ignore_bad_msrs=1\n", processor(boot.spec), kInstructionsPerSecond);
   text += fmt::format("memory: guest={0}, host={0}\n", kMemoryMib);
   text += fmt::format("romimage: file=\"{}\", options=fastboot\n", (share / "BIOS-bochs-latest").string());
   text += fmt::format("vgaromimage: file=\"{}\"\n", (share / "VGABIOS-lgpl-latest").string());
@@ -46,7 +56,9 @@ std::string configuration(const Boot& boot) {
 
 Ended boot_bochs(const Boot& boot) {
   // A panic must not reboot, for the disk would boot again; it is seen on the console.
-  const std::string command_line = kernel_command_line(boot.spec) + " panic=0 hpet=disable nox2apic edd=off";
+  const bool hpet = boot.spec.observed && boot.spec.observed->hpet;
+  const std::string command_line =
+      kernel_command_line(boot.spec) + " panic=0 nox2apic edd=off" + (hpet ? "" : " hpet=disable");
   write_file(boot.scratch / "disk",
              boot_disk(flatten(read_file(boot.kernel.vmlinux)), read_file(boot.initrd()), command_line));
   write_file(boot.scratch / "bochsrc", configuration(boot));

@@ -11,6 +11,7 @@
 #include <sstream>
 
 #include "kvm_backend/lab/inside.h"
+#include "kvm_backend/lab/linux_observer.h"
 #include "kvm_backend/lab/protocol.h"
 #include "kvm_backend/native_hosts.h"
 #include "kvm_backend/probe.h"
@@ -95,8 +96,7 @@ void run_command(const std::string& command) {
        {"status", WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status)}});
 }
 
-void run_jobs() {
-  const lab::Jobs jobs = lab::jobs_from_text(lab::read_jobs());
+void run_jobs(const lab::Jobs& jobs) {
   if (!jobs.command.empty()) return run_command(jobs.command);
   NativeOptions options = native_options(jobs);
   if (jobs.doctor) run_doctor(options);
@@ -111,16 +111,28 @@ void run_jobs() {
   }
 }
 
+// A host of VMs, with a clocksource that was chosen for it.
+void serve(const lab::Jobs& jobs) {
+  if (!lab::wait_for_clocksource()) say({{"type", "log"}, {"text", "the clocksource asked for is not in use"}});
+  lab::load_modules();
+  run_jobs(jobs);
+}
+
+// msr.ko is all that is there; without the parameter it logs each write, at length.
+void observe(const ops::LinuxExperiment& experiment, const std::string& target) {
+  lab::load_modules("allow_writes=on");
+  lab::observe_linux(experiment, target);
+}
+
 }  // namespace
 
 int main() {
   try {
     lab::open_ports();
     lab::mount_file_systems();
-    if (!lab::wait_for_clocksource())
-      say({{"type", "log"}, {"text", "the clocksource asked for is not in use"}});
-    lab::load_modules();
-    run_jobs();
+    const lab::Jobs jobs = lab::jobs_from_text(lab::read_jobs());
+    if (jobs.experiment) observe(*jobs.experiment, jobs.target);
+    else serve(jobs);
     say({{"type", "done"}});
     lab::power_off(lab::kExitDone);
   } catch (const std::exception& error) {

@@ -107,13 +107,13 @@ bool wait_for_clocksource() {
   return true;
 }
 
-void load_modules() {
+void load_modules(std::string_view parameters) {
   std::ifstream order{std::string(kModuleOrderFile)};
   for (std::string name; std::getline(order, name);) {
     const std::string path = std::string(kModulesFolder) + "/" + name;
     const OpenResult file = open_file(path.c_str(), O_RDONLY);
     if (!file.fd) fail(path);
-    if (::syscall(SYS_finit_module, file.fd.number(), "", 0) != 0 && errno != EEXIST)
+    if (::syscall(SYS_finit_module, file.fd.number(), std::string(parameters).c_str(), 0) != 0 && errno != EEXIST)
       fail("the kernel refuses module " + name);
   }
 }

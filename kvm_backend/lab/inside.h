@@ -18,7 +18,7 @@ bool wait_for_clocksource();
 
 // Loads the modules of kModuleOrderFile, in that order. Throws std::runtime_error naming the module and the
 // errno.
-void load_modules();
+void load_modules(std::string_view parameters = "");
 
 // Gives this process (and threads that it starts later) the I/O ports. Throws std::runtime_error.
 void open_ports();

@@ -47,6 +47,8 @@ struct Heard {
   std::vector<LabResult> results;  // of the programs that were begun
   std::vector<Finding> findings;
   std::optional<CommandEnd> command;
+  std::string observed;  // of the machine's own kernel
+  std::string emulator;  // as it calls itself
   std::string log;
   bool done = false;
 };
@@ -65,11 +67,18 @@ class Listener {
   Heard hear(const std::string& results) {
     std::istringstream lines(results);
     for (std::string line; std::getline(lines, line);)
-      if (line.rfind("{\"type\":", 0) == 0) take(line);  // Bochs says more than that on its standard output
+      if (line.rfind("{\"type\":", 0) == 0) take(line);
+      else hear_emulator(line);
     return std::move(heard_);
   }
 
  private:
+  // Bochs says more than the results on its standard output: first of all a banner.
+  void hear_emulator(const std::string& line) {
+    const std::size_t at = line.find("Bochs x86 Emulator");
+    if (at != std::string::npos && heard_.emulator.empty()) heard_.emulator = line.substr(at);
+  }
+
   void take(const std::string& line) {
     const Json json = Json::parse(line, nullptr, false);
     if (json.is_discarded()) return;  // cut by the machine's death
@@ -80,6 +89,7 @@ class Listener {
     if (type == "memory" && !heard_.results.empty())
       heard_.results.back().saved[json.at("host").get<int>()] = read_memory(json.at("lines"));
     if (type == "failed" && !heard_.results.empty()) take_failure(json);
+    if (type == "linux" || type == "step" || type == "sample" || type == "look" || type == "linux-end") heard_.observed += line + "\n";
     if (type == "doctor")
       for (const Json& f : json.at("findings"))
         heard_.findings.push_back({f.at("name"), f.at("value"), f.at("note")});
@@ -161,6 +171,8 @@ class Lab {
     if (!trouble.empty()) trouble = fmt::format("lab:{}: {}{}", target_.name, trouble, heard.log);
     return {std::move(heard), trouble};
   }
+
+  const std::string& package() const { return kernel_.package; }
 
   Jobs jobs() const {
     Jobs jobs;
@@ -322,6 +334,25 @@ CommandEnd command_in_lab(const LabTarget& target, const std::string& command, c
   auto [heard, trouble] = lab.boot(jobs, spec);
   if (!heard.command) throw ops::TargetError(trouble);
   return *heard.command;
+}
+
+ops::LinuxRecording observe_in_lab(const LabTarget& target, const ops::LinuxExperiment& experiment, const LabOptions& options) {
+  if (target.emulator != Emulator::bochs)
+    throw ops::TargetError(fmt::format("lab:{}: QEMU ignores a write of IA32_TSC\n  mend: name lab:intel-{}", target.name, target.kernel));
+  const Lab lab(target, options);
+  Jobs jobs = lab.jobs();
+  jobs.experiment = experiment;
+  MachineSpec spec = options.machine;
+  spec.observed = experiment.machine;
+  spec.cpus = experiment.machine.cpus;
+  spec.limit *= spec.cpus;
+  auto [heard, trouble] = lab.boot(jobs, spec);
+  if (!trouble.empty()) throw ops::TargetError(trouble);
+  std::istringstream lines(heard.observed);
+  ops::LinuxRecording recording = ops::read_linux_recording(lines, "lab:" + target.name);
+  recording.header.emulator = heard.emulator;
+  recording.header.package = lab.package();
+  return recording;
 }
 
 std::vector<Finding> doctor_in_lab(const LabTarget& target, const LabOptions& options) {

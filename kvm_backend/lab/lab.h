@@ -64,6 +64,9 @@ struct CommandEnd {
 CommandEnd command_in_lab(const LabTarget& target, const std::string& command, const LabOptions& options,
                           const std::vector<std::string>& bring = {});
 
+// Boots the kernel for its own sake and does to its TSC what the experiment says. Throws likewise.
+ops::LinuxRecording observe_in_lab(const LabTarget& target, const ops::LinuxExperiment& experiment, const LabOptions& options);
+
 // What `tscsim doctor` says inside. Throws likewise.
 std::vector<Finding> doctor_in_lab(const LabTarget& target, const LabOptions& options);
 

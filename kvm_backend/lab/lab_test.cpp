@@ -7,6 +7,8 @@
 #include <sstream>
 
 #include "kvm_backend/lab/cache.h"
+#include "kvm_backend/lab/linux_experiments.h"
+#include "ops/error.h"
 #include "ops/testing.h"
 
 namespace tscsim::kvm_backend::lab {
@@ -83,6 +85,24 @@ TEST_P(LabTest, AMachineThatDoesNotEndIsStoppedAndReported) {
     EXPECT_NE(std::string(error.what()).find("did not end within 0 s and was stopped"), std::string::npos)
         << error.what();
   }
+}
+
+const ops::LinuxExperiment& shortest_experiment() { return linux_experiments().front(); }
+
+std::string observed(const LabTarget& target, const LabOptions& options) {
+  std::ostringstream text;
+  ops::write_json_lines(observe_in_lab(target, shortest_experiment(), options), text);
+  return text.str();
+}
+
+TEST_P(LabTest, AKernelThatIsLookedAtGivesTheSameBytesTwice) {
+  if (target_.emulator != Emulator::bochs) {
+    EXPECT_THROW(observe_in_lab(target_, shortest_experiment(), options_), ops::TargetError);
+    return;
+  }
+  const std::string first = observed(target_, options_);
+  EXPECT_NE(first.find("\"do\":\"jump_tsc\""), std::string::npos);
+  EXPECT_EQ(first, observed(target_, options_));
 }
 
 INSTANTIATE_TEST_SUITE_P(Targets, LabTest, ::testing::Values("amd-6.12", "amd-5.10", "intel-6.1"));

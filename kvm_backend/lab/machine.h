@@ -4,12 +4,14 @@
 #include <atomic>
 #include <chrono>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "kvm_backend/lab/bring.h"
 #include "kvm_backend/lab/cache.h"
 #include "kvm_backend/lab/targets.h"
+#include "ops/linux_recording.h"
 
 namespace tscsim::kvm_backend::lab {
 
@@ -25,6 +27,7 @@ struct MachineSpec {
   std::int64_t realtime_s = 1'704'067'200;  // Unix time at power-on, in exact mode
   std::string clocksource = "tsc";
   bool tsc_unstable = false;                // the kernel is told so; it then chooses another clocksource
+  std::optional<ops::LinuxMachine> observed;  // the machine's own kernel is what is looked at; it is told nothing of its clocks
   std::uint32_t memory_mib = 256;
   std::filesystem::path busybox;  // put there as /bin/busybox; empty: not
   std::vector<BroughtFile> files;

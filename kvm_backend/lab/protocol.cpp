@@ -13,7 +13,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr const char* kFormat = "tscsim-jobs-2";
+constexpr const char* kFormat = "tscsim-jobs-3";
 
 [[noreturn]] void refuse(const std::string& message) {
   throw ops::InputError(ops::Diagnostic{{"jobs", 1, 0}, message, "", "", 1});
@@ -64,7 +64,8 @@ std::string to_text(const Jobs& jobs) {
                                          {"seed", std::to_string(jobs.seed)},
                                          {"trace", jobs.trace},
                                          {"command", jobs.command},
-                                         {"doctor", jobs.doctor}};
+                                         {"doctor", jobs.doctor},
+                                         {"experiment", jobs.experiment ? ops::to_json(*jobs.experiment) : ""}};
   std::string text = header.dump() + "\n";
   for (const Job& job : jobs.jobs) text += job_text(job);
   return text;
@@ -83,6 +84,8 @@ Jobs jobs_from_text(const std::string& text) {
     jobs.trace = header.at("trace").get<bool>();
     jobs.command = header.at("command").get<std::string>();
     jobs.doctor = header.at("doctor").get<bool>();
+    if (const std::string experiment = header.at("experiment"); !experiment.empty())
+      jobs.experiment = ops::linux_experiment_from_json(experiment);
     while (std::getline(lines, line)) jobs.jobs.push_back(read_job(line, lines));
   } catch (const ops::InputError&) {
     throw;

@@ -3,8 +3,8 @@
 // Jobs go in as lines: a header, then for each job a line of its own, its program (ops/program_json.h) and the recording
 // of the hosts before it, if any. Results come out as lines, in the order of the jobs: {"type":"job","index":N}, then
 // either a recording's own lines (header, entries, end) and {"type":"memory",...} for each host that put its guest's
-// memory aside, or {"type":"failed",...}; {"type":"doctor",...} for the doctor's findings; {"type":"log",...} for anything
-// else worth showing; at the very end {"type":"done"}.
+// memory aside, or {"type":"failed",...}; {"type":"doctor",...} for the doctor's findings; the lines of a recording of
+// Linux itself (ops/linux_recording.h); {"type":"log",...} for anything else worth showing; at the very end {"type":"done"}.
 #pragma once
 
 #include <cstdint>
@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "kvm_backend/guest_code/guest_memory.h"
+#include "ops/linux_recording.h"
 #include "ops/program.h"
 
 namespace tscsim::kvm_backend::lab {
@@ -51,6 +52,7 @@ struct Jobs {
   bool trace = false;   // keep KVM's trace events
   std::string command;  // for a shell, instead of programs
   bool doctor = false;  // report what this KVM supports and honours, first
+  std::optional<ops::LinuxExperiment> experiment;  // instead of programs, on the machine's own kernel
   std::vector<Job> jobs;
 };
 

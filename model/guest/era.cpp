@@ -1,5 +1,8 @@
 #include "model/guest/era.h"
 
+#include <algorithm>
+#include <initializer_list>
+
 namespace tscsim::model::guest {
 namespace {
 
@@ -19,10 +22,23 @@ VdsoDelta vdso_for(KernelVersion v) {
   return v.at_least(5, 4) ? VdsoDelta::only_above : VdsoDelta::raised_to_base;
 }
 
+struct StableRelease {
+  int major, minor, patch;
+};
+
+// Whether a stable series had got a change by then. Where the patch level is not given, the series' first release is meant.
+bool backported(KernelVersion v, std::initializer_list<StableRelease> releases) {
+  return std::any_of(releases.begin(), releases.end(), [v](const StableRelease& r) {
+    return v.major == r.major && v.minor == r.minor && v.patch >= r.patch;
+  });
+}
+
+// Seen on real kernels (docs/observed.md): 5.10.223 and 6.1.176 pass long intervals over, and 5.10.223 has the margins.
 WatchdogRule watchdog_for(KernelVersion v) {
   if (v.at_least(7, 1)) return WatchdogRule::relative;
-  if (v.at_least(6, 8)) return WatchdogRule::margins_below_a_second;
-  return v.at_least(5, 14) ? WatchdogRule::margins : WatchdogRule::sixteenth_of_a_second;
+  if (v.at_least(6, 8) || backported(v, {{5, 10, 210}, {5, 15, 149}, {6, 1, 76}, {6, 6, 15}, {6, 7, 3}}))
+    return WatchdogRule::margins_below_a_second;
+  return v.at_least(5, 14) || backported(v, {{5, 10, 94}}) ? WatchdogRule::margins : WatchdogRule::sixteenth_of_a_second;
 }
 
 WatchdogExemption exemption_for(KernelVersion v) {

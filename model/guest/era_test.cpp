@@ -30,6 +30,13 @@ TEST(GuestEra, Boundaries) {
   EXPECT_EQ(era("6.4").stop_flag, StopFlag::checks_only);
   EXPECT_EQ(era("6.7").watchdog, WatchdogRule::margins);
   EXPECT_EQ(era("6.8").watchdog, WatchdogRule::margins_below_a_second);
+  // Stable series got these later, and real ones have them.
+  EXPECT_EQ(era("5.10").watchdog, WatchdogRule::sixteenth_of_a_second);
+  EXPECT_EQ(era("5.10.93").watchdog, WatchdogRule::sixteenth_of_a_second);
+  EXPECT_EQ(era("5.10.94").watchdog, WatchdogRule::margins);
+  EXPECT_EQ(era("5.10.223").watchdog, WatchdogRule::margins_below_a_second);
+  EXPECT_EQ(era("6.1.20").watchdog, WatchdogRule::margins);
+  EXPECT_EQ(era("6.1.176").watchdog, WatchdogRule::margins_below_a_second);
   EXPECT_FALSE(era("5.0").kvmclock_yields_to_tsc);
   EXPECT_TRUE(era("5.1").kvmclock_yields_to_tsc);
 }

@@ -30,6 +30,8 @@ class GuestKernel {
  public:
   // Boots at once, at the hardware's present instant.
   GuestKernel(const ops::GuestSpec& spec, Hardware& hardware);
+  // A kernel whose stable release is known.
+  GuestKernel(const ops::GuestSpec& spec, Hardware& hardware, const GuestEra& era);
 
   // The guest goes on on another host, with its memory. What happens next depends on what the VMM restored there.
   void move_to(Hardware& hardware) { hw_ = &hardware; }

@@ -21,7 +21,10 @@ constexpr std::uint64_t page_at(std::uint64_t pages, int vcpu) {
 }  // namespace
 
 GuestKernel::GuestKernel(const ops::GuestSpec& spec, Hardware& hardware)
-    : spec_(spec), era_(guest_era_for({spec.major, spec.minor})), hw_(&hardware), cpus_(static_cast<std::size_t>(hardware.vcpus())) {
+    : GuestKernel(spec, hardware, guest_era_for({spec.major, spec.minor})) {}
+
+GuestKernel::GuestKernel(const ops::GuestSpec& spec, Hardware& hardware, const GuestEra& era)
+    : spec_(spec), era_(era), hw_(&hardware), cpus_(static_cast<std::size_t>(hardware.vcpus())) {
   boot();
 }
 

@@ -124,17 +124,20 @@ GuestClocksource GuestKernel::best_clocksource() const {
   return tsc ? GuestClocksource::tsc : GuestClocksource::hpet;
 }
 
-// The old one is accumulated up to now, then the new one's base is read: no jump, unless forward_now() loses something.
+// The old one is accumulated up to now, then the new one's base is read: no jump, unless forward_now() loses something. All CPUs
+// stand still meanwhile, and the first of them does it, whichever asked. So a TSC that was found behind is not what is read.
+// Kernel: timekeeping_notify(), stop_machine().
 void GuestKernel::select_clocksource(int vcpu) {
   const GuestClocksource best = best_clocksource();
   if (best == current_) return;
+  const int first = first_online();
   if (current_ != GuestClocksource::automatic) {
-    forward_now(vcpu);
+    forward_now(first);
     const std::uint32_t old_shift = params(current_).shift;
     base_.xtime_nsec = base_.xtime_nsec >> old_shift << params(best).shift;
   }
   current_ = best;
-  base_.cycle_last = cycles(best, vcpu);
+  base_.cycle_last = cycles(best, first);
   tell(ops::GuestEventKind::clocksource_switched, vcpu, static_cast<std::uint64_t>(best));
 }
 

@@ -218,7 +218,7 @@ void GuestKernel::watch(int vcpu) {
   const auto last = std::exchange(watchdog_last_, now);
   if (reset_pending_ != 0) tell(GuestEventKind::watchdog_disarmed, vcpu, reset_pending_ - 1);
   if (!last || reset_pending_ != 0) return;
-  const WatchdogJudgement judgement = judge(era_, tsc_, params(reference), *last, now);
+  const WatchdogJudgement judgement = judge(era_, tsc_, params(reference), *last, now, 0, !spec_.kvmclock);
   switch (judgement.verdict) {
     case WatchdogVerdict::skipped:
     case WatchdogVerdict::reference:

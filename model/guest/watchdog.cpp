@@ -30,7 +30,7 @@ std::uint64_t watchdog_threshold(const GuestEra& era, const Clocksource& cs, con
 }
 
 WatchdogJudgement judge(const GuestEra& era, const Clocksource& cs, const Clocksource& wd, const WatchdogSample& last,
-                        const WatchdogSample& now, std::uint64_t window_ns) {
+                        const WatchdogSample& now, std::uint64_t window_ns, bool calibrated) {
   WatchdogJudgement out;
   out.wd_ns = interval_ns(era, wd, now.wd, last.wd);
   out.cs_ns = interval_ns(era, cs, now.cs, last.cs);
@@ -41,8 +41,8 @@ WatchdogJudgement judge(const GuestEra& era, const Clocksource& cs, const Clocks
       out.verdict = WatchdogVerdict::reference;
       return out;
     }
-    constexpr int kBits = 8;  // 11 where both clocks are calibrated, which none is whose rate came from kvmclock
-    out.threshold_ns = (longest >> TSCSIM_MUTATE(guest_relative_bits, kBits, kBits + 3)) + window_ns;
+    const int bits = calibrated ? 11 : 8;
+    out.threshold_ns = (longest >> TSCSIM_MUTATE(guest_relative_bits, bits, bits + 3)) + window_ns;
     out.verdict = off < out.threshold_ns ? WatchdogVerdict::ok : WatchdogVerdict::unstable;
     return out;
   }

@@ -35,10 +35,11 @@ struct WatchdogJudgement {
 std::uint64_t watchdog_threshold(const GuestEra& era, const Clocksource& cs, const Clocksource& wd);
 inline constexpr std::uint64_t kEarlyTscMargin_ns = 32'000'000;  // of tsc-early, 5.14 to 7.0
 
-// `window_ns` is how long the reads took (7.1). Undisturbed reads otherwise.
+// `window_ns` is how long the reads took (7.1). Undisturbed reads otherwise. `calibrated`: both clocks' rates were measured or are
+// known for certain, as hpet's, acpi_pm's and a refined TSC's; one that came from kvmclock is neither (7.1).
 // Kernel: Linux v6.12 kernel/time/clocksource.c clocksource_watchdog(); v7.1 watchdog_check_freq().
 WatchdogJudgement judge(const GuestEra& era, const Clocksource& cs, const Clocksource& wd, const WatchdogSample& last,
-                        const WatchdogSample& now, std::uint64_t window_ns = 0);
+                        const WatchdogSample& now, std::uint64_t window_ns = 0, bool calibrated = false);
 
 // Which clocksource watches which; what of the machine decides that the TSC need not be watched.
 struct WatchdogFacts {
