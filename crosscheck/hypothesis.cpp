@@ -202,9 +202,16 @@ class BracketedHost final : public model::Host<Witness> {
   bool has_previous_ = false;
 };
 
-bool any_page_active(const model::Machine<Witness>& machine) {
-  return machine.vm().hyperv.enabled() || std::any_of(machine.vcpus().begin(), machine.vcpus().end(),
-                     [](const auto& vcpu) { return vcpu.page_active(); });
+// Whether the recording has a page of kvmclock or Hyper-V at any time. One that comes later counts, too: what work that ran
+// before asked of a vCPU is served after.
+bool has_pages(const ops::Recording& recording) {
+  const auto enables = [](const ops::Entry& entry) {
+    const ops::Operation& op = entry.op;
+    const bool writes = op.kind == OpKind::set_msr || op.kind == OpKind::wrmsr;
+    const bool page = op.msr == ops::msr::kKvmSystemTime || op.msr == ops::msr::kKvmSystemTimeNew || op.msr == ops::msr::kHvReferenceTsc;
+    return writes && page && (op.value & 1) != 0;
+  };
+  return std::any_of(recording.entries.begin(), recording.entries.end(), enables);
 }
 
 // Work that KVM put off may have run before this entry; from its due time on, that is open until a page tells. It may
@@ -215,7 +222,7 @@ void run_due_work(WitnessSpace& space, HostHistory& h, const ops::Entry& entry, 
   for (const Pending& item : pending) {
     const bool may_have_run = item.earliest_base_ns <= entry.bracket.base_ns.hi;
     const bool clocksource = item.work == model::DelayedWork::clocksource_falls_away;
-    const bool visible = clocksource || (h.pages_are_seen && any_page_active(h.machine));
+    const bool visible = clocksource || h.pages_are_seen;
     if (may_have_run && (!visible || space.choose("delayed: a kvmclock update of all vCPUs has run"))) {
       if (clocksource) h.tsc_clocksource = false;
       h.machine.run_delayed(item.work, host);
@@ -542,7 +549,8 @@ bool advance(Hypothesis& h, const ops::Entry& entry, std::size_t index) {
 HostHistory::HostHistory(const ops::Recording& recording, int host)
     : machine(config_for(recording.header, host)), tsc_clocksource(recording.header.host(host).profile.tsc_clocksource),
       tsc_unstable(recording.header.host(host).profile.tsc_unstable), traces(recording.header.host(host).profile.traces),
-      strange_guest(!recording.header.vmm.empty()), pages_are_seen(!traces.empty() || looks_at_pages(recording)) {}
+      strange_guest(!recording.header.vmm.empty()),
+      pages_are_seen((!traces.empty() || looks_at_pages(recording)) && (strange_guest || has_pages(recording))) {}
 
 Hypothesis::Hypothesis(const ops::Recording& recording) : guest_writes(crosscheck::guest_writes(recording)) {
   for (int host = 0; host < recording.header.hosts(); ++host) hosts.emplace_back(recording, host);

@@ -43,7 +43,7 @@ struct HostHistory {
   model::GuestMemory<Witness> saved;  // put aside for another host
   std::vector<ops::TraceKind> traces;  // the tracepoints that were listened to
   bool strange_guest = false;   // it runs code of its own (ops::Header::vmm)
-  bool pages_are_seen = true;   // by anybody: else it does not matter when KVM writes them
+  bool pages_are_seen = true;   // there are such pages, and somebody looks: else it does not matter when KVM writes them
   bool joined_late = false;     // what was done to the VM before is not known: nothing of it can be judged
 
   HostHistory(const ops::Recording& recording, int host);
