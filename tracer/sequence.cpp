@@ -27,23 +27,40 @@ struct Call {
 
 using Sequence = std::vector<Call>;
 
-// Among the KVM_RUNs at the end of the sequence there is one of this vCPU.
+// Nothing was asked of this vCPU, nor of the VM, since it ran.
 bool runs_already(const Sequence& sequence, int vcpu) {
-  for (auto call = sequence.rbegin(); call != sequence.rend() && call->entry->op.kind == OpKind::run; ++call)
-    if (call->entry->op.vcpu == vcpu) return true;
+  for (auto call = sequence.rbegin(); call != sequence.rend(); ++call) {
+    const ops::Operation& op = call->entry->op;
+    if (op.vcpu == vcpu) return op.kind == OpKind::run;
+    if (op.vcpu == ops::kVm) return false;
+  }
   return false;
 }
 
+// A read by itself between two KVM_RUNs is the guest's doing: the VMM emulates what it left for, with all registers at hand.
+bool reads_for_an_exit(const std::vector<const Entry*>& calls, std::size_t i) {
+  const auto runs = [&](std::size_t at) { return calls[at]->op.kind == OpKind::run; };
+  return calls[i]->op.kind == OpKind::get_msr && i > 0 && i + 1 < calls.size() && runs(i - 1) && runs(i + 1);
+}
+
+std::vector<const Entry*> calls_of(const ops::Recording& recording, const Wanted& wanted) {
+  std::vector<const Entry*> calls;
+  for (const Entry& entry : recording.entries)
+    if (!entry.op.probe && entry.supported && wanted(entry.op)) calls.push_back(&entry);
+  return calls;
+}
+
 Sequence sequence_of(const ops::Recording& recording, const Wanted& wanted) {
+  const std::vector<const Entry*> calls = calls_of(recording, wanted);
   Sequence sequence;
-  for (const Entry& entry : recording.entries) {
-    if (entry.op.probe || !entry.supported || !wanted(entry.op)) continue;
-    if (entry.op.kind == OpKind::run && runs_already(sequence, entry.op.vcpu)) continue;
+  for (std::size_t i = 0; i < calls.size(); ++i) {
+    const ops::Operation& op = calls[i]->op;
+    if (reads_for_an_exit(calls, i) || (op.kind == OpKind::run && runs_already(sequence, op.vcpu))) continue;
     auto place = sequence.end();
-    if (entry.op.kind == OpKind::run)
-      while (place != sequence.begin() && std::prev(place)->entry->op.kind == OpKind::run && std::prev(place)->entry->op.vcpu > entry.op.vcpu)
+    if (op.kind == OpKind::run)
+      while (place != sequence.begin() && std::prev(place)->entry->op.kind == OpKind::run && std::prev(place)->entry->op.vcpu > op.vcpu)
         --place;
-    sequence.insert(place, {&entry, 0});
+    sequence.insert(place, {calls[i], 0});
   }
   for (std::size_t i = 0; i < sequence.size(); ++i) sequence[i].index = i;
   return sequence;

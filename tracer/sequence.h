@@ -18,8 +18,8 @@ using Wanted = std::function<bool(const ops::Operation&)>;
 // back what the same earlier call returned, or both wrote a TSC frequency equally far from their own host's. `elsewhere` is
 // what was done on the hosts before, for values that come from there: the same pair of recordings for each.
 //
-// KVM_RUNs that follow each other count as one for each vCPU, in any order: how often a guest leaves, and which thread is
-// first, is nobody's procedure. Whether KVM_KVMCLOCK_CTRL finds a page is the guest's business, too.
+// KVM_RUNs of a vCPU count as one until something is asked of it or of the VM, and those that follow each other come in any order:
+// how often a guest leaves, and which thread is first, is nobody's procedure. A single read of an MSR between two KVM_RUNs is part of an exit. Whether KVM_KVMCLOCK_CTRL finds a page is the guest's business, too.
 struct Pair {
   const ops::Recording& expected;
   const ops::Recording& seen;
