@@ -17,6 +17,7 @@ Command import_command();
 Command doctor_command();
 Command lab_command();
 Command guest_pauses_command();
+Command stats_command();
 Command verdict_command();
 Command lint_command();
 Command list_command();

@@ -81,7 +81,7 @@ Command verdict_command() {
   return {"verdict",
           "FILE|RECORDING...",
           "what happened to the guest's clocks, in one screen: steps, losses, skew, the rule and the operation, the cure",
-          "tscsim verdict scenarios/bugs/interleaved-restore.yaml",
+          "tscsim verdict scenarios/vmm/cloud-hypervisor/interleaved-restore.yaml",
           [](po::options_description& options) {
             add_model_options(options);
             options.add_options()("why", po::value<std::string>()->value_name("QUESTION"),

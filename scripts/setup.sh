@@ -4,7 +4,7 @@
 
 packages=(
   g++ cmake ninja-build
-  libboost-program-options-dev libboost-iostreams-dev libyaml-cpp-dev nlohmann-json3-dev libfmt-dev
+  libboost-program-options-dev libboost-iostreams-dev libyaml-cpp-dev nlohmann-json3-dev libfmt-dev libeigen3-dev
   libgtest-dev libgmock-dev libbenchmark-dev librapidcheck-dev
   xz-utils zstd  # unpack the lab's kernels
 )

@@ -10,6 +10,8 @@ wants_object 0 'passed=1 failed=0 errors=0 skipped=0' check good.yaml
 wants_object 0 'held=1 failed=0' run good.yaml
 wants_object 0 'exact bracketed undecided=0 mismatch=0 unsupported' verify "$recording"
 wants_object 0 'entries fingerprint' record good.yaml --on model -o good.jsonl
+wants_object 0 'count=1' stats "$source_dir/scenarios/kvmclock/invariant-across-vcpus.yaml"
+wants_object 0 'count' stats "$recording"
 for subject in scenarios kernels guests heuristics operations metrics; do
   wants_object 0 'count' list $subject
 done
