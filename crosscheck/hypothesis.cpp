@@ -116,6 +116,13 @@ class TraceComparison final : public model::TraceListener<Witness> {
   bool failed_ = false;
 };
 
+bool of_the_host(model::DelayedWork work) {
+  return work == model::DelayedWork::clocksource_falls_away || work == model::DelayedWork::clocksource_left;
+}
+
+// Whether it may matter when the work runs.
+bool shows(const HostHistory& h, model::DelayedWork work) { return of_the_host(work) || h.pages_are_seen; }
+
 // The host as seen through one entry's bracket.
 class BracketedHost final : public model::Host<Witness> {
  public:
@@ -158,9 +165,8 @@ class BracketedHost final : public model::Host<Witness> {
   }
   std::optional<model::DelayedWork> work_during_guest() override {
     auto& pending = history_.pending;
-    if (!history_.pages_are_seen) return std::nullopt;
     for (auto item = pending.begin(); item != pending.end(); ++item) {
-      if (item->earliest_base_ns > bracket_.base_ns.hi) continue;
+      if (item->earliest_base_ns > bracket_.base_ns.hi || !shows(history_, item->work)) continue;
       if (space().choose("delayed: a kvmclock update of all vCPUs runs beside the guest")) {
         const model::DelayedWork work = item->work;
         pending.erase(item);
@@ -221,10 +227,8 @@ void run_due_work(WitnessSpace& space, HostHistory& h, const ops::Entry& entry, 
   h.pending.clear();
   for (const Pending& item : pending) {
     const bool may_have_run = item.earliest_base_ns <= entry.bracket.base_ns.hi;
-    const bool clocksource = item.work == model::DelayedWork::clocksource_falls_away;
-    const bool visible = clocksource || h.pages_are_seen;
-    if (may_have_run && (!visible || space.choose("delayed: a kvmclock update of all vCPUs has run"))) {
-      if (clocksource) h.tsc_clocksource = false;
+    if (may_have_run && (!shows(h, item.work) || space.choose("delayed: a kvmclock update of all vCPUs has run"))) {
+      if (item.work == model::DelayedWork::clocksource_falls_away) h.tsc_clocksource = false;
       h.machine.run_delayed(item.work, host);
     } else {
       h.pending.push_back(item);
@@ -246,12 +250,11 @@ void note_jump(HostHistory& h, const ops::Entry& entry) {
   if (cycles > 0) h.highest_tsc += static_cast<std::uint64_t>(cycles);
 }
 
-// Whether a VM before this one had the master clock, the recording does not say.
-void leave_tsc_clocksource(WitnessSpace& space, HostHistory& h) {
-  const bool another = !h.clocksource_left && !h.machine.had_master_clock() &&
-                       space.choose("delayed: another VM has had the master clock");
+// A worker tells the VMs, which may come late. Whether a VM before this one had the master clock, the recording does not say.
+void leave_tsc_clocksource(WitnessSpace& space, HostHistory& h, const ops::Entry& entry) {
+  const bool tells = h.machine.had_master_clock() || (!h.clocksource_left && space.choose("delayed: another VM has had the master clock"));
   h.clocksource_left = true;
-  h.machine.notice_clocksource_change(false, another);
+  if (tells) h.pending.push_back({model::DelayedWork::clocksource_left, entry.bracket.base_ns.lo});
 }
 
 // The bracket's beginning is from before the sleep.
@@ -278,7 +281,7 @@ void happen(WitnessSpace& space, HostHistory& h, const ops::Entry& entry, Bracke
   switch (op.kind) {
     case OpKind::set_clocksource:
       if (op.value != 0 && h.tsc_unstable) break;  // stays away
-      if (op.value == 0 && h.tsc_clocksource) leave_tsc_clocksource(space, h);
+      if (op.value == 0 && h.tsc_clocksource) leave_tsc_clocksource(space, h, entry);
       h.tsc_clocksource = op.value != 0;
       break;
     case OpKind::mark_tsc_unstable:
@@ -400,7 +403,7 @@ bool carry_memory(Hypothesis& h, HostHistory& here, const ops::Operation& op) {
 
 // A new VM takes the place of the one before; what KVM had put off for that one does not come.
 void leave_vm(HostHistory& here) {
-  std::erase_if(here.pending, [](const Pending& item) { return item.work != model::DelayedWork::clocksource_falls_away; });
+  std::erase_if(here.pending, [](const Pending& item) { return !of_the_host(item.work); });
   here.waited_in_guest.clear();
 }
 

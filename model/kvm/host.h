@@ -20,6 +20,7 @@ struct ClockPair {
 enum class DelayedWork : std::uint8_t {
   clock_update,   // kvmclock_update_work
   periodic_sync,  // kvmclock_sync_work
+  clocksource_left,  // pvclock_gtod_work: VMs are told that the clocksource is not the TSC any more
   clocksource_falls_away,  // an unstable TSC ceases to be the clocksource (clocksource_watchdog_work)
 };
 

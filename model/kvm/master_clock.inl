@@ -122,6 +122,7 @@ void Machine<Num>::global_clock_update(Vcpu<Num>& requester, Host<Num>& host) {
 template <class Num>
 void Machine<Num>::run_delayed(DelayedWork work, Host<Num>& host) {
   if (work == DelayedWork::clocksource_falls_away) return notice_clocksource_change(false);
+  if (work == DelayedWork::clocksource_left) return notice_clocksource_change(false, true);
   if (work == DelayedWork::periodic_sync) {
     host.schedule(DelayedWork::periodic_sync, 300'000'000'000);
     if (delayed_update_pending_) return;  // queueing a work that is queued already does nothing
