@@ -367,34 +367,26 @@ Wide positive_rate(Wide khz, std::size_t offset) {
 
 }  // namespace
 
-Wide Expression::apply(const Instruction& instruction, std::vector<Wide>& stack, std::uint32_t guest_khz) {
-  const std::size_t offset = instruction.offset;
-  const Wide right = stack.back();
-  stack.pop_back();
-  const auto left = [&stack] {
-    const Wide value = stack.back();
-    stack.pop_back();
-    return value;
-  };
-  switch (instruction.code) {
+Wide Expression::combine(Code code, Wide left, Wide right, std::uint32_t guest_khz, std::size_t offset) {
+  switch (code) {
     case Code::negate:
       return checked_negate(right, offset);
     case Code::add:
-      return checked_add(left(), right, offset);
+      return checked_add(left, right, offset);
     case Code::subtract:
-      return checked_subtract(left(), right, offset);
+      return checked_subtract(left, right, offset);
     case Code::multiply:
-      return checked_multiply(left(), right, offset);
+      return checked_multiply(left, right, offset);
     case Code::divide:
-      return checked_divide(left(), right, offset);
+      return checked_divide(left, right, offset);
     case Code::to_cycles:
       return cycles_of(right, need_rate(guest_khz, offset), offset);
     case Code::to_ns:
       return ns_of(right, need_rate(guest_khz, offset), offset);
     case Code::to_cycles_at:
-      return cycles_of(left(), positive_rate(right, offset), offset);
+      return cycles_of(left, positive_rate(right, offset), offset);
     case Code::to_ns_at:
-      return ns_of(left(), positive_rate(right, offset), offset);
+      return ns_of(left, positive_rate(right, offset), offset);
     case Code::push:
     case Code::load:
       break;
@@ -415,8 +407,14 @@ Wide Expression::evaluate(const Lookup& lookup, std::uint32_t guest_khz) const {
                               instruction.offset);
       stack.push_back(*value);
     } else {
-      const Wide result = apply(instruction, stack, guest_khz);
-      stack.push_back(result);
+      const Wide right = stack.back();
+      stack.pop_back();
+      Wide left = 0;
+      if (taken_by(instruction.code) == 2) {
+        left = stack.back();
+        stack.pop_back();
+      }
+      stack.push_back(combine(instruction.code, left, right, guest_khz, instruction.offset));
     }
   }
   if (stack.size() != 1) throw std::logic_error("an expression leaves one value");

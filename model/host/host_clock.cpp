@@ -23,19 +23,26 @@ ClocksourceScale clocksource_scale(std::uint32_t khz) {
   return {1, 0};
 }
 
-HostClock::HostClock(const ops::HostSpec& spec)
-    : spec_(spec), scale_(clocksource_scale(spec.tsc_khz)), tsc_clocksource_(spec.tsc_clocksource) {
+void HostClock::restart(const ops::HostSpec& spec) {
+  uptime_ns_ = static_cast<std::uint64_t>(spec.uptime_ns);
+  cycles_in_1e15_ns_ = static_cast<std::uint64_t>(std::int64_t{1'000'000'000} + spec.tsc_error_ppb) * spec.tsc_khz;
+  realtime_zero_ns_ = spec.realtime_ns + spec.realtime_error_ns;
+  realtime_drift_ppb_ = spec.realtime_drift_ppb;
+  tsc_offsets_.resize(spec.pcpus.size());
+  for (std::size_t i = 0; i < tsc_offsets_.size(); ++i) tsc_offsets_[i] = static_cast<std::uint64_t>(spec.pcpus[i].tsc_offset);
+  if (scaled_khz_ != spec.tsc_khz) scale_ = clocksource_scale(scaled_khz_ = spec.tsc_khz);
+  tsc_clocksource_ = spec.tsc_clocksource;
+  tsc_unstable_ = spec.tsc_unstable;
+  now_ns_ = base_scenario_ns_ = cycle_last_since_ns_ = 0;
+  base_tsc_ = least_cycle_last_ = 0;
   // Since boot the raw clock has run on whatever is the clocksource at the start.
-  if (!tsc_clocksource_) {
-    base_raw_ns_ = static_cast<std::uint64_t>(spec.uptime_ns);
-    base_scenario_ns_ = 0;
-  }
+  base_raw_ns_ = tsc_clocksource_ ? 0 : uptime_ns_;
+  realtime_jumped_ns_ = jumped_cycles_ = 0;
 }
 
 std::uint64_t HostClock::cycles_since_boot(std::int64_t scenario_ns) const {
-  const auto true_ns = static_cast<std::uint64_t>(spec_.uptime_ns + scenario_ns);
-  const auto per_ns = static_cast<std::uint64_t>(std::int64_t{1'000'000'000} + spec_.tsc_error_ppb) * spec_.tsc_khz;
-  return static_cast<std::uint64_t>(u128{true_ns} * per_ns / 1'000'000'000'000'000u);
+  const std::uint64_t true_ns = uptime_ns_ + static_cast<std::uint64_t>(scenario_ns);
+  return static_cast<std::uint64_t>(u128{true_ns} * cycles_in_1e15_ns_ / 1'000'000'000'000'000u);
 }
 
 std::uint64_t HostClock::tsc(int pcpu) const {
@@ -60,11 +67,11 @@ std::uint64_t HostClock::base_ns(int pcpu) const {
 }
 
 std::uint64_t HostClock::realtime_ns() const {
-  return static_cast<std::uint64_t>(spec_.realtime_ns + spec_.realtime_error_ns + now_ns_ + realtime_jump_ns()) + slewed_ns();
+  return static_cast<std::uint64_t>(realtime_zero_ns_ + now_ns_ + realtime_jump_ns()) + slewed_ns();
 }
 
 std::uint64_t HostClock::slewed_ns() const {
-  return static_cast<std::uint64_t>(static_cast<std::int64_t>(static_cast<__int128>(now_ns_) * spec_.realtime_drift_ppb / 1'000'000'000));
+  return static_cast<std::uint64_t>(static_cast<std::int64_t>(static_cast<__int128>(now_ns_) * realtime_drift_ppb_ / 1'000'000'000));
 }
 
 // CLOCK_REALTIME counts the same cycles as the raw clock.
@@ -108,8 +115,7 @@ void HostClock::jump_tsc(int pcpu, std::int64_t cycles) {
   cycle_last_since_ns_ = now_ns_;
   for (int i = 0; i < pcpus(); ++i) {
     if (pcpu != ops::kAllPcpus && pcpu != i) continue;
-    std::int64_t& offset = spec_.pcpus[static_cast<std::size_t>(i)].tsc_offset;
-    offset = static_cast<std::int64_t>(static_cast<std::uint64_t>(offset) + static_cast<std::uint64_t>(cycles));
+    tsc_offsets_[static_cast<std::size_t>(i)] += static_cast<std::uint64_t>(cycles);
   }
   if (pcpu == ops::kAllPcpus || pcpu == 0) jumped_cycles_ += cycles;
 }
@@ -120,7 +126,7 @@ void HostClock::suspend(std::int64_t for_ns, bool tsc_restarts) {
   rebase(for_ns);
   now_ns_ += for_ns;
   if (tsc_restarts)
-    for (ops::PcpuSpec& pcpu : spec_.pcpus) pcpu.tsc_offset = static_cast<std::int64_t>(-cycles_since_boot(now_ns_));
+    for (std::uint64_t& offset : tsc_offsets_) offset = 0 - cycles_since_boot(now_ns_);
   base_tsc_ = least_cycle_last_ = tsc(0);
   cycle_last_since_ns_ = base_scenario_ns_ = now_ns_;
 }

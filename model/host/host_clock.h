@@ -25,7 +25,10 @@ ClocksourceScale clocksource_scale(std::uint32_t khz);
 
 class HostClock {
  public:
-  explicit HostClock(const ops::HostSpec& spec);
+  explicit HostClock(const ops::HostSpec& spec) { restart(spec); }
+
+  // Scenario time 0 of another run. Allocates only for more pCPUs than ever before.
+  void restart(const ops::HostSpec& spec);
 
   // Moves the host to scenario time `now_ns`, which never decreases.
   void advance_to(std::int64_t now_ns) { now_ns_ = now_ns; }
@@ -42,27 +45,33 @@ class HostClock {
 
   bool tsc_clocksource() const { return tsc_clocksource_; }
   void set_tsc_clocksource(bool tsc);
-  bool tsc_unstable() const { return spec_.tsc_unstable; }
-  void mark_tsc_unstable() { spec_.tsc_unstable = true; }
+  bool tsc_unstable() const { return tsc_unstable_; }
+  void mark_tsc_unstable() { tsc_unstable_ = true; }
   // Adds cycles to the TSC of one pCPU, or of all (ops::kAllPcpus). A timekeeper that counts the TSC follows it
   // forward; backward it stands still until the TSC has caught up.
   void jump_tsc(int pcpu, std::int64_t cycles);
   // Sleeps and resumes. The raw clock leaves the sleep out, base_ns and CLOCK_REALTIME count it.
   void suspend(std::int64_t for_ns, bool tsc_restarts);
-  int pcpus() const { return static_cast<int>(spec_.pcpus.size()); }
+  int pcpus() const { return static_cast<int>(tsc_offsets_.size()); }
 
  private:
   std::uint64_t cycles_since_boot(std::int64_t scenario_ns) const;
   std::uint64_t clamped_tsc(int pcpu) const;
   std::uint64_t cycle_last() const;
-  std::uint64_t offset_of(int pcpu) const { return static_cast<std::uint64_t>(spec_.pcpus[static_cast<std::size_t>(pcpu)].tsc_offset); }
+  std::uint64_t offset_of(int pcpu) const { return tsc_offsets_[static_cast<std::size_t>(pcpu)]; }
   std::int64_t realtime_jump_ns() const;
   void rebase(std::int64_t slept_ns);
   std::uint64_t raw_ns_at(std::uint64_t tsc) const;
 
-  ops::HostSpec spec_;
+  std::uint64_t uptime_ns_ = 0;
+  std::uint64_t cycles_in_1e15_ns_ = 0;  // the true rate
+  std::int64_t realtime_zero_ns_ = 0;    // CLOCK_REALTIME at scenario time 0
+  std::int64_t realtime_drift_ppb_ = 0;
+  std::vector<std::uint64_t> tsc_offsets_;  // of each pCPU
+  std::uint32_t scaled_khz_ = 0;            // for which `scale_` is
   ClocksourceScale scale_;
-  bool tsc_clocksource_;
+  bool tsc_clocksource_ = true;
+  bool tsc_unstable_ = false;
   std::int64_t now_ns_ = 0;
   // The raw clock continues from here since the last change of the clocksource.
   std::uint64_t base_tsc_ = 0;

@@ -18,6 +18,9 @@ MachineConfig machine_config(const ops::TargetProfile& profile);
 // Whether entries hold what KVM's tracepoints would have printed.
 enum class Tracing : std::uint8_t { off, on };
 
+// What a simulated host tells of itself.
+ops::TargetProfile profile_of(const ops::HostSpec& spec, const std::string& heuristic, Tracing tracing);
+
 // Builds the simulated hosts. `heuristic` empty: the kernel's own.
 std::unique_ptr<ops::Executor> simulate(const std::vector<ops::HostSpec>& hosts, const std::string& heuristic,
                                         Tracing tracing = Tracing::off);
