@@ -45,7 +45,10 @@ Magnitude magnitude(Wide a) {
   return a < 0 ? -static_cast<Magnitude>(a) : static_cast<Magnitude>(a);
 }
 
+bool fits_64_bits(Wide a) { return a == static_cast<std::int64_t>(a); }
+
 Wide checked_multiply(Wide a, Wide b, std::size_t offset) {
+  if (fits_64_bits(a) && fits_64_bits(b)) return a * b;
   if (a == 0 || b == 0) return 0;
   const bool negative = (a < 0) != (b < 0);
   const Magnitude limit = magnitude(negative ? kWideMin : kWideMax);
@@ -55,6 +58,10 @@ Wide checked_multiply(Wide a, Wide b, std::size_t offset) {
 }
 
 Wide floor_divide(Wide a, Wide b) {  // b > 0
+  if (fits_64_bits(a) && fits_64_bits(b)) {
+    const auto small = static_cast<std::int64_t>(a), divisor = static_cast<std::int64_t>(b);
+    return small / divisor - (small % divisor < 0 ? 1 : 0);
+  }
   const Wide quotient = a / b;
   return a % b < 0 ? quotient - 1 : quotient;
 }

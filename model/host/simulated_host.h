@@ -47,13 +47,19 @@ class SimulatedHost final : public Host<std::uint64_t> {
   }
   void schedule(DelayedWork work, std::int64_t delay_ns) override {
     queue_.schedule(sim::SimTime{clock_.now_ns()} + delay_ns, work);
+    note_due();
   }
+
+  // When the next work that was put off is due; the end of time when there is none.
+  std::int64_t due_ns() const { return due_ns_; }
+  void note_due() { due_ns_ = queue_.next_time().value_or(sim::SimTime::last()).ns; }
 
  private:
   HostClock& clock_;
   bool slews_alone_, slews_in_pairs_;  // kvmclock's readings follow NTP
   sim::EventQueue<DelayedWork>& queue_;
   int pcpu_ = 0;
+  std::int64_t due_ns_ = sim::SimTime::last().ns;
   std::uint64_t run_delay_ns_ = 0;  // of the thread that executes
 };
 

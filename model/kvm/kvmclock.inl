@@ -69,13 +69,13 @@ void Machine<Num, HostType>::set_page_rate(Vcpu<Num>& vcpu) const {
     const std::uint64_t host_hz = std::uint64_t{config_.host_khz} * 1000;
     if (vcpu.hw_tsc_hz == host_hz) return;
     const bool scales = TSCSIM_MUTATE(page_rate_ignores_scaling, config_.tsc_scaling, false);
-    vcpu.pvclock_scale = cycles_to_ns(scales ? vcpu.virtual_tsc_khz : config_.host_khz);
+    vcpu.pvclock_scale = scales_.to_ns(std::uint64_t{scales ? vcpu.virtual_tsc_khz : config_.host_khz} * 1000);
     vcpu.hw_tsc_hz = host_hz;
     return;
   }
   const std::uint64_t hz = effective_rate_hz(vcpu.l1_tsc_scaling_ratio);
   if (vcpu.hw_tsc_hz == hz || hz == 0) return;  // 0: real kernels before 6.16 hang here (K29)
-  vcpu.pvclock_scale = time_scale(1'000'000'000, hz);
+  vcpu.pvclock_scale = scales_.to_ns(hz);
   vcpu.hw_tsc_hz = hz;
 }
 
@@ -163,7 +163,7 @@ Num Machine<Num, HostType>::master_clock_at(const Num& host_tsc) const {
   const bool scales = TSCSIM_MUTATE(get_clock_never_scales, config_.era.get_clock_scales, false) && config_.tsc_scaling && ratio.value != 0;
   const Num cycles = scales ? scale(host_tsc, ratio) - scale(vm_.master_cycle_now, ratio) : host_tsc - vm_.master_cycle_now;
   const std::uint64_t hz = scales ? effective_rate_hz(ratio) : std::uint64_t{config_.host_khz} * 1000;
-  const Num since = scale(cycles, time_scale(1'000'000'000, hz));
+  const Num since = scale(cycles, scales_.to_ns(hz));
   return vm_.master_kernel_ns + TSCSIM_MUTATE(get_clock_without_offset, vm_.kvmclock_offset, Num(0)) + since;
 }
 

@@ -432,6 +432,7 @@ class Machine {
   VmClock<Num> vm_;
   std::vector<Vcpu<Num>> vcpus_;
   GuestMemory<Num> memory_;
+  RememberedScale scales_;
   bool delayed_update_pending_ = false;
   bool had_master_clock_ = false;  // kvm_guest_has_master_clock, one for the host
   std::optional<Num> rate_limit_begin_;

@@ -234,7 +234,7 @@ int Machine<Num, HostType>::choose_ratio(int vcpu, std::uint32_t khz) {
   };
   if (!(v.tsc_deadline == Num(0))) v.deadline_in_doubt = true;
   v.virtual_tsc_khz = khz;  // stays also when the call fails below
-  v.virtual_scale = ns_to_cycles(khz);
+  v.virtual_scale = scales_.from_ns(std::uint64_t{khz} * 1000);
   const std::uint32_t ppm = (config_.era.rate_tolerance ? config_.tolerance_ppm : 0) * TSCSIM_MUTATE(tolerance_doubled, 1, 2);
   if (TSCSIM_MUTATE(tolerance_ignored, tolerance_band(config_.host_khz, ppm).contains(khz), false)) {
     v.l1_tsc_scaling_ratio = default_ratio(config_.vendor);

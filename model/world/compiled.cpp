@@ -45,6 +45,17 @@ bool learns_rate(OpKind kind) {
   return kind == OpKind::create_vm || kind == OpKind::create_vcpu || kind == OpKind::set_tsc_khz || kind == OpKind::get_tsc_khz;
 }
 
+bool reads_guest_clock(OpKind kind) {
+  return kind == OpKind::rdtsc || kind == OpKind::rdtscp || kind == OpKind::read_pvclock;
+}
+
+Executes executes(OpKind kind) {
+  if (kind == OpKind::save_memory) return Executes::saves_memory;
+  if (kind == OpKind::load_memory) return Executes::loads_memory;
+  const bool host = ops::is_host_event(kind) || kind == OpKind::move_vcpu || kind == OpKind::delay_vcpu;
+  return host ? Executes::host : Executes::machine;
+}
+
 class Compiler {
  public:
   Compiler(const ops::Program& program, const RunRequest& request) : program_(program), request_(request) {}
@@ -79,7 +90,6 @@ class Compiler {
   void add_step(const ops::Step& step) {
     CompiledStep made;
     made.op = step.op;
-    made.place = step.place;
     if (!step.saved.empty()) made.saved = captured(step, step.saved).kept;
     if (step.value) made.value = operand(step, *step.value);
     if (step.realtime) made.realtime = operand(step, *step.realtime);
@@ -87,12 +97,16 @@ class Compiler {
     if (whole_vm) made.touches = touches_[static_cast<std::size_t>(step.op.host)];
     made.shows_clock = whole_vm || step.op.kind == OpKind::get_clock;
     made.learns = learns_rate(step.op.kind);
+    made.reads_clock = reads_guest_clock(step.op.kind);
+    made.computed = made.saved != kNotKept || step.value || step.realtime;
+    made.executes = executes(step.op.kind);
     if (!step.capture.empty()) {
       if (captures_.contains(step.capture)) refuse(step.place, in_quotes(step.capture) + " is already captured", "capture into another name");
       captures_[step.capture] = {static_cast<std::uint32_t>(out_.kept), step.op.kind};
     }
     if (request_.outcomes || !step.capture.empty()) made.kept = static_cast<std::uint32_t>(out_.kept++);
-    out_.steps.push_back(std::move(made));
+    out_.steps.push_back(made);
+    out_.places.push_back(step.place);
   }
 
   const Captured& captured(const ops::Step& step, const std::string& name) const {
@@ -145,9 +159,9 @@ class Compiler {
     if (slot.kind == SlotKind::pcpu_tsc_offset && slot.part >= out_.hosts[slot.index].pcpus.size())
       refuse({}, "a slot names pCPU " + std::to_string(slot.part) + ", which is not there");
     if (slot.kind == SlotKind::literal && slot.part >= literals(out_.steps[slot.index]))
-      refuse(out_.steps[slot.index].place, "a slot names number " + std::to_string(slot.part) + " of this operand, which is not there");
+      refuse(out_.places[slot.index], "a slot names number " + std::to_string(slot.part) + " of this operand, which is not there");
     if (slot.kind == SlotKind::at || slot.kind == SlotKind::shift) {
-      if (slot.index < out_.setup_steps) refuse(out_.steps[slot.index].place, "the set-up has no times");
+      if (slot.index < out_.setup_steps) refuse(out_.places[slot.index], "the set-up has no times");
       out_.times_vary = true;
     }
     out_.slots.push_back(slot);

@@ -66,6 +66,7 @@ struct OperandCode {
   ops::Expression::Code code{};
   ops::OpKind kind{};              // load: the operation whose outcome it reads
   ops::Field field{};              // load
+  std::uint8_t position = 0;       // load: where the field was found last
   std::uint32_t captured = 0;      // load: index into the kept outcomes
   ops::Wide number = 0;            // push
 };
@@ -77,6 +78,9 @@ struct Span {
 
 inline constexpr std::uint32_t kNotKept = ~std::uint32_t{0};
 
+// Who executes a step.
+enum class Executes : std::uint8_t { machine, host, saves_memory, loads_memory };
+
 struct CompiledStep {
   ops::Operation op;              // with constants filled in
   Span value, realtime;           // into Compiled::code; empty: the constant stands
@@ -85,7 +89,9 @@ struct CompiledStep {
   std::uint8_t touches = 0;        // how often each vCPU of its host is looked at afterwards
   bool shows_clock = false;        // KVM_GET_CLOCK or a probe that is one follows
   bool learns = false;             // it may change what rate operands are converted at
-  ops::Place place;
+  bool reads_clock = false;        // it is a guest's reading, which metrics compare
+  bool computed = false;           // it has operands that are not constants
+  Executes executes = Executes::machine;
 };
 
 struct Compiled {
@@ -97,6 +103,7 @@ struct Compiled {
   std::vector<ops::HostSpec> hosts;
   std::vector<MachineConfig> configs;  // one for each host
   std::vector<CompiledStep> steps;
+  std::vector<ops::Place> places;  // of the steps
   std::size_t setup_steps = 0;
   std::vector<OperandCode> code;
   std::size_t stack_depth = 0;

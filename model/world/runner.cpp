@@ -1,7 +1,10 @@
 #include "model/world/runner.h"
 
 #include <algorithm>
-#include <deque>
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
 
 #include "model/kvm/machine_code.h"
 #include "model/world/simulated_kvm.h"
@@ -50,7 +53,7 @@ class Runner::Run {
         rates_(specs_.size()), stable_(specs_.size()), saved_(specs_.size()) {
     for (const CompiledStep& step : compiled.steps) ops_.push_back(step.op);
     for (std::size_t i = 0; i < ops_.size(); ++i) order_.push_back(i);
-    for (std::size_t host = 0; host < specs_.size(); ++host) hosts_.emplace_back(specs_[host], compiled.configs[host]);
+    for (std::size_t host = 0; host < specs_.size(); ++host) hosts_.push_back(std::make_unique<FastKvm>(specs_[host], compiled.configs[host]));
     shifts_.resize(compiled.slots.size());
     times_.resize(ops_.size());
     for (std::size_t i = 0; i < ops_.size(); ++i) times_[i] = ops_[i].at_ns;
@@ -160,7 +163,7 @@ class Runner::Run {
   void start() {
     if (times_changed_) arrange();
     for (std::size_t host = 0; host < hosts_.size(); ++host) {
-      hosts_[host].restart(specs_[host]);
+      hosts_[host]->restart(specs_[host]);
       rates_[host].vm_khz = specs_[host].tsc_khz;
       rates_[host].vcpu_khz.clear();
       stable_[host].reset();
@@ -188,44 +191,37 @@ class Runner::Run {
   void execute(std::size_t index) {
     const CompiledStep& step = compiled_.steps[index];
     ops::Operation& op = ops_[index];
-    if (step.saved != kNotKept) give_back(step, op);
-    if (!step.value.empty()) op.value = operand(step.value, op);
-    if (!step.realtime.empty()) op.realtime = operand(step.realtime, op);
-    FastKvm& kvm = hosts_[static_cast<std::size_t>(op.host)];
+    if (step.computed) fill_in(step, op);
+    FastKvm& kvm = *hosts_[static_cast<std::size_t>(op.host)];
     Kept& kept = step.kept == kNotKept ? spare_ : kept_[step.kept];
-    perform(kvm, op, kept);
+    perform(step.executes, kvm, op, kept);
     if (step.learns) learn(op, kept);
-    if (compiled_.metrics) note_reading(op, kept);
+    if (compiled_.metrics && step.reads_clock) note_reading(op, kept);
     if (step.touches != 0) kvm.touch_all(op.at_ns, step.touches);
     if (step.shows_clock && compiled_.metrics)
       stable_[static_cast<std::size_t>(op.host)] = kvm.machine().clock_is_stable(kvm.host());
   }
 
-  void perform(FastKvm& kvm, const ops::Operation& op, Kept& kept) {
+  void perform(Executes executes, FastKvm& kvm, const ops::Operation& op, Kept& kept) {
     const int pcpu = kvm.arrive(op.at_ns, op.vcpu);
     kept.executed = kept.supported = true;
-    switch (op.kind) {
-      case OpKind::save_memory:
-        saved_[static_cast<std::size_t>(op.host)] = kvm.machine().memory();
-        kept.outcome = {};
-        return;
-      case OpKind::load_memory:
-        kvm.machine().set_memory(saved_.at(op.value));
-        kept.outcome = {};
-        return;
-      case OpKind::move_vcpu:
-      case OpKind::delay_vcpu:
-        break;
-      default:
-        if (ops::is_host_event(op.kind)) break;
-        kept.outcome = kvm.perform(op, pcpu);
-        return;
+    if (executes == Executes::machine) {
+      kept.outcome = kvm.perform(op, pcpu);
+      return;
     }
-    kept.supported = FastKvm::supported(kvm.happen(op));
     kept.outcome = {};
+    if (executes == Executes::saves_memory) saved_[static_cast<std::size_t>(op.host)] = kvm.machine().memory();
+    else if (executes == Executes::loads_memory) kvm.machine().set_memory(saved_.at(op.value));
+    else kept.supported = FastKvm::supported(kvm.happen(op));
   }
 
   // ---- operands ----
+
+  void fill_in(const CompiledStep& step, ops::Operation& op) {
+    if (step.saved != kNotKept) give_back(step, op);
+    if (!step.value.empty()) op.value = operand(step.value, op);
+    if (!step.realtime.empty()) op.realtime = operand(step.realtime, op);
+  }
 
   const Kept& needed(std::uint32_t index) const {
     const Kept& kept = kept_[index];
@@ -234,6 +230,15 @@ class Runner::Run {
     if (kept.outcome.error != 0)
       throw Stopped{"this step needs what an operation returned that failed with errno " + std::to_string(kept.outcome.error), {}};
     return kept;
+  }
+
+  // An operation returns its fields in one order, so a field is where it was the last time.
+  Wide loaded(OperandCode& code) const {
+    const ops::Outcome& outcome = needed(code.captured).outcome;
+    if (code.position >= outcome.count || outcome.fields[code.position].field != code.field)
+      for (code.position = 0; code.position < outcome.count && outcome.fields[code.position].field != code.field;) ++code.position;
+    if (code.position == outcome.count) throw Stopped{"a captured operation has no field '" + std::string(ops::name_of(code.field)) + "'", {}};
+    return ops::numeric_value(code.kind, code.field, outcome.fields[code.position].value);
   }
 
   static Wide field_of(const Kept& kept, OpKind kind, ops::Field field) {
@@ -246,11 +251,11 @@ class Runner::Run {
     using Code = ops::Expression::Code;
     Wide* top = stack_.data();  // one above the uppermost
     for (std::uint32_t i = span.begin; i != span.end; ++i) {
-      const OperandCode& code = code_[i];
+      OperandCode& code = code_[i];
       if (code.code == Code::push) {
         *top++ = code.number;
       } else if (code.code == Code::load) {
-        *top++ = field_of(needed(code.captured), code.kind, code.field);
+        *top++ = loaded(code);
       } else {
         const Wide right = *--top;
         const Wide left = ops::Expression::taken_by(code.code) == 2 ? *--top : Wide{0};
@@ -312,7 +317,6 @@ class Runner::Run {
 
   void note_reading(const ops::Operation& op, const Kept& kept) {
     const bool clock = op.kind == OpKind::read_pvclock;
-    if (!clock && op.kind != OpKind::rdtsc && op.kind != OpKind::rdtscp) return;
     const std::uint64_t* value = kept.outcome.find(clock ? ops::Field::ns : ops::Field::value);
     if (kept.outcome.error != 0 || !value) return;
     (clock ? clock_readings_ : tsc_readings_).push_back({op.at_ns, op.host, op.vcpu, known_khz(op), *value});
@@ -365,7 +369,7 @@ class Runner::Run {
   }
 
   void fail(std::size_t step, std::string what, std::string mend) {
-    failure_ = {compiled_.steps[step].place, std::move(what), std::move(mend), {}, 1};
+    failure_ = {compiled_.places[step], std::move(what), std::move(mend), {}, 1};
   }
 
   const Compiled& compiled_;
@@ -376,7 +380,7 @@ class Runner::Run {
   std::vector<std::int64_t> shifts_;      // of each slot
   bool times_changed_ = false;
   std::vector<std::size_t> order_;        // of execution
-  std::deque<FastKvm> hosts_;
+  std::vector<std::unique_ptr<FastKvm>> hosts_;
   std::vector<Kept> kept_;
   Kept spare_;
   std::vector<Wide> stack_;

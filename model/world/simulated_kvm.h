@@ -31,11 +31,14 @@ class SimulatedKvm {
   // The host at scenario time 0 again, as `spec` has it (of as many pCPUs), without a VM.
   void restart(const ops::HostSpec& spec) {
     clock_.restart(spec);
-    while (!queue_.empty()) queue_.pop();
+    queue_.clear();
+    host_.note_due();
+    machine_.restart(spec.tsc_khz);
+    queue_.clear();
+    host_.note_due();
     machine_.restart(spec.tsc_khz);
     machine_.forget_master_clock();
-    pcpu_of_vcpu_.clear();
-    run_delay_ns_.clear();
+    threads_.clear();
     offline_.assign(offline_.size(), false);
   }
 
@@ -47,9 +50,9 @@ class SimulatedKvm {
   // vCPU, which is returned; kVm: on pCPU 0.
   int arrive(std::int64_t at_ns, std::int32_t vcpu) {
     run_until(at_ns);
-    const int pcpu = pcpu_of(vcpu);
-    host_.run_on(pcpu, run_delay_of(vcpu));
-    return pcpu;
+    const Thread& thread = thread_of(vcpu);
+    host_.run_on(thread.pcpu, thread.run_delay_ns);
+    return thread.pcpu;
   }
 
   // Why an operation was not executed, or had no effect.
@@ -62,7 +65,7 @@ class SimulatedKvm {
       case ops::OpKind::move_vcpu:
         return move(op);
       case ops::OpKind::delay_vcpu:
-        run_delay_of(op.vcpu) += op.value;
+        thread_of(op.vcpu).run_delay_ns += op.value;
         return Obstacle::none;
       case ops::OpKind::set_clocksource:
         return change_clocksource(op.value != 0);
@@ -104,13 +107,14 @@ class SimulatedKvm {
       if (event.payload == DelayedWork::clocksource_falls_away) of_the_host.push_back(event.time);
     }
     for (const sim::SimTime time : of_the_host) queue_.schedule(time, DelayedWork::clocksource_falls_away);
-    pcpu_of_vcpu_.clear();
-    run_delay_ns_.clear();
+    host_.note_due();
+    threads_.clear();
   }
 
   void run_until(std::int64_t at_ns) {
-    while (queue_.next_time().value_or(sim::SimTime::last()).ns <= at_ns) {
+    while (host_.due_ns() <= at_ns) {
       const auto event = queue_.pop();
+      host_.note_due();
       clock_.advance_to(std::max(event.time.ns, clock_.now_ns()));
       if (event.payload == DelayedWork::clocksource_falls_away) clock_.set_tsc_clocksource(false);
       machine_.run_delayed(event.payload, host_);
@@ -118,12 +122,15 @@ class SimulatedKvm {
     clock_.advance_to(std::max(at_ns, clock_.now_ns()));  // what was due while the host slept is late
   }
 
-  int pcpu_of(std::int32_t vcpu) {
-    if (vcpu == ops::kVm) return 0;
-    const auto index = static_cast<std::size_t>(vcpu);
-    for (std::size_t i = pcpu_of_vcpu_.size(); i <= index; ++i)
-      pcpu_of_vcpu_.push_back(first_pcpu(static_cast<int>(i)));
-    return pcpu_of_vcpu_[index];
+  // A vCPU's thread; kVm: the VMM's own.
+  struct Thread {
+    int pcpu = 0;
+    std::uint64_t run_delay_ns = 0;
+  };
+  Thread& thread_of(std::int32_t vcpu) {
+    const auto index = static_cast<std::size_t>(vcpu - ops::kVm);
+    while (index >= threads_.size()) threads_.push_back({threads_.empty() ? 0 : first_pcpu(static_cast<int>(threads_.size()) - 1), 0});
+    return threads_[index];
   }
 
   int first_pcpu(int vcpu) const {
@@ -133,16 +140,10 @@ class SimulatedKvm {
 
   bool offline(int pcpu) const { return offline_[static_cast<std::size_t>(pcpu)]; }
 
-  std::uint64_t& run_delay_of(std::int32_t vcpu) {
-    const auto index = static_cast<std::size_t>(vcpu - ops::kVm);
-    if (index >= run_delay_ns_.size()) run_delay_ns_.resize(index + 1);
-    return run_delay_ns_[index];
-  }
-
   Obstacle move(const ops::Operation& op) {
     if (op.value >= static_cast<std::uint64_t>(clock_.pcpus()) || offline(static_cast<int>(op.value)))
       return Obstacle::pcpu_not_online;
-    pcpu_of_vcpu_[static_cast<std::size_t>(op.vcpu)] = static_cast<int>(op.value);
+    thread_of(op.vcpu).pcpu = static_cast<int>(op.value);
     return Obstacle::none;
   }
 
@@ -177,8 +178,8 @@ class SimulatedKvm {
       enable_hardware(pcpu);
       return Obstacle::none;
     }
-    for (int& where : pcpu_of_vcpu_)
-      if (where == pcpu) where = 0;
+    for (Thread& thread : threads_)
+      if (thread.pcpu == pcpu) thread.pcpu = 0;
     return Obstacle::none;
   }
 
@@ -186,8 +187,7 @@ class SimulatedKvm {
   sim::EventQueue<DelayedWork> queue_;
   Machine<std::uint64_t, HostType> machine_;
   SimulatedHost host_;
-  std::vector<int> pcpu_of_vcpu_;
-  std::vector<std::uint64_t> run_delay_ns_;  // of each vCPU's thread, and before them of the VMM's own
+  std::vector<Thread> threads_;  // the VMM's own, then the vCPUs'
   std::vector<bool> offline_;                // by pCPU
 };
 
