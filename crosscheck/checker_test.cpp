@@ -104,9 +104,9 @@ TEST(Checker, AnyExactValueOffByOneIsAMismatch) {
   for (const Observation& o : result.observations) {
     if (o.verdict != Verdict::exact || o.what == "error") continue;
     ops::Recording bad = good;
-    auto& fields = bad.entries[o.entry].outcome.fields;
-    for (auto& f : fields)
-      if (ops::name_of(f.field) == o.what) f.value += 1;
+    ops::Outcome& outcome = bad.entries[o.entry].outcome;
+    for (std::size_t i = 0; i < outcome.count; ++i)
+      if (ops::name_of(outcome.fields[i].field) == o.what) outcome.fields[i].value += 1;
     const Result refused = check(bad);
     EXPECT_EQ(refused.count(Verdict::mismatch), 1u) << "entry " << o.entry << " " << o.what;
     ++tried;
@@ -144,8 +144,8 @@ TEST(Checker, DelayedWorkMayComeLateButNotEarly) {
     std::uint64_t* found = nullptr;
     for (ops::Entry& e : r.entries)
       if (e.op.kind == OpKind::peek_pvclock && e.op.vcpu == 0)
-        for (auto& f : e.outcome.fields)
-          if (f.field == ops::Field::version) found = &f.value;
+        for (std::size_t i = 0; i < e.outcome.count; ++i)
+          if (e.outcome.fields[i].field == ops::Field::version) found = &e.outcome.fields[i].value;
     return *found;
   };
   ops::Recording late = in_time;

@@ -45,7 +45,10 @@ Magnitude magnitude(Wide a) {
   return a < 0 ? -static_cast<Magnitude>(a) : static_cast<Magnitude>(a);
 }
 
+bool fits_64_bits(Wide a) { return a == static_cast<std::int64_t>(a); }
+
 Wide checked_multiply(Wide a, Wide b, std::size_t offset) {
+  if (fits_64_bits(a) && fits_64_bits(b)) return a * b;
   if (a == 0 || b == 0) return 0;
   const bool negative = (a < 0) != (b < 0);
   const Magnitude limit = magnitude(negative ? kWideMin : kWideMax);
@@ -55,6 +58,10 @@ Wide checked_multiply(Wide a, Wide b, std::size_t offset) {
 }
 
 Wide floor_divide(Wide a, Wide b) {  // b > 0
+  if (fits_64_bits(a) && fits_64_bits(b)) {
+    const auto small = static_cast<std::int64_t>(a), divisor = static_cast<std::int64_t>(b);
+    return small / divisor - (small % divisor < 0 ? 1 : 0);
+  }
   const Wide quotient = a / b;
   return a % b < 0 ? quotient - 1 : quotient;
 }
@@ -367,34 +374,26 @@ Wide positive_rate(Wide khz, std::size_t offset) {
 
 }  // namespace
 
-Wide Expression::apply(const Instruction& instruction, std::vector<Wide>& stack, std::uint32_t guest_khz) {
-  const std::size_t offset = instruction.offset;
-  const Wide right = stack.back();
-  stack.pop_back();
-  const auto left = [&stack] {
-    const Wide value = stack.back();
-    stack.pop_back();
-    return value;
-  };
-  switch (instruction.code) {
+Wide Expression::combine(Code code, Wide left, Wide right, std::uint32_t guest_khz, std::size_t offset) {
+  switch (code) {
     case Code::negate:
       return checked_negate(right, offset);
     case Code::add:
-      return checked_add(left(), right, offset);
+      return checked_add(left, right, offset);
     case Code::subtract:
-      return checked_subtract(left(), right, offset);
+      return checked_subtract(left, right, offset);
     case Code::multiply:
-      return checked_multiply(left(), right, offset);
+      return checked_multiply(left, right, offset);
     case Code::divide:
-      return checked_divide(left(), right, offset);
+      return checked_divide(left, right, offset);
     case Code::to_cycles:
       return cycles_of(right, need_rate(guest_khz, offset), offset);
     case Code::to_ns:
       return ns_of(right, need_rate(guest_khz, offset), offset);
     case Code::to_cycles_at:
-      return cycles_of(left(), positive_rate(right, offset), offset);
+      return cycles_of(left, positive_rate(right, offset), offset);
     case Code::to_ns_at:
-      return ns_of(left(), positive_rate(right, offset), offset);
+      return ns_of(left, positive_rate(right, offset), offset);
     case Code::push:
     case Code::load:
       break;
@@ -415,8 +414,14 @@ Wide Expression::evaluate(const Lookup& lookup, std::uint32_t guest_khz) const {
                               instruction.offset);
       stack.push_back(*value);
     } else {
-      const Wide result = apply(instruction, stack, guest_khz);
-      stack.push_back(result);
+      const Wide right = stack.back();
+      stack.pop_back();
+      Wide left = 0;
+      if (taken_by(instruction.code) == 2) {
+        left = stack.back();
+        stack.pop_back();
+      }
+      stack.push_back(combine(instruction.code, left, right, guest_khz, instruction.offset));
     }
   }
   if (stack.size() != 1) throw std::logic_error("an expression leaves one value");

@@ -38,7 +38,7 @@ class Expression {
   const std::string& text() const { return text_; }  // parse(text(), unit()) gives an equal expression
   Unit unit() const { return unit_; }
 
- private:
+  // What the expression comes to: a program for a stack machine, for those who evaluate it many times.
   enum class Code : std::uint8_t { push, load, negate, add, subtract, multiply, divide, to_cycles, to_ns, to_cycles_at, to_ns_at };
   struct Instruction {
     Code code{};
@@ -46,7 +46,25 @@ class Expression {
     std::string name, field;
     std::size_t offset = 0;  // where in the text, for errors
   };
-  static Wide apply(const Instruction& instruction, std::vector<Wide>& stack, std::uint32_t guest_khz);
+  const std::vector<Instruction>& code() const { return code_; }
+  // How many values an instruction takes from the stack; it puts one there.
+  static constexpr int taken_by(Code code) {
+    switch (code) {
+      case Code::push:
+      case Code::load:
+        return 0;
+      case Code::negate:
+      case Code::to_cycles:
+      case Code::to_ns:
+        return 1;
+      default:
+        return 2;
+    }
+  }
+  // What an instruction that takes values makes of them; `right` was on top. Throws ExpressionError.
+  static Wide combine(Code code, Wide left, Wide right, std::uint32_t guest_khz, std::size_t offset);
+
+ private:
   friend class ExpressionParser;
   std::string text_;
   Unit unit_ = Unit::cycles;

@@ -204,12 +204,6 @@ bool is_host_event(OpKind kind) {
   return kind >= OpKind::set_clocksource && kind <= OpKind::online_pcpu;
 }
 
-__int128 numeric_value(OpKind kind, Field field, std::uint64_t bits) {
-  const bool signed_read = kind == OpKind::read_clock && field == Field::ns;  // before 4.10 a read may be in the past
-  const bool is_signed = signed_read || field == Field::shift || field == Field::task || field == Field::offset || (kind == OpKind::get_tsc_offset && field == Field::value);
-  return is_signed ? __int128{static_cast<std::int64_t>(bits)} : __int128{bits};
-}
-
 bool is_proposal(OpKind kind) {
   return kind >= OpKind::get_tsc_state && kind <= OpKind::get_tsc_scale;
 }

@@ -3,6 +3,7 @@
 // in this vocabulary can run on either and be compared.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -230,8 +231,8 @@ inline constexpr std::size_t kMaxFields = 8;
 
 template <class Num>
 struct BasicFieldValue {
-  Field field{};
-  Num value{};
+  Field field;
+  Num value;
   friend bool operator==(const BasicFieldValue&, const BasicFieldValue&) = default;
 };
 
@@ -241,15 +242,25 @@ template <class Num>
 struct BasicOutcome {
   int error = 0;
   std::uint8_t count = 0;
-  std::array<BasicFieldValue<Num>, kMaxFields> fields{};
+  std::array<BasicFieldValue<Num>, kMaxFields> fields;  // the first `count` are there; the others are not even zero
 
+  BasicOutcome() {}  // NOLINT: `= default` would let `{}` clear the fields
+  BasicOutcome(const BasicOutcome& other) { *this = other; }
+  BasicOutcome& operator=(const BasicOutcome& other) {
+    error = other.error;
+    count = other.count;
+    for (std::size_t i = 0; i < count; ++i) fields[i] = other.fields[i];
+    return *this;
+  }
   void add(Field field, Num value) { fields[count++] = {field, value}; }
   const Num* find(Field field) const {
     for (std::size_t i = 0; i < count; ++i)
       if (fields[i].field == field) return &fields[i].value;
     return nullptr;
   }
-  friend bool operator==(const BasicOutcome&, const BasicOutcome&) = default;
+  friend bool operator==(const BasicOutcome& a, const BasicOutcome& b) {
+    return a.error == b.error && a.count == b.count && std::equal(a.fields.begin(), a.fields.begin() + a.count, b.fields.begin());
+  }
 };
 using Outcome = BasicOutcome<std::uint64_t>;
 
@@ -273,7 +284,11 @@ std::string_view timer_mode_name(std::uint64_t mode);
 
 // What the 64 bits of a field stand for in arithmetic: signed for the page's shift and for a TSC offset, which is the
 // guest's counter minus the host's and mostly negative.
-__int128 numeric_value(OpKind kind, Field field, std::uint64_t bits);
+inline __int128 numeric_value(OpKind kind, Field field, std::uint64_t bits) {
+  const bool signed_read = kind == OpKind::read_clock && field == Field::ns;  // before 4.10 a read may be in the past
+  const bool is_signed = signed_read || field == Field::shift || field == Field::task || field == Field::offset || (kind == OpKind::get_tsc_offset && field == Field::value);
+  return is_signed ? __int128{static_cast<std::int64_t>(bits)} : __int128{bits};
+}
 
 // Only the model has it: a call that no kernel has, or whose number means another call by now.
 bool is_proposal(OpKind kind);

@@ -391,6 +391,8 @@ std::vector<int> hosts_needed(const Step& step, const std::map<std::string, int>
 
 }  // namespace
 
+bool probed_whole(OpKind kind) { return probe_scope(kind) == ProbeScope::whole_vm; }
+
 Recording run_program(const Program& program, Executor& executor, std::uint64_t seed,
                       const std::function<void(std::size_t, std::size_t)>& progress) {
   return Runner(program, executor, seed).run(progress);

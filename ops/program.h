@@ -67,6 +67,9 @@ struct Program {
 Recording run_program(const Program& program, Executor& executor, std::uint64_t seed,
                       const std::function<void(std::size_t, std::size_t)>& progress = {});
 
+// Whether the probes after a step of this kind read the state of every vCPU of its host, and its kvmclock.
+bool probed_whole(OpKind kind);
+
 // Runs only the steps of one host, for hosts that are not there at the same time. What is known of the others is in
 // `earlier`, a recording of this program's hosts before this one (empty for the first); the result has both, in the
 // program's order. The clock of a host other than the first starts with its first step, at that step's time.

@@ -1,18 +1,21 @@
 // Pending events in one total order: by time, then by the order in which they were scheduled. Equal times
 // therefore run in the order of scheduling, on every machine.
 //
-// What moves inside the queue is a 16-byte key (time, sequence, slot), not the payload: keys form a heap with
-// four children a node, and the four children of a node share one cache line. Payloads stay in slots that are
-// reused, so nothing is allocated once the queue has been as long as it gets.
+// What moves inside the queue is a 16-byte key (time, sequence, slot), not the payload. The earliest keys stand sorted in
+// one short row, the front, from whose end they are taken. Behind it are buckets of up to 128 keys, unsorted, each with the
+// least key that may be in it; they are in order among each other. A new key is put in its place in the front or at the end
+// of its bucket; a bucket that is full is cut in two at its median; when the front has been used up, the first bucket is
+// sorted and becomes the front. A short queue is a front and nothing else. Payloads stay in slots that are reused, so
+// nothing is allocated once the queue has been as long as it gets.
 //
-// Two things are done late. The root that pop() takes stays vacant until the next call, because the usual
-// next call is schedule(), which can use it. A cancelled event's key stays in the heap; it is stale, as its
-// slot no longer holds its sequence number, and is dropped when it reaches the root, or all at once when
-// stale keys outnumber live ones.
+// A cancelled event's key stays where it is; it is stale, as its slot no longer holds its sequence number, and is dropped
+// when it comes to be the earliest, or all at once when stale keys outnumber live ones.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <optional>
 #include <stdexcept>
 #include <utility>
@@ -52,7 +55,18 @@ class EventQueue {
   // Up to `events` pending events need no allocation from now on.
   void reserve(std::size_t events) {
     slots_.reserve(events);
-    lines_.reserve((kRoot + 2 * (events + kStaleSlack)) / kArity + 1);
+    front_.reserve(kLongFront + 1);
+    const std::size_t buckets = (2 * events + kStaleSlack) / kHalf + 2;
+    lows_.reserve(buckets);
+    rows_.reserve(buckets);
+    while (pool_.size() < buckets) unused_.push_back(static_cast<std::uint32_t>(add_bucket()));
+  }
+
+  // No event is pending any more; handles name nothing.
+  void clear() {
+    while (!empty()) pop();
+    front_.clear();
+    while (!rows_.empty()) drop_first_row();
   }
 
   // Throws std::length_error when one of the limits above is passed.
@@ -71,12 +85,13 @@ class EventQueue {
   // The earliest event, which leaves the queue. Not for an empty queue (std::out_of_range).
   Event pop() {
     settle();
-    if (size_ == 0) throw std::out_of_range("pop from an empty event queue");
-    const Key key = at(kRoot);
+    if (front_.empty()) throw std::out_of_range("pop from an empty event queue");
+    const Key key = front_.back();
+    front_.pop_back();
+    if (front_.size() >= kSoon) __builtin_prefetch(&slots_[slot_of(front_[front_.size() - kSoon])]);
     const std::uint32_t slot = slot_of(key);
     Event event{time_of(key), std::move(slots_[slot].payload)};
     free_slot(slot);
-    vacant_ = true;
     return event;
   }
 
@@ -87,15 +102,15 @@ class EventQueue {
     if (!pending) return false;
     slots_[slot].payload = Payload{};
     free_slot(slot);
-    if (size_ > 2 * live_ + kStaleSlack) drop_stale_keys();
+    if (keys() > 2 * live_ + kStaleSlack) drop_stale_keys();
     return true;
   }
 
   // When the earliest event is due; empty when none is pending.
   std::optional<SimTime> next_time() {
     settle();
-    if (size_ == 0) return std::nullopt;
-    return time_of(at(kRoot));
+    if (front_.empty()) return std::nullopt;
+    return time_of(front_.back());
   }
 
  private:
@@ -107,18 +122,19 @@ class EventQueue {
   static constexpr std::uint64_t kNoSlot = (std::uint64_t{1} << kSlotBits) - 1;
   static constexpr std::uint64_t kSequenceEnd = std::uint64_t{1} << (64 - kSlotBits);
   static constexpr std::uint64_t kSignBit = std::uint64_t{1} << 63;
-  static constexpr Key kNoKey = ~Key{0};  // after every key: fills the last node's missing children
-
-  // Node i has children 4 * (i - 2) to 4 * (i - 2) + 3, so with the root at 3 every family begins at a
-  // multiple of 4.
-  static constexpr std::size_t kArity = 4;
-  static constexpr std::size_t kRoot = 3;
-  static constexpr std::size_t kThirdLevel =
-      24;  // its first node: an event that moves up from before here runs soon
   static constexpr std::size_t kStaleSlack = 64;  // a short queue is not worth tidying
 
-  struct alignas(64) Line {
-    Key keys[kArity] = {kNoKey, kNoKey, kNoKey, kNoKey};
+  static constexpr std::size_t kBucket = 128, kHalf = kBucket / 2;
+  static constexpr std::size_t kLongFront = 192;  // a front that gets longer gives its later keys to a bucket
+  static constexpr std::size_t kShortFront = 24;
+  static constexpr std::size_t kSoon = 4;         // so far ahead payloads are fetched
+
+  struct Bucket {
+    Key keys[kBucket];
+  };
+  struct Row {
+    std::uint32_t bucket = 0;  // in the pool
+    std::uint32_t count = 0;
   };
 
   // A free slot's order is the next free slot, or kNoSlot; a handle's order is greater, so they never agree.
@@ -136,10 +152,6 @@ class EventQueue {
   static std::uint32_t slot_of(Key key) {
     return static_cast<std::uint32_t>(static_cast<std::uint64_t>(key) & kNoSlot);
   }
-
-  Key& at(std::size_t node) { return lines_[node / kArity].keys[node % kArity]; }
-  static std::size_t first_child(std::size_t node) { return kArity * (node - 2); }
-  static std::size_t parent(std::size_t node) { return node / kArity + 2; }
 
   bool stale(Key key) const { return slots_[slot_of(key)].order != static_cast<std::uint64_t>(key); }
 
@@ -160,79 +172,143 @@ class EventQueue {
     --live_;
   }
 
+  // How many keys there are, stale ones too.
+  std::size_t keys() const { return front_.size() + behind_; }
+
+  // Index of the first of `count` keys, in descending order, that is not above `key`. Without branches that no predictor
+  // could guess.
+  static std::size_t first_not_above(const Key* descending, std::size_t count, Key key) {
+    const Key* from = descending;
+    while (count > 0) {
+      const std::size_t half = count / 2;
+      const bool above = key < from[half];
+      const Key* beyond = from + half + 1;
+      from = above ? beyond : from;
+      count = above ? count - half - 1 : half;
+    }
+    return static_cast<std::size_t>(from - descending);
+  }
+
   void insert(Key key) {
-    if (vacant_) {
-      vacant_ = false;
-      sift_down(kRoot, key);
-      return;
-    }
-    const std::size_t node = kRoot + size_;
-    if (node / kArity >= lines_.size()) lines_.resize(node / kArity + 1);
-    ++size_;
-    sift_up(node, key);
+    if (!rows_.empty() && lows_.back() < key) return insert_behind(key);
+    if (front_.size() <= kShortFront) return insert_in_short(key);
+    front_.insert(front_.begin() + static_cast<std::ptrdiff_t>(first_not_above(front_.data(), front_.size(), key)), key);
+    if (front_.size() > kLongFront) shorten_front();
   }
 
-  void sift_up(std::size_t node, Key key) {
-    while (node > kRoot && key < at(parent(node))) {
-      at(node) = at(parent(node));
-      node = parent(node);
-    }
-    at(node) = key;
+  // One by one is quicker than searching, here.
+  void insert_in_short(Key key) {
+    std::size_t place = front_.size();
+    front_.push_back(key);
+    Key* const keys = front_.data();
+    for (; place > 0 && keys[place - 1] < key; --place) keys[place] = keys[place - 1];
+    keys[place] = key;
   }
 
-  // Index of the least of four keys. A tournament by arithmetic: no predictor could guess the branches.
-  static std::size_t least_of(const Key* keys) {
-    std::size_t left = static_cast<std::size_t>(keys[1] < keys[0]);
-    std::size_t right = static_cast<std::size_t>(keys[3] < keys[2]) + 2;
-    asm("" : "+r"(left), "+r"(right));  // keeps the compiler from turning the arithmetic back into branches
-    const std::size_t right_wins = static_cast<std::size_t>(keys[right] < keys[left]);
-    return left ^ ((left ^ right) & (std::size_t{0} - right_wins));
+  void insert_behind(Key key) {
+    const std::size_t index = first_not_above(lows_.data(), lows_.size(), key);
+    Row& row = rows_[index];
+    pool_[row.bucket].keys[row.count++] = key;
+    ++behind_;
+    if (row.count == kBucket) cut(index);
   }
 
-  // Puts `key` at `node` or below it.
-  void sift_down(std::size_t node, Key key) {
-    for (std::size_t child = first_child(node); child < kRoot + size_; child = first_child(node)) {
-      const Key* family = lines_[child / kArity].keys;
-      const std::size_t least = least_of(family);
-      if (!(family[least] < key)) break;
-      at(node) = family[least];
-      if (child < kThirdLevel) __builtin_prefetch(&slots_[slot_of(family[least])]);
-      node = child + least;
-    }
-    at(node) = key;
+  // The later half of a full bucket becomes one of its own.
+  void cut(std::size_t index) {
+    const std::uint32_t later = take_bucket();
+    Key* const keys = pool_[rows_[index].bucket].keys;
+    std::nth_element(keys, keys + kHalf, keys + kBucket);
+    std::copy(keys + kHalf, keys + kBucket, pool_[later].keys);
+    rows_[index].count = kHalf;
+    const Key low = keys[kHalf];  // nth_element puts the least of the later half there
+    lows_.insert(lows_.begin() + static_cast<std::ptrdiff_t>(index), low);
+    rows_.insert(rows_.begin() + static_cast<std::ptrdiff_t>(index), Row{later, kHalf});
   }
 
-  void fill_root_with_last() {
-    vacant_ = false;
-    --size_;
-    const Key last = at(kRoot + size_);
-    at(kRoot + size_) = kNoKey;
-    if (size_ > 0) sift_down(kRoot, last);
+  // The front is in descending order, so its first keys are the later ones.
+  void shorten_front() {
+    const std::uint32_t bucket = take_bucket();
+    std::copy(front_.begin(), front_.begin() + kHalf, pool_[bucket].keys);
+    lows_.push_back(front_[kHalf - 1]);
+    rows_.push_back({bucket, kHalf});
+    behind_ += kHalf;
+    front_.erase(front_.begin(), front_.begin() + kHalf);
   }
 
-  // Afterwards the root is the earliest live event, or the heap is empty.
+  // The first bucket, sorted, becomes the front, which is empty.
+  void refill_front() {
+    const Row row = rows_.back();
+    const Key* const keys = pool_[row.bucket].keys;
+    front_.assign(keys, keys + row.count);
+    drop_first_row();
+    std::sort(front_.begin(), front_.end(), [](Key a, Key b) { return b < a; });
+  }
+
+  void drop_first_row() {
+    behind_ -= rows_.back().count;
+    unused_.push_back(rows_.back().bucket);
+    rows_.pop_back();
+    lows_.pop_back();
+  }
+
+  std::uint32_t take_bucket() {
+    if (unused_.empty()) return static_cast<std::uint32_t>(add_bucket());
+    const std::uint32_t bucket = unused_.back();
+    unused_.pop_back();
+    return bucket;
+  }
+
+  std::size_t add_bucket() {
+    pool_.emplace_back();
+    unused_.reserve(pool_.size());
+    return pool_.size() - 1;
+  }
+
+  // Afterwards the end of the front is the earliest live event, or the queue is empty.
   void settle() {
-    if (vacant_) fill_root_with_last();
-    while (size_ > 0 && stale(at(kRoot))) fill_root_with_last();
+    for (;;) {
+      while (!front_.empty() && stale(front_.back())) front_.pop_back();
+      if (!front_.empty() || rows_.empty()) return;
+      refill_front();
+    }
   }
 
+  // Neighbours that have become short go together, so that there are never more buckets than reserve() counts on.
   void drop_stale_keys() {
-    settle();
+    std::erase_if(front_, [this](Key key) { return stale(key); });
+    behind_ = 0;
     std::size_t kept = 0;
-    for (std::size_t i = 0; i < size_; ++i)
-      if (const Key key = at(kRoot + i); !stale(key)) at(kRoot + kept++) = key;
-    for (std::size_t i = kept; i < size_; ++i) at(kRoot + i) = kNoKey;
-    size_ = kept;
-    for (std::size_t node = kRoot + size_; node-- > kRoot;) sift_down(node, at(node));
+    for (std::size_t index = 0; index < rows_.size(); ++index) {
+      Row row = rows_[index];
+      Key* const keys = pool_[row.bucket].keys;
+      row.count = static_cast<std::uint32_t>(std::remove_if(keys, keys + row.count, [this](Key key) { return stale(key); }) - keys);
+      behind_ += row.count;
+      const bool joins = kept > 0 && rows_[kept - 1].count + row.count < kBucket;
+      if (joins) {
+        Row& later = rows_[kept - 1];
+        std::copy(keys, keys + row.count, pool_[later.bucket].keys + later.count);
+        later.count += row.count;
+        lows_[kept - 1] = lows_[index];
+        unused_.push_back(row.bucket);
+      } else {
+        lows_[kept] = lows_[index];
+        rows_[kept++] = row;
+      }
+    }
+    lows_.resize(kept);
+    rows_.resize(kept);
   }
 
-  std::vector<Line> lines_;
+  std::vector<Key> front_;    // in descending order; all below the first bucket's least
+  std::vector<Key> lows_;     // of each bucket the least key it may hold, in descending order
+  std::vector<Row> rows_;     // and where it is
+  std::deque<Bucket> pool_;
+  std::vector<std::uint32_t> unused_;  // buckets of the pool
+  std::size_t behind_ = 0;             // keys in buckets
   std::vector<Slot> slots_;
-  std::size_t size_ = 0;  // keys in the heap: live, stale, and the vacant root
   std::size_t live_ = 0;
   std::uint64_t next_sequence_ = 1;
   std::uint64_t free_ = kNoSlot;
-  bool vacant_ = false;
 };
 
 }  // namespace tscsim::sim

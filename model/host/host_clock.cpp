@@ -4,12 +4,6 @@
 #include <limits>
 
 namespace tscsim::model {
-namespace {
-
-constexpr std::int64_t kTick_ns = 4'000'000;  // the timekeeper's cycle_last moves with the tick; HZ=250
-
-}  // namespace
-
 ClocksourceScale clocksource_scale(std::uint32_t khz) {
   constexpr std::uint64_t kNsPerMs = 1'000'000;
   // The conversion must not overflow for this many seconds: at most 600 for a 64-bit counter.
@@ -23,48 +17,30 @@ ClocksourceScale clocksource_scale(std::uint32_t khz) {
   return {1, 0};
 }
 
-HostClock::HostClock(const ops::HostSpec& spec)
-    : spec_(spec), scale_(clocksource_scale(spec.tsc_khz)), tsc_clocksource_(spec.tsc_clocksource) {
+void HostClock::restart(const ops::HostSpec& spec) {
+  uptime_ns_ = static_cast<std::uint64_t>(spec.uptime_ns);
+  rate_.set(static_cast<std::uint64_t>(std::int64_t{1'000'000'000} + spec.tsc_error_ppb) * spec.tsc_khz);
+  realtime_zero_ns_ = spec.realtime_ns + spec.realtime_error_ns;
+  realtime_drift_ppb_ = spec.realtime_drift_ppb;
+  tsc_offsets_.resize(spec.pcpus.size());
+  for (std::size_t i = 0; i < tsc_offsets_.size(); ++i) tsc_offsets_[i] = static_cast<std::uint64_t>(spec.pcpus[i].tsc_offset);
+  if (scaled_khz_ != spec.tsc_khz) scale_ = clocksource_scale(scaled_khz_ = spec.tsc_khz);
+  tsc_clocksource_ = spec.tsc_clocksource;
+  tsc_unstable_ = spec.tsc_unstable;
+  now_ns_ = base_scenario_ns_ = cycle_last_since_ns_ = tick_ns_ = 0;
+  cycles_now_ = cycles_at_tick_ = cycles_since_boot(0);
+  base_tsc_ = least_cycle_last_ = 0;
   // Since boot the raw clock has run on whatever is the clocksource at the start.
-  if (!tsc_clocksource_) {
-    base_raw_ns_ = static_cast<std::uint64_t>(spec.uptime_ns);
-    base_scenario_ns_ = 0;
-  }
-}
-
-std::uint64_t HostClock::cycles_since_boot(std::int64_t scenario_ns) const {
-  const auto true_ns = static_cast<std::uint64_t>(spec_.uptime_ns + scenario_ns);
-  const auto per_ns = static_cast<std::uint64_t>(std::int64_t{1'000'000'000} + spec_.tsc_error_ppb) * spec_.tsc_khz;
-  return static_cast<std::uint64_t>(u128{true_ns} * per_ns / 1'000'000'000'000'000u);
-}
-
-std::uint64_t HostClock::tsc(int pcpu) const {
-  return cycles_since_boot(now_ns_) + offset_of(pcpu);
-}
-
-std::uint64_t HostClock::cycle_last() const {
-  const std::int64_t tick_ns = now_ns_ - now_ns_ % kTick_ns;
-  if (tick_ns < cycle_last_since_ns_) return least_cycle_last_;
-  return std::max(least_cycle_last_, cycles_since_boot(tick_ns) + offset_of(0));
-}
-
-std::uint64_t HostClock::clamped_tsc(int pcpu) const { return std::max(tsc(pcpu), cycle_last()); }
-
-std::uint64_t HostClock::raw_ns_at(std::uint64_t tsc) const {
-  return base_raw_ns_ + static_cast<std::uint64_t>(u128{tsc - base_tsc_} * scale_.mult >> scale_.shift);
-}
-
-std::uint64_t HostClock::base_ns(int pcpu) const {
-  if (tsc_clocksource_) return raw_ns_at(clamped_tsc(pcpu));
-  return base_raw_ns_ + static_cast<std::uint64_t>(now_ns_ - base_scenario_ns_);
+  base_raw_ns_ = tsc_clocksource_ ? 0 : uptime_ns_;
+  realtime_jumped_ns_ = jumped_cycles_ = 0;
 }
 
 std::uint64_t HostClock::realtime_ns() const {
-  return static_cast<std::uint64_t>(spec_.realtime_ns + spec_.realtime_error_ns + now_ns_ + realtime_jump_ns()) + slewed_ns();
+  return static_cast<std::uint64_t>(realtime_zero_ns_ + now_ns_ + realtime_jump_ns()) + slewed_ns();
 }
 
 std::uint64_t HostClock::slewed_ns() const {
-  return static_cast<std::uint64_t>(static_cast<std::int64_t>(static_cast<__int128>(now_ns_) * spec_.realtime_drift_ppb / 1'000'000'000));
+  return static_cast<std::uint64_t>(static_cast<std::int64_t>(static_cast<__int128>(now_ns_) * realtime_drift_ppb_ / 1'000'000'000));
 }
 
 // CLOCK_REALTIME counts the same cycles as the raw clock.
@@ -72,12 +48,6 @@ std::int64_t HostClock::realtime_jump_ns() const {
   if (!tsc_clocksource_ || jumped_cycles_ == 0) return realtime_jumped_ns_;
   const auto cycles = static_cast<std::int64_t>(clamped_tsc(0) - (tsc(0) - static_cast<std::uint64_t>(jumped_cycles_)));
   return realtime_jumped_ns_ + static_cast<std::int64_t>(static_cast<__int128>(cycles) * scale_.mult / (std::int64_t{1} << scale_.shift));
-}
-
-std::optional<ClockPair<std::uint64_t>> HostClock::base_pair(int pcpu) const {
-  if (!tsc_clocksource_) return std::nullopt;
-  const std::uint64_t tsc = clamped_tsc(pcpu);
-  return ClockPair<std::uint64_t>{raw_ns_at(tsc), tsc};
 }
 
 std::optional<ClockPair<std::uint64_t>> HostClock::realtime_pair(int pcpu) const {
@@ -108,8 +78,7 @@ void HostClock::jump_tsc(int pcpu, std::int64_t cycles) {
   cycle_last_since_ns_ = now_ns_;
   for (int i = 0; i < pcpus(); ++i) {
     if (pcpu != ops::kAllPcpus && pcpu != i) continue;
-    std::int64_t& offset = spec_.pcpus[static_cast<std::size_t>(i)].tsc_offset;
-    offset = static_cast<std::int64_t>(static_cast<std::uint64_t>(offset) + static_cast<std::uint64_t>(cycles));
+    tsc_offsets_[static_cast<std::size_t>(i)] += static_cast<std::uint64_t>(cycles);
   }
   if (pcpu == ops::kAllPcpus || pcpu == 0) jumped_cycles_ += cycles;
 }
@@ -118,9 +87,9 @@ void HostClock::jump_tsc(int pcpu, std::int64_t cycles) {
 // the TSC reads at resume, so a TSC that restarted does not hold the clock.
 void HostClock::suspend(std::int64_t for_ns, bool tsc_restarts) {
   rebase(for_ns);
-  now_ns_ += for_ns;
+  advance_to(now_ns_ + for_ns);
   if (tsc_restarts)
-    for (ops::PcpuSpec& pcpu : spec_.pcpus) pcpu.tsc_offset = static_cast<std::int64_t>(-cycles_since_boot(now_ns_));
+    for (std::uint64_t& offset : tsc_offsets_) offset = 0 - cycles_since_boot(now_ns_);
   base_tsc_ = least_cycle_last_ = tsc(0);
   cycle_last_since_ns_ = base_scenario_ns_ = now_ns_;
 }

@@ -65,6 +65,25 @@ TimeScale time_scale(std::uint64_t scaled_hz, std::uint64_t base_hz);
 inline TimeScale cycles_to_ns(std::uint32_t khz) { return time_scale(1'000'000'000, std::uint64_t{khz} * 1000); }
 inline TimeScale ns_to_cycles(std::uint32_t khz) { return time_scale(std::uint64_t{khz} * 1000, 1'000'000'000); }
 
+// time_scale() to or from nanoseconds, computed again only when the rate is another.
+class RememberedScale {
+ public:
+  TimeScale to_ns(std::uint64_t hz) const { return find(hz, to_ns_, [hz] { return time_scale(1'000'000'000, hz); }); }
+  TimeScale from_ns(std::uint64_t hz) const { return find(hz, from_ns_, [hz] { return time_scale(hz, 1'000'000'000); }); }
+
+ private:
+  struct Known {
+    std::uint64_t hz = 0;
+    TimeScale scale;
+  };
+  template <class Compute>
+  static TimeScale find(std::uint64_t hz, Known& known, Compute compute) {
+    if (known.hz != hz || hz == 0) known = {hz, compute()};
+    return known.scale;
+  }
+  mutable Known to_ns_, from_ns_;
+};
+
 // The conversion itself. The difference is unsigned; a left shift drops high bits, a right shift drops low bits
 // before the product.
 // Kernel: Linux v7.2 arch/x86/include/asm/pvclock.h pvclock_scale_delta().

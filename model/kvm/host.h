@@ -35,6 +35,9 @@ class TraceListener {
 template <class Num>
 class Host {
  public:
+  // Whether anyone wants to know by which rules a machine on this host goes, and what it traces.
+  static constexpr bool kObserved = true;
+
   virtual ~Host() = default;
   virtual Num tsc() = 0;       // RDTSC on the pCPU that executes
   virtual Num base_ns() = 0;   // CLOCK_MONOTONIC_RAW + time suspended

@@ -17,14 +17,14 @@ Num reference_time(const ReferenceTscPage& scale_only, const Num& offset, const 
 }
 
 // Without Hyper-V in its CPUID a guest has none of the MSRs (5.12, 8f014550dfb1).
-template <class Num>
-bool Machine<Num>::hyperv_msr_refused(const Vcpu<Num>& vcpu, bool by_host) const {
+template <class Num, class HostType>
+bool Machine<Num, HostType>::hyperv_msr_refused(const Vcpu<Num>& vcpu, bool by_host) const {
   const bool needs_cpuid = TSCSIM_MUTATE(hyperv_without_cpuid, config_.era.hyperv_msrs_need_cpuid, false);
   return !by_host && needs_cpuid && !vcpu.hyperv_enabled;
 }
 
-template <class Num>
-typename Machine<Num>::Outcome Machine<Num>::write_hyperv_msr(const ops::Operation& op, bool by_host) {
+template <class Num, class HostType>
+typename Machine<Num, HostType>::Outcome Machine<Num, HostType>::write_hyperv_msr(const ops::Operation& op, bool by_host) {
   Vcpu<Num>& v = at(op.vcpu);
   if (hyperv_msr_refused(v, by_host)) return refuse(EFAULT);
   switch (op.msr) {
@@ -40,8 +40,8 @@ typename Machine<Num>::Outcome Machine<Num>::write_hyperv_msr(const ops::Operati
   }
 }
 
-template <class Num>
-void Machine<Num>::write_reference_tsc(Vcpu<Num>& vcpu, std::uint64_t value, bool by_host) {
+template <class Num, class HostType>
+void Machine<Num, HostType>::write_reference_tsc(Vcpu<Num>& vcpu, std::uint64_t value, bool by_host) {
   HypervClock<Num>& hv = vm_.hyperv;
   hv.page_msr = value;
   hv.state = HypervState::unset;
@@ -51,8 +51,8 @@ void Machine<Num>::write_reference_tsc(Vcpu<Num>& vcpu, std::uint64_t value, boo
   vcpu.requests |= TSCSIM_MUTATE(hyperv_enable_requests_nothing, kMasterClockUpdate, kNoRequest);
 }
 
-template <class Num>
-typename Machine<Num>::Outcome Machine<Num>::read_hyperv_msr(const ops::Operation& op, Host<Num>& host) {
+template <class Num, class HostType>
+typename Machine<Num, HostType>::Outcome Machine<Num, HostType>::read_hyperv_msr(const ops::Operation& op, HostType& host) {
   Vcpu<Num>& v = at(op.vcpu);
   if (hyperv_msr_refused(v, op.kind == ops::OpKind::get_msr)) return refuse(EFAULT);
   Outcome out;
@@ -73,8 +73,8 @@ typename Machine<Num>::Outcome Machine<Num>::read_hyperv_msr(const ops::Operatio
 }
 
 // Up to 5.12 what counts is whether the last page was valid, also once the page is disabled.
-template <class Num>
-bool Machine<Num>::hyperv_page_counts() const {
+template <class Num, class HostType>
+bool Machine<Num, HostType>::hyperv_page_counts() const {
   const HypervClock<Num>& hv = vm_.hyperv;
   switch (config_.era.hyperv_page) {
     case HypervPageUpdate::never_filled:
@@ -89,8 +89,8 @@ bool Machine<Num>::hyperv_page_counts() const {
 }
 
 // Always vCPU 0's TSC, whoever reads.
-template <class Num>
-Num Machine<Num>::reference_counter(Host<Num>& host) {
+template <class Num, class HostType>
+Num Machine<Num, HostType>::reference_counter(HostType& host) {
   if (!hyperv_page_counts()) {
     follow(Rule::reference_time_from_clock);
     return map_monotone(read_clock(host).clock, [](std::uint64_t ns) { return ns / 100; });
@@ -101,8 +101,8 @@ Num Machine<Num>::reference_counter(Host<Num>& host) {
 }
 
 // The master pair is about to be renewed.
-template <class Num>
-void Machine<Num>::request_hyperv_page() {
+template <class Num, class HostType>
+void Machine<Num, HostType>::request_hyperv_page() {
   HypervClock<Num>& hv = vm_.hyperv;
   const bool unsafe = hv.state != HypervState::guest_changed && hv.emulation_control != 0;
   if (unsafe) return;
@@ -121,8 +121,8 @@ void Machine<Num>::request_hyperv_page() {
 }
 
 // Whether an update of a vCPU's clock fills the page, too.
-template <class Num>
-bool Machine<Num>::fills_hyperv_page(int vcpu) const {
+template <class Num, class HostType>
+bool Machine<Num, HostType>::fills_hyperv_page(int vcpu) const {
   const HypervClock<Num>& hv = vm_.hyperv;
   const bool by_first = TSCSIM_MUTATE(hyperv_page_by_any_vcpu, vcpu == 0, true);
   switch (config_.era.hyperv_page) {
@@ -139,8 +139,8 @@ bool Machine<Num>::fills_hyperv_page(int vcpu) const {
   return TSCSIM_MUTATE(hyperv_page_by_first_vcpu, true, vcpu == 0) && pending;
 }
 
-template <class Num>
-void Machine<Num>::update_hyperv_page(const PvclockPage<Num>& clock) {
+template <class Num, class HostType>
+void Machine<Num, HostType>::update_hyperv_page(const PvclockPage<Num>& clock) {
   HypervClock<Num>& hv = vm_.hyperv;
   const bool states = config_.era.hyperv_page != HypervPageUpdate::every_update;
   const auto fail = [&] {
@@ -171,24 +171,24 @@ void Machine<Num>::update_hyperv_page(const PvclockPage<Num>& clock) {
 }
 
 // 0 and 0xffffffff say that there is no valid page.
-template <class Num>
-std::uint32_t Machine<Num>::next_sequence(std::uint32_t before) {
+template <class Num, class HostType>
+std::uint32_t Machine<Num, HostType>::next_sequence(std::uint32_t before) {
   const std::uint32_t next = before + TSCSIM_MUTATE(hyperv_sequence_stays, 1u, 0u);
   return next == 0 || next == 0xffff'ffff ? 1 : next;
 }
 
-template <class Num>
-void Machine<Num>::continue_hyperv_sequence(std::uint32_t sequence) {
+template <class Num, class HostType>
+void Machine<Num, HostType>::continue_hyperv_sequence(std::uint32_t sequence) {
   vm_.hyperv.last.sequence = hyperv_page_at(hyperv_page_in_sight()).sequence = sequence;
 }
 
-template <class Num>
-std::uint64_t Machine<Num>::hyperv_page_in_sight() const {
+template <class Num, class HostType>
+std::uint64_t Machine<Num, HostType>::hyperv_page_in_sight() const {
   return vm_.hyperv.page_msr != 0 ? vm_.hyperv.address() : ops::layout::kHypervPage;
 }
 
-template <class Num>
-typename Machine<Num>::Outcome Machine<Num>::peek_hyperv_page() {
+template <class Num, class HostType>
+typename Machine<Num, HostType>::Outcome Machine<Num, HostType>::peek_hyperv_page() {
   const HypervPage<Num>& page = hyperv_page_at(hyperv_page_in_sight());
   Outcome out;
   out.add(ops::Field::version, Num(page.sequence));
@@ -198,8 +198,8 @@ typename Machine<Num>::Outcome Machine<Num>::peek_hyperv_page() {
 }
 
 // As the Hyper-V specification has the guest do it. With sequence 0 it is to read the MSR instead.
-template <class Num>
-typename Machine<Num>::Outcome Machine<Num>::guest_read_hyperv_page(const Vcpu<Num>& vcpu, const Num& host_tsc) {
+template <class Num, class HostType>
+typename Machine<Num, HostType>::Outcome Machine<Num, HostType>::guest_read_hyperv_page(const Vcpu<Num>& vcpu, const Num& host_tsc) {
   const HypervPage<Num>& page = hyperv_page_at(hyperv_page_in_sight());
   if (page.sequence == 0) return refuse(ENODATA);
   const Num tsc = hardware_tsc(vcpu, host_tsc);

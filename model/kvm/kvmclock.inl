@@ -11,19 +11,16 @@
 
 namespace tscsim::model {
 
-template <class Num>
-void Machine<Num>::set_memory(GuestMemory<Num> memory) {
-  if (TSCSIM_MUTATE(transfer_forgets_pages, false, true)) memory.pages.clear();
-  pages_ = std::move(memory.pages);
-  wall_clocks_ = std::move(memory.wall_clocks);
-  hyperv_pages_ = std::move(memory.hyperv_pages);
-  steal_records_ = std::move(memory.steal_records);
+template <class Num, class HostType>
+void Machine<Num, HostType>::set_memory(const GuestMemory<Num>& memory) {
+  memory_ = memory;
+  if (TSCSIM_MUTATE(transfer_forgets_pages, false, true)) memory_.pages.clear();
 }
 
 inline constexpr std::uint8_t kCountsFromZero = 4;  // flag of a page, 4.1 to 4.3
 
-template <class Num>
-void Machine<Num>::guest_time_update(int vcpu, Host<Num>& host) {
+template <class Num, class HostType>
+void Machine<Num, HostType>::guest_time_update(int vcpu, HostType& host) {
   Vcpu<Num>& v = at(vcpu);
   const bool use_master = vm_.use_master_clock;
   const bool read_now = !use_master || TSCSIM_MUTATE(catchup_at_snapshot, config_.era.catchup_compares_now, false);
@@ -56,8 +53,8 @@ void Machine<Num>::guest_time_update(int vcpu, Host<Num>& host) {
 
 // The guest's TSC that was `tsc` at `ns`, moved forward to where it ought to be, counted from the start of its generation.
 // Kernel: Linux v7.2 x86.c compute_guest_tsc().
-template <class Num>
-Num Machine<Num>::caught_up(Vcpu<Num>& vcpu, const Num& tsc, const Num& ns) {
+template <class Num, class HostType>
+Num Machine<Num, HostType>::caught_up(Vcpu<Num>& vcpu, const Num& tsc, const Num& ns) {
   // The difference is unsigned (K35). d9173f59df3a makes it signed in 7.4, where nothing asks for an instant before the
   // generation any more.
   const Num wanted = vcpu.this_tsc_write + scale(ns - vcpu.this_tsc_nsec, vcpu.virtual_scale);
@@ -66,25 +63,25 @@ Num Machine<Num>::caught_up(Vcpu<Num>& vcpu, const Num& tsc, const Num& ns) {
   return wanted;
 }
 
-template <class Num>
-void Machine<Num>::set_page_rate(Vcpu<Num>& vcpu) const {
+template <class Num, class HostType>
+void Machine<Num, HostType>::set_page_rate(Vcpu<Num>& vcpu) const {
   if (TSCSIM_MUTATE(page_rate_always_effective, config_.era.page_rate, PageRate::effective) == PageRate::requested_once) {
     const std::uint64_t host_hz = std::uint64_t{config_.host_khz} * 1000;
     if (vcpu.hw_tsc_hz == host_hz) return;
     const bool scales = TSCSIM_MUTATE(page_rate_ignores_scaling, config_.tsc_scaling, false);
-    vcpu.pvclock_scale = cycles_to_ns(scales ? vcpu.virtual_tsc_khz : config_.host_khz);
+    vcpu.pvclock_scale = scales_.to_ns(std::uint64_t{scales ? vcpu.virtual_tsc_khz : config_.host_khz} * 1000);
     vcpu.hw_tsc_hz = host_hz;
     return;
   }
   const std::uint64_t hz = effective_rate_hz(vcpu.l1_tsc_scaling_ratio);
   if (vcpu.hw_tsc_hz == hz || hz == 0) return;  // 0: real kernels before 6.16 hang here (K29)
-  vcpu.pvclock_scale = time_scale(1'000'000'000, hz);
+  vcpu.pvclock_scale = scales_.to_ns(hz);
   vcpu.hw_tsc_hz = hz;
 }
 
 // The host's rate, scaled: in whole kHz, each time rounded down; in Hz as proposed in v6.
-template <class Num>
-std::uint64_t Machine<Num>::effective_rate_hz(TscRatio ratio) const {
+template <class Num, class HostType>
+std::uint64_t Machine<Num, HostType>::effective_rate_hz(TscRatio ratio) const {
   const std::uint64_t unit_hz = TSCSIM_MUTATE(v6_page_rate_in_khz, config_.era.page_rate == PageRate::effective_hz, false) ? 1 : 1000;
   std::uint64_t rate = config_.host_khz * (1000 / unit_hz);
   if (TSCSIM_MUTATE(page_rate_ignores_scaling, config_.tsc_scaling, false)) {
@@ -95,15 +92,15 @@ std::uint64_t Machine<Num>::effective_rate_hz(TscRatio ratio) const {
 }
 
 // The page's STABLE flag: a guest may compare what different vCPUs read.
-template <class Num>
-bool Machine<Num>::guests_may_trust_pages() const {
+template <class Num, class HostType>
+bool Machine<Num, HostType>::guests_may_trust_pages() const {
   if (config_.era.tsc_matching == TscMatching::joiners_counted) return vm_.use_master_clock;
   return vm_.use_master_clock && TSCSIM_MUTATE(v6_stable_without_equal_tscs, vm_.all_vcpus_matched_tsc, true);
 }
 
 // The version protocol; the guest's own GUEST_STOPPED bit survives in all kernels (spec section 6.2).
-template <class Num>
-void Machine<Num>::publish(Vcpu<Num>& vcpu, PvclockPage<Num> fresh) {
+template <class Num, class HostType>
+void Machine<Num, HostType>::publish(Vcpu<Num>& vcpu, PvclockPage<Num> fresh) {
   PvclockPage<Num>& page = page_at(vcpu.page_address());
   const std::uint32_t before = page.version;
   switch (config_.era.publication) {
@@ -127,8 +124,8 @@ void Machine<Num>::publish(Vcpu<Num>& vcpu, PvclockPage<Num> fresh) {
 
 // Since the page is published through its mapping (5.18/5.19, 916d3608df82) the event follows the second step of the
 // version; before, it stood between the two and printed the odd one.
-template <class Num>
-void Machine<Num>::trace_page(const Vcpu<Num>& vcpu, const PvclockPage<Num>& page) {
+template <class Num, class HostType>
+void Machine<Num, HostType>::trace_page(const Vcpu<Num>& vcpu, const PvclockPage<Num>& page) {
   const bool at_the_end = config_.era.publication == PagePublication::keeps_guest_stopped ||
                           config_.era.publication == PagePublication::single_write;
   trace(ops::TraceKind::pvclock_update, index_of(vcpu),
@@ -137,15 +134,15 @@ void Machine<Num>::trace_page(const Vcpu<Num>& vcpu, const PvclockPage<Num>& pag
 }
 
 // Seen on one host (docs/observed.md): a page that claims TSC_STABLE loses the flag, by the version protocol.
-template <class Num>
-void Machine<Num>::clear_stable(PvclockPage<Num>& page) {
+template <class Num, class HostType>
+void Machine<Num, HostType>::clear_stable(PvclockPage<Num>& page) {
   if ((page.flags & ops::pvclock_flag::kTscStable) == 0) return;
   page.version = ((page.version + 1) | 1) + 1;
   page.flags &= static_cast<std::uint8_t>(~ops::pvclock_flag::kTscStable);
 }
 
-template <class Num>
-void Machine<Num>::write_system_time(int vcpu, std::uint64_t value, bool old_msr, bool by_host, Host<Num>& host) {
+template <class Num, class HostType>
+void Machine<Num, HostType>::write_system_time(int vcpu, std::uint64_t value, bool old_msr, bool by_host, HostType& host) {
   Vcpu<Num>& v = at(vcpu);
   if (vcpu == 0 && !by_host) {
     if (config_.era.clock_start == ClockStart::guest_enables) vm_.kvmclock_offset = Num(0) - host.base_ns();
@@ -160,18 +157,18 @@ void Machine<Num>::write_system_time(int vcpu, std::uint64_t value, bool old_msr
 
 // kvmclock at host TSC `host_tsc` by the master pair, with the host's rate (definition C of spec section 6.4); from 7.4
 // on with the guest's, as the page has it, taken from the vCPU whose TSC was written last.
-template <class Num>
-Num Machine<Num>::master_clock_at(const Num& host_tsc) const {
+template <class Num, class HostType>
+Num Machine<Num, HostType>::master_clock_at(const Num& host_tsc) const {
   const TscRatio ratio = vm_.last_tsc_scaling_ratio;
   const bool scales = TSCSIM_MUTATE(get_clock_never_scales, config_.era.get_clock_scales, false) && config_.tsc_scaling && ratio.value != 0;
   const Num cycles = scales ? scale(host_tsc, ratio) - scale(vm_.master_cycle_now, ratio) : host_tsc - vm_.master_cycle_now;
   const std::uint64_t hz = scales ? effective_rate_hz(ratio) : std::uint64_t{config_.host_khz} * 1000;
-  const Num since = scale(cycles, time_scale(1'000'000'000, hz));
+  const Num since = scale(cycles, scales_.to_ns(hz));
   return vm_.master_kernel_ns + TSCSIM_MUTATE(get_clock_without_offset, vm_.kvmclock_offset, Num(0)) + since;
 }
 
-template <class Num>
-typename Machine<Num>::Clock Machine<Num>::read_clock(Host<Num>& host) {
+template <class Num, class HostType>
+typename Machine<Num, HostType>::Clock Machine<Num, HostType>::read_clock(HostType& host) {
   Clock result;
   std::optional<ClockPair<Num>> pair;
   if (vm_.use_master_clock && config_.era.clock_flags_accepted) pair = host.realtime_pair();
@@ -194,14 +191,20 @@ typename Machine<Num>::Clock Machine<Num>::read_clock(Host<Num>& host) {
   return result;
 }
 
-template <class Num>
-Num Machine<Num>::kvmclock_now(Host<Num>& host) {
+template <class Num, class HostType>
+bool Machine<Num, HostType>::clock_is_stable(const HostType& host) const {
+  const bool falls_back = config_.era.get_clock_falls_back && !host.tsc_clocksource();
+  return clock_counts_tsc() && !falls_back;
+}
+
+template <class Num, class HostType>
+Num Machine<Num, HostType>::kvmclock_now(HostType& host) {
   if (clock_counts_tsc()) return master_clock_at(host.tsc());
   return host.base_ns() + vm_.kvmclock_offset;
 }
 
-template <class Num>
-typename Machine<Num>::Outcome Machine<Num>::get_clock(Host<Num>& host) {
+template <class Num, class HostType>
+typename Machine<Num, HostType>::Outcome Machine<Num, HostType>::get_clock(HostType& host) {
   const Clock clock = read_clock(host);
   Outcome out;
   out.add(ops::Field::clock, clock.clock);
@@ -211,8 +214,8 @@ typename Machine<Num>::Outcome Machine<Num>::get_clock(Host<Num>& host) {
   return out;
 }
 
-template <class Num>
-typename Machine<Num>::Outcome Machine<Num>::set_clock(const ops::Operation& op, Host<Num>& host) {
+template <class Num, class HostType>
+typename Machine<Num, HostType>::Outcome Machine<Num, HostType>::set_clock(const ops::Operation& op, HostType& host) {
   constexpr std::uint32_t kKnown = ops::clock_flag::kTscStable | ops::clock_flag::kRealtime | ops::clock_flag::kHostTsc;
   const std::uint32_t valid = config_.era.clock_flags_accepted ? kKnown : 0;
   if ((op.flags & ~valid & TSCSIM_MUTATE(set_clock_takes_any_flag, ~0u, 0u)) != 0) return refuse(EINVAL);
@@ -251,8 +254,8 @@ typename Machine<Num>::Outcome Machine<Num>::set_clock(const ops::Operation& op,
   return {};
 }
 
-template <class Num>
-Num Machine<Num>::wall_clock_epoch(Host<Num>& host) {
+template <class Num, class HostType>
+Num Machine<Num, HostType>::wall_clock_epoch(HostType& host) {
   switch (config_.era.wall_clock) {
     case WallClock::from_boot_time: {
       const Num realtime = host.realtime_ns();
@@ -273,8 +276,8 @@ Num Machine<Num>::wall_clock_epoch(Host<Num>& host) {
   return TSCSIM_MUTATE(wall_clock_adds_kvmclock, realtime - clock, realtime + clock);
 }
 
-template <class Num>
-void Machine<Num>::write_wall_clock(Vcpu<Num>& vcpu, std::uint64_t address, Host<Num>& host) {
+template <class Num, class HostType>
+void Machine<Num, HostType>::write_wall_clock(Vcpu<Num>& vcpu, std::uint64_t address, HostType& host) {
   constexpr std::uint64_t kSecond_ns = 1'000'000'000;
   vm_.wall_clock_msr = address;  // one for the VM
   vcpu.wall_clock_address = address;

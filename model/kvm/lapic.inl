@@ -13,16 +13,16 @@ namespace tscsim::model {
 
 // Whether the timer cannot have fired. It fires up to 5 us early (lapic_timer_advance_ns); a deadline that far ahead that
 // its nanoseconds times a million pass 64 bits comes out as an earlier one.
-template <class Num>
-bool Machine<Num>::deadline_is_ahead(const Vcpu<Num>& vcpu, const Num& deadline, Host<Num>& host) const {
+template <class Num, class HostType>
+bool Machine<Num, HostType>::deadline_is_ahead(const Vcpu<Num>& vcpu, const Num& deadline, HostType& host) const {
   constexpr std::uint64_t kEarly_ns = 5'000, kFarthest_cycles = ~std::uint64_t{0} / 1'000'000;
   const std::uint64_t early_cycles = std::uint64_t{kEarly_ns} * vcpu.virtual_tsc_khz / 1'000'000 + 1;
   const Num left = deadline - guest_tsc(vcpu, host.tsc());
   return Num(early_cycles) < left && left < Num(kFarthest_cycles);
 }
 
-template <class Num>
-typename Machine<Num>::Outcome Machine<Num>::write_tsc_deadline(Vcpu<Num>& vcpu, const Num& value, Host<Num>& host) {
+template <class Num, class HostType>
+typename Machine<Num, HostType>::Outcome Machine<Num, HostType>::write_tsc_deadline(Vcpu<Num>& vcpu, const Num& value, HostType& host) {
   if (TSCSIM_MUTATE(deadline_needs_no_mode, vcpu.timer_mode != ops::timer_mode::kTscDeadline, false)) {
     follow(Rule::deadline_ignored);
     return {};
@@ -34,8 +34,8 @@ typename Machine<Num>::Outcome Machine<Num>::write_tsc_deadline(Vcpu<Num>& vcpu,
   return {};
 }
 
-template <class Num>
-typename Machine<Num>::Outcome Machine<Num>::read_tsc_deadline(Vcpu<Num>& vcpu, Host<Num>& host) {
+template <class Num, class HostType>
+typename Machine<Num, HostType>::Outcome Machine<Num, HostType>::read_tsc_deadline(Vcpu<Num>& vcpu, HostType& host) {
   Outcome out;
   if (!(vcpu.tsc_deadline == Num(0))) {
     const bool ahead = deadline_is_ahead(vcpu, vcpu.tsc_deadline, host);
@@ -46,8 +46,8 @@ typename Machine<Num>::Outcome Machine<Num>::read_tsc_deadline(Vcpu<Num>& vcpu, 
 }
 
 // The executor writes back what it read, with another mode.
-template <class Num>
-typename Machine<Num>::Outcome Machine<Num>::set_lapic(Vcpu<Num>& vcpu, std::uint64_t timer_mode) {
+template <class Num, class HostType>
+typename Machine<Num, HostType>::Outcome Machine<Num, HostType>::set_lapic(Vcpu<Num>& vcpu, std::uint64_t timer_mode) {
   if (!vm_.irqchip) return refuse(EINVAL);
   const auto counts_tsc = [](std::uint64_t mode) { return mode == ops::timer_mode::kTscDeadline; };
   if (TSCSIM_MUTATE(mode_keeps_deadline, counts_tsc(vcpu.timer_mode) != counts_tsc(timer_mode), false)) disarm(vcpu);

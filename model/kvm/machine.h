@@ -76,6 +76,13 @@ struct GuestMemory {
   std::vector<std::pair<std::uint64_t, WallClockPage<Num>>> wall_clocks;
   std::vector<std::pair<std::uint64_t, HypervPage<Num>>> hyperv_pages;
   std::vector<std::pair<std::uint64_t, StealRecord<Num>>> steal_records;
+
+  void clear() {
+    pages.clear();
+    wall_clocks.clear();
+    hyperv_pages.clear();
+    steal_records.clear();
+  }
 };
 
 constexpr bool inside_memory(std::uint64_t address, std::uint64_t bytes, std::uint64_t memory_bytes) {
@@ -203,45 +210,55 @@ struct VmClock {
   HypervClock<Num> hyperv;
 };
 
-template <class Num>
+// `HostType` is Host<Num>, or one final host whose answers the compiler then sees through: the same rules, for runs by the
+// million. Such a machine tells no story and traces nothing (HostType::kObserved).
+template <class Num, class HostType = Host<Num>>
 class Machine {
  public:
   explicit Machine(const MachineConfig& config);
 
+  // A machine without a VM again, on a host of this rate. What it has allocated it keeps, and what is the host's: its
+  // memory of a master clock.
+  void restart(std::uint32_t host_khz);
+  void forget_master_clock() { had_master_clock_ = false; }
+
   // Executes one operation of the KVM API or of the guest, on pCPU `cpu`. What happens to the host (move_vcpu,
   // set_clocksource, ...) is the host's business: see notice_clocksource_change() and the following.
-  ops::BasicOutcome<Num> perform(const ops::Operation& op, int cpu, Host<Num>& host);
+  ops::BasicOutcome<Num> perform(const ops::Operation& op, int cpu, HostType& host);
 
   // The host's clocksource became TSC based, or ceased to be. `another_vm`: a VM before this one had the master clock.
   void notice_clocksource_change(bool tsc_clocksource, bool another_vm = false);
   // This VM has had the master clock since the clocksource was last left.
   bool had_master_clock() const { return had_master_clock_; }
 
-  // KVM_RUN that does not come as far as the guest: the vCPU is loaded and unloaded.
-  void visit(int vcpu, int cpu, Host<Num>& host);
+  // The vCPU is loaded and unloaded: an ioctl that only reads, KVM_RUN that does not come as far as the guest.
+  void visit(int vcpu, int cpu, HostType& host);
 
   // The host is about to sleep: the PM notifier.
   void prepare_suspend();
 
   // Virtualisation is switched on again on `cpu`, which came up: after a suspend, or online.
-  void enable_hardware(int cpu, Host<Num>& host);
+  void enable_hardware(int cpu, HostType& host);
+
+  // Whether KVM_GET_CLOCK would say TSC_STABLE.
+  bool clock_is_stable(const HostType& host) const;
 
   // A delayed work that was scheduled through Host::schedule runs.
-  void run_delayed(DelayedWork work, Host<Num>& host);
+  void run_delayed(DelayedWork work, HostType& host);
 
   // --- The pieces, for tests and for perform().
-  void create_vm(Host<Num>& host);
-  void create_vcpu(int cpu, Host<Num>& host);
+  void create_vm(HostType& host);
+  void create_vcpu(int cpu, HostType& host);
   int publish_vcpu();                                      // the VM counts it from here on; returns its index
-  void synchronize_created(int vcpu, Host<Num>& host);     // the write of 0 that creation implies
-  void host_write_tsc(int vcpu, Num value, Host<Num>& host);
-  void guest_write_tsc(int vcpu, Num value, Host<Num>& host);
+  void synchronize_created(int vcpu, HostType& host);     // the write of 0 that creation implies
+  void host_write_tsc(int vcpu, Num value, HostType& host);
+  void guest_write_tsc(int vcpu, Num value, HostType& host);
   void host_write_tsc_adjust(int vcpu, Num value);
   void guest_write_tsc_adjust(int vcpu, Num value);
-  void set_tsc_offset(int vcpu, Num offset, Host<Num>& host);
+  void set_tsc_offset(int vcpu, Num offset, HostType& host);
   int set_tsc_khz(int vcpu, std::uint32_t khz);  // khz > 0; errno; the ratio alone
-  void update_master_clock(Host<Num>& host);
-  void guest_time_update(int vcpu, Host<Num>& host);
+  void update_master_clock(HostType& host);
+  void guest_time_update(int vcpu, HostType& host);
 
   // What the clocks show when the host's TSC and base clock show these.
   Num guest_tsc(const Vcpu<Num>& vcpu, const Num& host_tsc) const;  // as KVM computes it
@@ -257,13 +274,13 @@ class Machine {
   VmClock<Num>& vm() { return vm_; }
   const std::vector<Vcpu<Num>>& vcpus() const { return vcpus_; }
   std::vector<Vcpu<Num>>& vcpus() { return vcpus_; }
-  PvclockPage<Num>& page_at(std::uint64_t address) { return at_address(pages_, address); }  // guest memory
-  const std::vector<std::pair<std::uint64_t, PvclockPage<Num>>>& pages() const { return pages_; }
+  PvclockPage<Num>& page_at(std::uint64_t address) { return at_address(memory_.pages, address); }  // guest memory
+  const std::vector<std::pair<std::uint64_t, PvclockPage<Num>>>& pages() const { return memory_.pages; }
   // A guest that moves takes its memory to another machine.
-  GuestMemory<Num> memory() const { return {pages_, wall_clocks_, hyperv_pages_, steal_records_}; }
-  StealRecord<Num>& steal_record_at(std::uint64_t address) { return at_address(steal_records_, address); }
+  const GuestMemory<Num>& memory() const { return memory_; }
+  StealRecord<Num>& steal_record_at(std::uint64_t address) { return at_address(memory_.steal_records, address); }
   void continue_hyperv_sequence(std::uint32_t sequence);  // updates that nobody saw one by one
-  void set_memory(GuestMemory<Num> memory);
+  void set_memory(const GuestMemory<Num>& memory);
   bool delayed_update_pending() const { return delayed_update_pending_; }
 
   // Who hears of trace events from now on; null: nobody. A copy of the machine talks to the same listener.
@@ -282,12 +299,14 @@ class Machine {
   };
 
   void follow(Rule rule) {
-    if (story_length_ < story_.size()) story_[story_length_++] = rule;
+    if constexpr (HostType::kObserved)
+      if (story_length_ < story_.size()) story_[story_length_++] = rule;
   }
   void trace(ops::TraceKind kind, int vcpu, const std::array<Num, ops::kMaxTraceValues>& values) {
-    if (listener_ != nullptr) listener_->traced({kind, vcpu, 0, values});
+    if constexpr (HostType::kObserved)
+      if (listener_ != nullptr) listener_->traced({kind, vcpu, 0, values});
   }
-  static Num clock_mode(const Host<Num>& host) { return Num(host.tsc_clocksource() ? 1 : 0); }  // vdso_clock_mode
+  static Num clock_mode(const HostType& host) { return Num(host.tsc_clocksource() ? 1 : 0); }  // vdso_clock_mode
   Vcpu<Num>& at(int vcpu) { return vcpus_[static_cast<std::size_t>(vcpu)]; }
   int index_of(const Vcpu<Num>& vcpu) const { return static_cast<int>(&vcpu - vcpus_.data()); }
   Outcome refuse(int error);
@@ -298,37 +317,37 @@ class Machine {
                                const Num& scaled_tsc, const Num& ns) const;
   static bool is_zero_request(const TscWrite<Num>& write);
   Num elapsed_for_unstable_join(const Vcpu<Num>& vcpu, Num elapsed_ns) const;
-  void synchronize(Vcpu<Num>& vcpu, std::optional<Num> user_value, bool by_guest, Host<Num>& host);
-  ClockPair<Num> write_readings(Host<Num>& host);
-  void record_by_rates_and_offsets(Vcpu<Num>& vcpu, Num offset, Num tsc, Num ns, bool matched, Host<Num>& host);
-  void track_by_rates_and_offsets(Vcpu<Num>& vcpu, bool update, Host<Num>& host);
+  void synchronize(Vcpu<Num>& vcpu, std::optional<Num> user_value, bool by_guest, HostType& host);
+  ClockPair<Num> write_readings(HostType& host);
+  void record_by_rates_and_offsets(Vcpu<Num>& vcpu, Num offset, Num tsc, Num ns, bool matched, HostType& host);
+  void track_by_rates_and_offsets(Vcpu<Num>& vcpu, bool update, HostType& host);
   bool vetoed() const {
     return vm_.backwards_tsc_observed || (config_.era.old_msr_vetoes_master_clock && vm_.boot_vcpu_runs_old_kvmclock);
   }
   std::uint32_t rate_to_match() const;
-  void record(Vcpu<Num>& vcpu, Num offset, Num tsc, Num ns, bool matched, bool by_user, Host<Num>& host);
-  void track(Vcpu<Num>& vcpu, bool new_generation, Host<Num>& host);
+  void record(Vcpu<Num>& vcpu, Num offset, Num tsc, Num ns, bool matched, bool by_user, HostType& host);
+  void track(Vcpu<Num>& vcpu, bool new_generation, HostType& host);
   void set_l1_offset(Vcpu<Num>& vcpu, Num offset);
   bool all_vcpus_matched() const;
   Num hardware_tsc(const Vcpu<Num>& vcpu, const Num& host_tsc) const;  // as the guest's RDTSC reads it
 
   // master_clock.inl
-  void renew_master_pair(Host<Num>& host);
+  void renew_master_pair(HostType& host);
   void request_everywhere(std::uint8_t requests);
   void withdraw_everywhere(std::uint8_t requests);
-  void global_clock_update(Vcpu<Num>& requester, Host<Num>& host);
+  void global_clock_update(Vcpu<Num>& requester, HostType& host);
 
   // vcpu_run.inl: load, unload, entry, guest instructions.
-  void load(Vcpu<Num>& vcpu, int cpu, Host<Num>& host);
-  void load_on(Vcpu<Num>& vcpu, int cpu, Host<Num>& host);
+  void load(Vcpu<Num>& vcpu, int cpu, HostType& host);
+  void load_on(Vcpu<Num>& vcpu, int cpu, HostType& host);
   void apply_offset_adjustment(Vcpu<Num>& vcpu);
-  bool load_update_allowed(Host<Num>& host);
-  void unload(Vcpu<Num>& vcpu, Host<Num>& host);
-  void enter(int vcpu, Host<Num>& host);
-  void leave(Vcpu<Num>& vcpu, Host<Num>& host);
-  void let_work_run(int vcpu, Host<Num>& host);
+  bool load_update_allowed(HostType& host);
+  void unload(Vcpu<Num>& vcpu, HostType& host);
+  void enter(int vcpu, HostType& host);
+  void leave(Vcpu<Num>& vcpu, HostType& host);
+  void let_work_run(int vcpu, HostType& host);
   bool reenters_after_wrmsr(std::uint32_t msr) const;
-  Outcome guest_operation(const ops::Operation& op, Host<Num>& host);
+  Outcome guest_operation(const ops::Operation& op, HostType& host);
   Outcome guest_read_pvclock(Vcpu<Num>& vcpu, const Num& host_tsc);
 
   Num caught_up(Vcpu<Num>& vcpu, const Num& tsc, const Num& ns);
@@ -338,22 +357,22 @@ class Machine {
   void publish(Vcpu<Num>& vcpu, PvclockPage<Num> fresh);
   void trace_page(const Vcpu<Num>& vcpu, const PvclockPage<Num>& page);
   static void clear_stable(PvclockPage<Num>& page);
-  WallClockPage<Num>& wall_clock_at(std::uint64_t address) { return at_address(wall_clocks_, address); }
-  void write_system_time(int vcpu, std::uint64_t value, bool old_msr, bool by_host, Host<Num>& host);
-  void write_wall_clock(Vcpu<Num>& vcpu, std::uint64_t address, Host<Num>& host);
-  Num wall_clock_epoch(Host<Num>& host);
+  WallClockPage<Num>& wall_clock_at(std::uint64_t address) { return at_address(memory_.wall_clocks, address); }
+  void write_system_time(int vcpu, std::uint64_t value, bool old_msr, bool by_host, HostType& host);
+  void write_wall_clock(Vcpu<Num>& vcpu, std::uint64_t address, HostType& host);
+  Num wall_clock_epoch(HostType& host);
   bool clock_counts_tsc() const { return vm_.use_master_clock && config_.era.get_clock_tells_stable; }
   Num master_clock_at(const Num& host_tsc) const;
-  Clock read_clock(Host<Num>& host);
-  Num kvmclock_now(Host<Num>& host);
-  Outcome get_clock(Host<Num>& host);
+  Clock read_clock(HostType& host);
+  Num kvmclock_now(HostType& host);
+  Outcome get_clock(HostType& host);
   std::uint64_t effective_rate_hz(TscRatio ratio) const;
   bool guests_may_trust_pages() const;
 
   // lapic.inl: the MSR of the TSC deadline timer.
-  bool deadline_is_ahead(const Vcpu<Num>& vcpu, const Num& deadline, Host<Num>& host) const;
-  Outcome write_tsc_deadline(Vcpu<Num>& vcpu, const Num& value, Host<Num>& host);
-  Outcome read_tsc_deadline(Vcpu<Num>& vcpu, Host<Num>& host);
+  bool deadline_is_ahead(const Vcpu<Num>& vcpu, const Num& deadline, HostType& host) const;
+  Outcome write_tsc_deadline(Vcpu<Num>& vcpu, const Num& value, HostType& host);
+  Outcome read_tsc_deadline(Vcpu<Num>& vcpu, HostType& host);
   Outcome set_lapic(Vcpu<Num>& vcpu, std::uint64_t timer_mode);
   void disarm(Vcpu<Num>& vcpu) {
     vcpu.tsc_deadline = Num(0);
@@ -361,22 +380,22 @@ class Machine {
   }
 
   // proposals.inl
-  ClockPair<Num> wall_clock_readings(Host<Num>& host);
-  Outcome get_tsc_state(Vcpu<Num>& vcpu, Host<Num>& host);
-  Outcome set_tsc_state(Vcpu<Num>& vcpu, const ops::Operation& op, Host<Num>& host);
+  ClockPair<Num> wall_clock_readings(HostType& host);
+  Outcome get_tsc_state(Vcpu<Num>& vcpu, HostType& host);
+  Outcome set_tsc_state(Vcpu<Num>& vcpu, const ops::Operation& op, HostType& host);
   Outcome get_clock_guest(const Vcpu<Num>& vcpu);
-  Outcome set_clock_guest(const Vcpu<Num>& vcpu, const ops::Operation& op, Host<Num>& host);
+  Outcome set_clock_guest(const Vcpu<Num>& vcpu, const ops::Operation& op, HostType& host);
   Outcome get_tsc_scale(const Vcpu<Num>& vcpu);
-  Outcome set_clock(const ops::Operation& op, Host<Num>& host);
+  Outcome set_clock(const ops::Operation& op, HostType& host);
 
   // hyperv.inl: the reference TSC page and the reference counter.
-  HypervPage<Num>& hyperv_page_at(std::uint64_t address) { return at_address(hyperv_pages_, address); }
+  HypervPage<Num>& hyperv_page_at(std::uint64_t address) { return at_address(memory_.hyperv_pages, address); }
   bool hyperv_msr_refused(const Vcpu<Num>& vcpu, bool by_host) const;
   Outcome write_hyperv_msr(const ops::Operation& op, bool by_host);
   void write_reference_tsc(Vcpu<Num>& vcpu, std::uint64_t value, bool by_host);
-  Outcome read_hyperv_msr(const ops::Operation& op, Host<Num>& host);
+  Outcome read_hyperv_msr(const ops::Operation& op, HostType& host);
   bool hyperv_page_counts() const;
-  Num reference_counter(Host<Num>& host);
+  Num reference_counter(HostType& host);
   void request_hyperv_page();
   bool fills_hyperv_page(int vcpu) const;
   void update_hyperv_page(const PvclockPage<Num>& clock);
@@ -387,7 +406,7 @@ class Machine {
 
   // steal_time.inl
   Outcome write_steal_time(Vcpu<Num>& vcpu, std::uint64_t value, bool by_host);
-  void record_steal_time(Vcpu<Num>& vcpu, Host<Num>& host);
+  void record_steal_time(Vcpu<Num>& vcpu, HostType& host);
   void mark_preempted(Vcpu<Num>& vcpu);
   std::uint64_t steal_record_in_sight(const Vcpu<Num>& vcpu) const;
   Outcome peek_steal_time(int vcpu);
@@ -399,12 +418,12 @@ class Machine {
   Outcome leave_l2(int vcpu);
 
   // perform.inl: dispatch.
-  Outcome vcpu_operation(const ops::Operation& op, Host<Num>& host);
-  Outcome write_msr(const ops::Operation& op, bool by_host, Host<Num>& host);
-  Outcome read_msr(const ops::Operation& op, Host<Num>& host);
+  Outcome vcpu_operation(const ops::Operation& op, HostType& host);
+  Outcome write_msr(const ops::Operation& op, bool by_host, HostType& host);
+  Outcome read_msr(const ops::Operation& op, HostType& host);
   Num tsc_of_msr(const Vcpu<Num>& vcpu, bool by_host, const Num& host_tsc) const;
   int choose_ratio(int vcpu, std::uint32_t khz);
-  Outcome set_vcpu_tsc_khz(int vcpu, std::uint32_t khz, Host<Num>& host);
+  Outcome set_vcpu_tsc_khz(int vcpu, std::uint32_t khz, HostType& host);
   Outcome set_vm_tsc_khz(std::uint32_t khz);
   bool looks_outside_memory(const ops::Operation& op) const;
   std::uint64_t usual_place(std::uint64_t first, const Vcpu<Num>& vcpu) const {
@@ -418,10 +437,8 @@ class Machine {
   MachineConfig config_;
   VmClock<Num> vm_;
   std::vector<Vcpu<Num>> vcpus_;
-  std::vector<std::pair<std::uint64_t, PvclockPage<Num>>> pages_;
-  std::vector<std::pair<std::uint64_t, WallClockPage<Num>>> wall_clocks_;
-  std::vector<std::pair<std::uint64_t, HypervPage<Num>>> hyperv_pages_;
-  std::vector<std::pair<std::uint64_t, StealRecord<Num>>> steal_records_;
+  GuestMemory<Num> memory_;
+  RememberedScale scales_;
   bool delayed_update_pending_ = false;
   bool had_master_clock_ = false;  // kvm_guest_has_master_clock, one for the host
   std::optional<Num> rate_limit_begin_;

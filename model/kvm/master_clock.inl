@@ -8,8 +8,8 @@
 
 namespace tscsim::model {
 
-template <class Num>
-void Machine<Num>::renew_master_pair(Host<Num>& host) {
+template <class Num, class HostType>
+void Machine<Num, HostType>::renew_master_pair(HostType& host) {
   const std::optional<ClockPair<Num>> pair = host.base_pair();
   if (pair) {  // stored even if the master clock stays off
     vm_.master_kernel_ns = pair->ns;
@@ -30,25 +30,25 @@ void Machine<Num>::renew_master_pair(Host<Num>& host) {
         {Num(vm_.use_master_clock ? 1 : 0), clock_mode(host), Num(equal_tscs ? 1 : 0)});
 }
 
-template <class Num>
-void Machine<Num>::request_everywhere(std::uint8_t requests) {
+template <class Num, class HostType>
+void Machine<Num, HostType>::request_everywhere(std::uint8_t requests) {
   for (Vcpu<Num>& vcpu : vcpus_) vcpu.requests |= requests;
 }
 
-template <class Num>
-void Machine<Num>::withdraw_everywhere(std::uint8_t requests) {
+template <class Num, class HostType>
+void Machine<Num, HostType>::withdraw_everywhere(std::uint8_t requests) {
   for (Vcpu<Num>& vcpu : vcpus_) vcpu.requests &= static_cast<std::uint8_t>(~requests);
 }
 
-template <class Num>
-void Machine<Num>::update_master_clock(Host<Num>& host) {
+template <class Num, class HostType>
+void Machine<Num, HostType>::update_master_clock(HostType& host) {
   request_hyperv_page();
   renew_master_pair(host);
   request_everywhere(TSCSIM_MUTATE(master_clock_updates_no_page, kClockUpdate, kNoRequest));
 }
 
-template <class Num>
-void Machine<Num>::notice_clocksource_change(bool tsc_clocksource, bool another_vm) {
+template <class Num, class HostType>
+void Machine<Num, HostType>::notice_clocksource_change(bool tsc_clocksource, bool another_vm) {
   // Coming back to the TSC requests nothing: the master clock stays off until something else renews it.
   if (!TSCSIM_MUTATE(clocksource_change_unnoticed, !tsc_clocksource, false)) return;
   // The kernel's flag says that some VM got the master clock since, also if none has it any more.
@@ -58,8 +58,8 @@ void Machine<Num>::notice_clocksource_change(bool tsc_clocksource, bool another_
 }
 
 // Kernel: Linux v7.2 x86.c kvm_arch_suspend_notifier().
-template <class Num>
-void Machine<Num>::prepare_suspend() {
+template <class Num, class HostType>
+void Machine<Num, HostType>::prepare_suspend() {
   if (!TSCSIM_MUTATE(suspend_untold, config_.era.suspend_sets_guest_stopped, false)) return;
   for (Vcpu<Num>& vcpu : vcpus_) {
     if (!vcpu.page_active()) continue;
@@ -71,8 +71,8 @@ void Machine<Num>::prepare_suspend() {
 
 // Kernel: Linux v7.2 x86.c kvm_arch_enable_virtualization_cpu(), kvm_arch_hardware_enable() before 6.12; spec section
 // 5.7. The guests' TSCs do not go backwards: they go on from the greatest TSC that any vCPU was last seen at.
-template <class Num>
-void Machine<Num>::enable_hardware(int cpu, Host<Num>& host) {
+template <class Num, class HostType>
+void Machine<Num, HostType>::enable_hardware(int cpu, HostType& host) {
   const Num local = host.tsc();
   if (host.tsc_unstable()) {
     for (Vcpu<Num>& vcpu : vcpus_)
@@ -101,8 +101,8 @@ void Machine<Num>::enable_hardware(int cpu, Host<Num>& host) {
   vm_.last_tsc_write = TSCSIM_MUTATE(backwards_resume_keeps_write, Num(0), vm_.last_tsc_write);
 }
 
-template <class Num>
-void Machine<Num>::global_clock_update(Vcpu<Num>& requester, Host<Num>& host) {
+template <class Num, class HostType>
+void Machine<Num, HostType>::global_clock_update(Vcpu<Num>& requester, HostType& host) {
   requester.requests |= kClockUpdate;
   switch (config_.era.global_update) {
     case GlobalUpdate::own_vcpu_only:
@@ -119,8 +119,8 @@ void Machine<Num>::global_clock_update(Vcpu<Num>& requester, Host<Num>& host) {
   }
 }
 
-template <class Num>
-void Machine<Num>::run_delayed(DelayedWork work, Host<Num>& host) {
+template <class Num, class HostType>
+void Machine<Num, HostType>::run_delayed(DelayedWork work, HostType& host) {
   if (work == DelayedWork::clocksource_falls_away) return notice_clocksource_change(false);
   if (work == DelayedWork::clocksource_left) return notice_clocksource_change(false, true);
   if (work == DelayedWork::periodic_sync) {

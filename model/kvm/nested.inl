@@ -20,8 +20,8 @@ Num combined_offset(const Num& l1_offset, const Num& l2_offset, TscRatio l2_rati
 }
 
 // The pair that the hardware runs with, after a change of L1's or of who runs.
-template <class Num>
-void Machine<Num>::activate(Vcpu<Num>& vcpu) {
+template <class Num, class HostType>
+void Machine<Num, HostType>::activate(Vcpu<Num>& vcpu) {
   vcpu.tsc_offset = vcpu.l1_tsc_offset;
   vcpu.tsc_scaling_ratio = vcpu.l1_tsc_scaling_ratio;
   if (!vcpu.l2) return;
@@ -32,8 +32,8 @@ void Machine<Num>::activate(Vcpu<Num>& vcpu) {
 }
 
 // Up to 5.13 L1 has no TSC scaling to offer, so a VMCS with a multiplier is refused.
-template <class Num>
-typename Machine<Num>::Outcome Machine<Num>::enter_l2(const ops::Operation& op) {
+template <class Num, class HostType>
+typename Machine<Num, HostType>::Outcome Machine<Num, HostType>::enter_l2(const ops::Operation& op) {
   Vcpu<Num>& v = at(op.vcpu);
   const bool scales = op.realtime != 0;
   if (v.l2 || (scales && (!config_.era.nested_scaling || !config_.tsc_scaling))) return refuse(EINVAL);
@@ -48,8 +48,8 @@ typename Machine<Num>::Outcome Machine<Num>::enter_l2(const ops::Operation& op) 
 
 // Kernel: Linux v7.2 vmx/nested.c nested_vmx_enter_non_root_mode(), a failure after the pairs were combined: L2's offset is
 // taken from the active one, which undoes an addition and no more, and the ratio stays (K40). SVM restores both.
-template <class Num>
-void Machine<Num>::fail_l2_entry(Vcpu<Num>& vcpu) {
+template <class Num, class HostType>
+void Machine<Num, HostType>::fail_l2_entry(Vcpu<Num>& vcpu) {
   const Num l2_offset(vcpu.l2->offset);
   vcpu.l2.reset();
   if (TSCSIM_MUTATE(failed_l2_entry_restores, config_.vendor, Vendor::svm) == Vendor::svm) return activate(vcpu);
@@ -57,8 +57,8 @@ void Machine<Num>::fail_l2_entry(Vcpu<Num>& vcpu) {
   follow(Rule::l2_entry_failed);
 }
 
-template <class Num>
-typename Machine<Num>::Outcome Machine<Num>::leave_l2(int vcpu) {
+template <class Num, class HostType>
+typename Machine<Num, HostType>::Outcome Machine<Num, HostType>::leave_l2(int vcpu) {
   Vcpu<Num>& v = at(vcpu);
   if (!v.l2) return refuse(EINVAL);
   v.l2.reset();

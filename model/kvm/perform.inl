@@ -10,22 +10,35 @@
 
 namespace tscsim::model {
 
-template <class Num>
-Machine<Num>::Machine(const MachineConfig& config) : config_(config) {
+template <class Num, class HostType>
+Machine<Num, HostType>::Machine(const MachineConfig& config) : config_(config) {
   vm_.default_tsc_khz = config.host_khz;
   vm_.hyperv.memory_bytes = config.memory_bytes;
 }
 
-template <class Num>
-typename Machine<Num>::Outcome Machine<Num>::refuse(int error) {
+template <class Num, class HostType>
+void Machine<Num, HostType>::restart(std::uint32_t host_khz) {
+  config_.host_khz = host_khz;
+  vm_ = {};
+  vm_.default_tsc_khz = host_khz;
+  vm_.hyperv.memory_bytes = config_.memory_bytes;
+  vcpus_.clear();
+  memory_.clear();
+  delayed_update_pending_ = false;
+  rate_limit_begin_.reset();
+  rate_limit_used_ = 0;
+}
+
+template <class Num, class HostType>
+typename Machine<Num, HostType>::Outcome Machine<Num, HostType>::refuse(int error) {
   follow(Rule::refused);
   Outcome out;
   out.error = error;
   return out;
 }
 
-template <class Num>
-typename Machine<Num>::Outcome Machine<Num>::perform(const ops::Operation& op, int cpu, Host<Num>& host) {
+template <class Num, class HostType>
+typename Machine<Num, HostType>::Outcome Machine<Num, HostType>::perform(const ops::Operation& op, int cpu, HostType& host) {
   story_length_ = 0;
   if (TSCSIM_MUTATE(outside_memory_is_read, looks_outside_memory(op), false)) return refuse(EFAULT);
   switch (op.kind) {
@@ -79,8 +92,8 @@ typename Machine<Num>::Outcome Machine<Num>::perform(const ops::Operation& op, i
   return out;
 }
 
-template <class Num>
-typename Machine<Num>::Outcome Machine<Num>::vcpu_operation(const ops::Operation& op, Host<Num>& host) {
+template <class Num, class HostType>
+typename Machine<Num, HostType>::Outcome Machine<Num, HostType>::vcpu_operation(const ops::Operation& op, HostType& host) {
   Outcome out;
   Vcpu<Num>& v = at(op.vcpu);
   switch (op.kind) {
@@ -124,8 +137,8 @@ typename Machine<Num>::Outcome Machine<Num>::vcpu_operation(const ops::Operation
   }
 }
 
-template <class Num>
-typename Machine<Num>::Outcome Machine<Num>::write_msr(const ops::Operation& op, bool by_host, Host<Num>& host) {
+template <class Num, class HostType>
+typename Machine<Num, HostType>::Outcome Machine<Num, HostType>::write_msr(const ops::Operation& op, bool by_host, HostType& host) {
   const Num value(op.value);
   // Host writes of both TSC MSRs as if the guest made them: the quirk of the precise-TSC proposal, disabled.
   const bool exact = TSCSIM_MUTATE(quirk_without_effect, config_.era.precise_tsc == PreciseTsc::v2, false) &&
@@ -156,8 +169,8 @@ typename Machine<Num>::Outcome Machine<Num>::write_msr(const ops::Operation& op,
   }
 }
 
-template <class Num>
-typename Machine<Num>::Outcome Machine<Num>::read_msr(const ops::Operation& op, Host<Num>& host) {
+template <class Num, class HostType>
+typename Machine<Num, HostType>::Outcome Machine<Num, HostType>::read_msr(const ops::Operation& op, HostType& host) {
   Vcpu<Num>& v = at(op.vcpu);
   Outcome out;
   switch (op.msr) {
@@ -185,8 +198,8 @@ typename Machine<Num>::Outcome Machine<Num>::read_msr(const ops::Operation& op, 
   }
 }
 
-template <class Num>
-typename Machine<Num>::Outcome Machine<Num>::set_vcpu_tsc_khz(int vcpu, std::uint32_t khz, Host<Num>& host) {
+template <class Num, class HostType>
+typename Machine<Num, HostType>::Outcome Machine<Num, HostType>::set_vcpu_tsc_khz(int vcpu, std::uint32_t khz, HostType& host) {
   if (config_.tsc_scaling && khz >= max_guest_tsc_khz(config_.vendor, config_.host_khz)) return refuse(EINVAL);
   if (!config_.tsc_scaling && config_.era.khz_always_refused_without_scaling) return refuse(EINVAL);
   const bool resynchronises = TSCSIM_MUTATE(v6_rate_moves_tsc, config_.era.khz_resynchronises, false);
@@ -199,21 +212,21 @@ typename Machine<Num>::Outcome Machine<Num>::set_vcpu_tsc_khz(int vcpu, std::uin
 }
 
 // Up to 5.8 a host that read the MSR while L2 was active got L2's TSC (K15); a guest that L1 does not intercept always does.
-template <class Num>
-Num Machine<Num>::tsc_of_msr(const Vcpu<Num>& vcpu, bool by_host, const Num& host_tsc) const {
+template <class Num, class HostType>
+Num Machine<Num, HostType>::tsc_of_msr(const Vcpu<Num>& vcpu, bool by_host, const Num& host_tsc) const {
   const bool l1 = by_host && TSCSIM_MUTATE(host_reads_l2_tsc, config_.era.host_reads_l1_tsc, false);
   return l1 ? guest_tsc(vcpu, host_tsc) : vcpu.tsc_offset + scale(host_tsc, vcpu.tsc_scaling_ratio);
 }
 
-template <class Num>
-int Machine<Num>::set_tsc_khz(int vcpu, std::uint32_t khz) {
+template <class Num, class HostType>
+int Machine<Num, HostType>::set_tsc_khz(int vcpu, std::uint32_t khz) {
   const int error = choose_ratio(vcpu, khz);
   activate(at(vcpu));
   return error;
 }
 
-template <class Num>
-int Machine<Num>::choose_ratio(int vcpu, std::uint32_t khz) {
+template <class Num, class HostType>
+int Machine<Num, HostType>::choose_ratio(int vcpu, std::uint32_t khz) {
   Vcpu<Num>& v = at(vcpu);
   const auto refused = [&] {
     if (TSCSIM_MUTATE(refused_rate_forgotten, false, true)) v.virtual_tsc_khz = config_.host_khz;
@@ -222,7 +235,7 @@ int Machine<Num>::choose_ratio(int vcpu, std::uint32_t khz) {
   };
   if (!(v.tsc_deadline == Num(0))) v.deadline_in_doubt = true;
   v.virtual_tsc_khz = khz;  // stays also when the call fails below
-  v.virtual_scale = ns_to_cycles(khz);
+  v.virtual_scale = scales_.from_ns(std::uint64_t{khz} * 1000);
   const std::uint32_t ppm = (config_.era.rate_tolerance ? config_.tolerance_ppm : 0) * TSCSIM_MUTATE(tolerance_doubled, 1, 2);
   if (TSCSIM_MUTATE(tolerance_ignored, tolerance_band(config_.host_khz, ppm).contains(khz), false)) {
     v.l1_tsc_scaling_ratio = default_ratio(config_.vendor);
@@ -242,8 +255,8 @@ int Machine<Num>::choose_ratio(int vcpu, std::uint32_t khz) {
   return 0;
 }
 
-template <class Num>
-typename Machine<Num>::Outcome Machine<Num>::set_vm_tsc_khz(std::uint32_t khz) {
+template <class Num, class HostType>
+typename Machine<Num, HostType>::Outcome Machine<Num, HostType>::set_vm_tsc_khz(std::uint32_t khz) {
   if (TSCSIM_MUTATE(vm_rate_after_vcpu, config_.era.vm_tsc_khz_refused_after_vcpu, false) && !vcpus_.empty()) return refuse(EINVAL);
   if (config_.tsc_scaling && khz >= max_guest_tsc_khz(config_.vendor, config_.host_khz)) return refuse(EINVAL);
   vm_.default_tsc_khz = khz == 0 ? config_.host_khz : khz;
@@ -252,20 +265,20 @@ typename Machine<Num>::Outcome Machine<Num>::set_vm_tsc_khz(std::uint32_t khz) {
 
 // Where to look for the page of a vCPU: where KVM was told to keep it, else where scenarios keep it. There it lies, too,
 // when the guest has brought it along from another host.
-template <class Num>
-std::uint64_t Machine<Num>::page_in_sight(const Vcpu<Num>& vcpu) const {
+template <class Num, class HostType>
+std::uint64_t Machine<Num, HostType>::page_in_sight(const Vcpu<Num>& vcpu) const {
   if (vcpu.system_time_msr != 0) return vcpu.page_address();
   return usual_place(ops::layout::kPvclockPages, vcpu);
 }
 
-template <class Num>
-std::uint64_t Machine<Num>::wall_clock_in_sight(const Vcpu<Num>& vcpu) const {
+template <class Num, class HostType>
+std::uint64_t Machine<Num, HostType>::wall_clock_in_sight(const Vcpu<Num>& vcpu) const {
   return vcpu.wall_clock_address != 0 ? vcpu.wall_clock_address : usual_place(ops::layout::kWallClockPages, vcpu);
 }
 
 // A VMM sees nothing where there is no memory, and a guest that would read there is not run at all.
-template <class Num>
-bool Machine<Num>::looks_outside_memory(const ops::Operation& op) const {
+template <class Num, class HostType>
+bool Machine<Num, HostType>::looks_outside_memory(const ops::Operation& op) const {
   const auto vcpu = [&]() -> const Vcpu<Num>& { return vcpus_[static_cast<std::size_t>(op.vcpu)]; };
   switch (op.kind) {
     case ops::OpKind::read_pvclock:
@@ -283,8 +296,8 @@ bool Machine<Num>::looks_outside_memory(const ops::Operation& op) const {
   }
 }
 
-template <class Num>
-typename Machine<Num>::Outcome Machine<Num>::peek_page(int vcpu) {
+template <class Num, class HostType>
+typename Machine<Num, HostType>::Outcome Machine<Num, HostType>::peek_page(int vcpu) {
   const PvclockPage<Num>& page = page_at(page_in_sight(at(vcpu)));
   Outcome out;
   out.add(ops::Field::version, Num(page.version));
@@ -296,8 +309,8 @@ typename Machine<Num>::Outcome Machine<Num>::peek_page(int vcpu) {
   return out;
 }
 
-template <class Num>
-typename Machine<Num>::Outcome Machine<Num>::peek_wall_clock(int vcpu) {
+template <class Num, class HostType>
+typename Machine<Num, HostType>::Outcome Machine<Num, HostType>::peek_wall_clock(int vcpu) {
   const WallClockPage<Num>& page = wall_clock_at(wall_clock_in_sight(at(vcpu)));
   Outcome out;
   out.add(ops::Field::version, Num(page.version));

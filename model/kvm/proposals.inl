@@ -11,8 +11,8 @@
 namespace tscsim::model {
 
 // KVM_GET_TSC_STATE.
-template <class Num>
-typename Machine<Num>::Outcome Machine<Num>::get_tsc_state(Vcpu<Num>& vcpu, Host<Num>& host) {
+template <class Num, class HostType>
+typename Machine<Num, HostType>::Outcome Machine<Num, HostType>::get_tsc_state(Vcpu<Num>& vcpu, HostType& host) {
   if (config_.era.precise_tsc == PreciseTsc::none) return refuse(EINVAL);  // a vCPU's unknown call
   const ClockPair<Num> now = wall_clock_readings(host);
   const bool v1 = config_.era.precise_tsc == PreciseTsc::v1;
@@ -25,16 +25,16 @@ typename Machine<Num>::Outcome Machine<Num>::get_tsc_state(Vcpu<Num>& vcpu, Host
 }
 
 // The wall clock and the TSC, as a pair where the clocksource gives one.
-template <class Num>
-ClockPair<Num> Machine<Num>::wall_clock_readings(Host<Num>& host) {
+template <class Num, class HostType>
+ClockPair<Num> Machine<Num, HostType>::wall_clock_readings(HostType& host) {
   if (const auto pair = host.realtime_pair()) return *pair;
   const Num tsc = host.tsc();
   return {host.realtime_ns(), tsc};
 }
 
 // KVM_SET_TSC_STATE: exact, and no generation knows of it.
-template <class Num>
-typename Machine<Num>::Outcome Machine<Num>::set_tsc_state(Vcpu<Num>& vcpu, const ops::Operation& op, Host<Num>& host) {
+template <class Num, class HostType>
+typename Machine<Num, HostType>::Outcome Machine<Num, HostType>::set_tsc_state(Vcpu<Num>& vcpu, const ops::Operation& op, HostType& host) {
   if (config_.era.precise_tsc == PreciseTsc::none) return refuse(EINVAL);
   const bool v1 = config_.era.precise_tsc == PreciseTsc::v1;
   const ClockPair<Num> now = wall_clock_readings(host);
@@ -54,8 +54,8 @@ typename Machine<Num>::Outcome Machine<Num>::set_tsc_state(Vcpu<Num>& vcpu, cons
 }
 
 // KVM_GET_CLOCK_GUEST: the line that this vCPU's page would be computed from now.
-template <class Num>
-typename Machine<Num>::Outcome Machine<Num>::get_clock_guest(const Vcpu<Num>& vcpu) {
+template <class Num, class HostType>
+typename Machine<Num, HostType>::Outcome Machine<Num, HostType>::get_clock_guest(const Vcpu<Num>& vcpu) {
   if (!config_.era.guest_clock || !vm_.use_master_clock) return refuse(EINVAL);
   const TimeScale to_ns = time_scale(1'000'000'000, effective_rate_hz(vcpu.l1_tsc_scaling_ratio));
   Outcome out;
@@ -75,8 +75,8 @@ constexpr std::uint64_t rate_of_page(TimeScale page) {
 }
 
 // KVM_SET_CLOCK_GUEST: a new pair, and the offset by which the guest's own line goes through it.
-template <class Num>
-typename Machine<Num>::Outcome Machine<Num>::set_clock_guest(const Vcpu<Num>& vcpu, const ops::Operation& op, Host<Num>& host) {
+template <class Num, class HostType>
+typename Machine<Num, HostType>::Outcome Machine<Num, HostType>::set_clock_guest(const Vcpu<Num>& vcpu, const ops::Operation& op, HostType& host) {
   constexpr std::uint64_t kRateTolerance_hz = 1000;
   if (!config_.era.guest_clock || op.mul == 0 || op.shift <= -32 || op.shift >= 32) return refuse(EINVAL);
   const TimeScale line{op.mul, op.shift};
@@ -94,8 +94,8 @@ typename Machine<Num>::Outcome Machine<Num>::set_clock_guest(const Vcpu<Num>& vc
 }
 
 // KVM_VCPU_TSC_SCALE of the group that has the offset; it cannot be written.
-template <class Num>
-typename Machine<Num>::Outcome Machine<Num>::get_tsc_scale(const Vcpu<Num>& vcpu) {
+template <class Num, class HostType>
+typename Machine<Num, HostType>::Outcome Machine<Num, HostType>::get_tsc_scale(const Vcpu<Num>& vcpu) {
   if (!config_.era.offset_attribute) return refuse(EINVAL);
   if (!config_.era.tsc_scale_attribute || !config_.tsc_scaling) return refuse(ENXIO);
   Outcome out;

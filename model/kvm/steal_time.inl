@@ -9,8 +9,8 @@
 
 namespace tscsim::model {
 
-template <class Num>
-typename Machine<Num>::Outcome Machine<Num>::write_steal_time(Vcpu<Num>& vcpu, std::uint64_t value, bool by_host) {
+template <class Num, class HostType>
+typename Machine<Num, HostType>::Outcome Machine<Num, HostType>::write_steal_time(Vcpu<Num>& vcpu, std::uint64_t value, bool by_host) {
   constexpr std::uint64_t kReserved = 0x3e;
   if ((value & kReserved) != 0) return refuse(by_host ? EINVAL : EFAULT);
   vcpu.steal_msr = value;
@@ -19,8 +19,8 @@ typename Machine<Num>::Outcome Machine<Num>::write_steal_time(Vcpu<Num>& vcpu, s
 }
 
 // Every load requests it, so that each KVM_RUN begins with it.
-template <class Num>
-void Machine<Num>::record_steal_time(Vcpu<Num>& vcpu, Host<Num>& host) {
+template <class Num, class HostType>
+void Machine<Num, HostType>::record_steal_time(Vcpu<Num>& vcpu, HostType& host) {
   if (!vcpu.steal_active()) return;
   StealRecord<Num>& record = steal_record_at(vcpu.steal_address());
   record.preempted = 0;
@@ -35,22 +35,22 @@ void Machine<Num>::record_steal_time(Vcpu<Num>& vcpu, Host<Num>& host) {
 }
 
 // Up to 5.18 every unload counted as a preemption, the end of an ioctl too (6cd88243c7e0, 5.19; in 5.10.y too).
-template <class Num>
-void Machine<Num>::mark_preempted(Vcpu<Num>& vcpu) {
+template <class Num, class HostType>
+void Machine<Num, HostType>::mark_preempted(Vcpu<Num>& vcpu) {
   if (!TSCSIM_MUTATE(preempted_at_every_unload, config_.era.every_unload_preempts, true)) return;
   if (!vcpu.steal_active() || vcpu.told_preempted || vcpu.steal_mapped != vcpu.steal_address()) return;
   steal_record_at(vcpu.steal_address()).preempted = ops::steal_flag::kPreempted;
   vcpu.told_preempted = true;
 }
 
-template <class Num>
-std::uint64_t Machine<Num>::steal_record_in_sight(const Vcpu<Num>& vcpu) const {
+template <class Num, class HostType>
+std::uint64_t Machine<Num, HostType>::steal_record_in_sight(const Vcpu<Num>& vcpu) const {
   if (vcpu.steal_msr != 0) return vcpu.steal_address();
   return usual_place(ops::layout::kStealTimes, vcpu);
 }
 
-template <class Num>
-typename Machine<Num>::Outcome Machine<Num>::peek_steal_time(int vcpu) {
+template <class Num, class HostType>
+typename Machine<Num, HostType>::Outcome Machine<Num, HostType>::peek_steal_time(int vcpu) {
   const StealRecord<Num>& record = steal_record_at(steal_record_in_sight(at(vcpu)));
   Outcome out;
   out.add(ops::Field::version, Num(record.version));

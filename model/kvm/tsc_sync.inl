@@ -33,21 +33,21 @@ Num scale(const Num& delta, TimeScale time_scale) {
       scale_delta_domain(time_scale));
 }
 
-template <class Num>
-Num Machine<Num>::guest_tsc(const Vcpu<Num>& vcpu, const Num& host_tsc) const {
+template <class Num, class HostType>
+Num Machine<Num, HostType>::guest_tsc(const Vcpu<Num>& vcpu, const Num& host_tsc) const {
   return vcpu.l1_tsc_offset + scale(host_tsc, vcpu.l1_tsc_scaling_ratio);
 }
 
 // Without scaling the hardware only adds the offset, whatever ratio KVM has on record.
-template <class Num>
-Num Machine<Num>::hardware_tsc(const Vcpu<Num>& vcpu, const Num& host_tsc) const {
+template <class Num, class HostType>
+Num Machine<Num, HostType>::hardware_tsc(const Vcpu<Num>& vcpu, const Num& host_tsc) const {
   return vcpu.tsc_offset + (config_.tsc_scaling || config_.tsc_in_software ? scale(host_tsc, vcpu.tsc_scaling_ratio) : host_tsc);
 }
 
 // Kernel: Linux v6.12 x86.c kvm_vcpu_write_tsc_offset(); in 5.10 the vendor modules' write_l1_tsc_offset(). Both trace
 // before they write, also when the offset stays what it was.
-template <class Num>
-void Machine<Num>::set_l1_offset(Vcpu<Num>& vcpu, Num offset) {
+template <class Num, class HostType>
+void Machine<Num, HostType>::set_l1_offset(Vcpu<Num>& vcpu, Num offset) {
   if (TSCSIM_MUTATE(equal_offset_not_written, true, !(offset == vcpu.l1_tsc_offset)))
     trace(ops::TraceKind::write_tsc_offset, index_of(vcpu), {vcpu.l1_tsc_offset, offset});
   if (!config_.honours_tsc_offset) {
@@ -60,19 +60,19 @@ void Machine<Num>::set_l1_offset(Vcpu<Num>& vcpu, Num offset) {
   activate(vcpu);
 }
 
-template <class Num>
-bool Machine<Num>::all_vcpus_matched() const {
+template <class Num, class HostType>
+bool Machine<Num, HostType>::all_vcpus_matched() const {
   return vm_.nr_vcpus_matched_tsc + 1 == static_cast<int>(vcpus_.size());
 }
 
 // Where a vCPU that joined the generation at its start would be at `ns`.
-template <class Num>
-Num Machine<Num>::generation_line(const Vcpu<Num>& vcpu, const Num& ns) const {
+template <class Num, class HostType>
+Num Machine<Num, HostType>::generation_line(const Vcpu<Num>& vcpu, const Num& ns) const {
   return vm_.cur_tsc_write + scale(ns - vm_.cur_tsc_nsec, vcpu.virtual_scale);
 }
 
-template <class Num>
-TscWrite<Num> Machine<Num>::seen_by_policy(const Vcpu<Num>& vcpu, std::optional<Num> user_value, bool by_guest,
+template <class Num, class HostType>
+TscWrite<Num> Machine<Num, HostType>::seen_by_policy(const Vcpu<Num>& vcpu, std::optional<Num> user_value, bool by_guest,
                                            const Num& scaled_tsc, const Num& ns) const {
   TscWrite<Num> write;
   write.data = user_value.value_or(Num(0));
@@ -87,21 +87,21 @@ TscWrite<Num> Machine<Num>::seen_by_policy(const Vcpu<Num>& vcpu, std::optional<
 }
 
 // The instant of a write: the TSC and then the time, or both as a pair where there is one.
-template <class Num>
-ClockPair<Num> Machine<Num>::write_readings(Host<Num>& host) {
+template <class Num, class HostType>
+ClockPair<Num> Machine<Num, HostType>::write_readings(HostType& host) {
   if (config_.era.paired_write_readings)
     if (const auto pair = host.base_pair()) return *pair;
   const Num tsc = host.tsc();
   return {host.base_ns(), tsc};
 }
 
-template <class Num>
-std::uint32_t Machine<Num>::rate_to_match() const {
+template <class Num, class HostType>
+std::uint32_t Machine<Num, HostType>::rate_to_match() const {
   return config_.era.tsc_matching == TscMatching::rates_and_offsets ? vm_.cur_tsc_khz : vm_.last_tsc_khz;
 }
 
-template <class Num>
-void Machine<Num>::synchronize(Vcpu<Num>& vcpu, std::optional<Num> user_value, bool by_guest, Host<Num>& host) {
+template <class Num, class HostType>
+void Machine<Num, HostType>::synchronize(Vcpu<Num>& vcpu, std::optional<Num> user_value, bool by_guest, HostType& host) {
   const auto [ns, host_tsc] = write_readings(host);
   const Num scaled_tsc = scale(host_tsc, vcpu.l1_tsc_scaling_ratio);
   const TscWrite<Num> write = seen_by_policy(vcpu, user_value, by_guest, scaled_tsc, ns);
@@ -129,20 +129,20 @@ void Machine<Num>::synchronize(Vcpu<Num>& vcpu, std::optional<Num> user_value, b
   record(vcpu, offset, data, ns, matched, user_value.has_value(), host);
 }
 
-template <class Num>
-bool Machine<Num>::is_zero_request(const TscWrite<Num>& write) {
+template <class Num, class HostType>
+bool Machine<Num, HostType>::is_zero_request(const TscWrite<Num>& write) {
   return write.creation || (!write.by_guest && write.data == Num(0));
 }
 
-template <class Num>
-Num Machine<Num>::elapsed_for_unstable_join(const Vcpu<Num>& vcpu, Num elapsed_ns) const {
+template <class Num, class HostType>
+Num Machine<Num, HostType>::elapsed_for_unstable_join(const Vcpu<Num>& vcpu, Num elapsed_ns) const {
   if (config_.era.unstable_join == ops::UnstableJoin::adds_thousandth)
     elapsed_ns = map_monotone(elapsed_ns, [](std::uint64_t e) { return e / 1000; });
   return TSCSIM_MUTATE(unstable_join_forgets_elapsed, scale(elapsed_ns, vcpu.virtual_scale), Num(0));
 }
 
-template <class Num>
-void Machine<Num>::record(Vcpu<Num>& vcpu, Num offset, Num tsc, Num ns, bool matched, bool by_user, Host<Num>& host) {
+template <class Num, class HostType>
+void Machine<Num, HostType>::record(Vcpu<Num>& vcpu, Num offset, Num tsc, Num ns, bool matched, bool by_user, HostType& host) {
   if (by_user) vm_.user_set_tsc = TSCSIM_MUTATE(user_set_not_recorded, true, false);
   vm_.last_tsc_scaling_ratio = vcpu.l1_tsc_scaling_ratio;
   if (config_.era.tsc_matching == TscMatching::rates_and_offsets)
@@ -172,8 +172,8 @@ void Machine<Num>::record(Vcpu<Num>& vcpu, Num offset, Num tsc, Num ns, bool mat
   track(vcpu, !matched, host);
 }
 
-template <class Num>
-void Machine<Num>::track(Vcpu<Num>& vcpu, bool new_generation, Host<Num>& host) {
+template <class Num, class HostType>
+void Machine<Num, HostType>::track(Vcpu<Num>& vcpu, bool new_generation, HostType& host) {
   if (!config_.era.has_generation_count) return;
   const bool could = all_vcpus_matched() && host.tsc_clocksource();
   const bool is_on = vm_.use_master_clock;
@@ -199,8 +199,8 @@ void Machine<Num>::track(Vcpu<Num>& vcpu, bool new_generation, Host<Num>& host) 
 }
 
 // Spec section 9.2, `record` and `track` of v6.
-template <class Num>
-void Machine<Num>::record_by_rates_and_offsets(Vcpu<Num>& vcpu, Num offset, Num tsc, Num ns, bool matched, Host<Num>& host) {
+template <class Num, class HostType>
+void Machine<Num, HostType>::record_by_rates_and_offsets(Vcpu<Num>& vcpu, Num offset, Num tsc, Num ns, bool matched, HostType& host) {
   if (vcpu.virtual_tsc_khz != vm_.cur_tsc_khz) {
     vm_.cur_freq_generation += TSCSIM_MUTATE(v6_rate_generation_not_advanced, 1u, 0u);
     vm_.all_vcpus_matched_freq = TSCSIM_MUTATE(v6_rates_always_match, false, true);
@@ -230,8 +230,8 @@ void Machine<Num>::record_by_rates_and_offsets(Vcpu<Num>& vcpu, Num offset, Num 
   track_by_rates_and_offsets(vcpu, !matched, host);
 }
 
-template <class Num>
-void Machine<Num>::track_by_rates_and_offsets(Vcpu<Num>& vcpu, bool update, Host<Num>& host) {
+template <class Num, class HostType>
+void Machine<Num, HostType>::track_by_rates_and_offsets(Vcpu<Num>& vcpu, bool update, HostType& host) {
   const int online = static_cast<int>(vcpus_.size());
   const bool before = vm_.all_vcpus_matched_tsc;
   vm_.all_vcpus_matched_tsc = vm_.nr_vcpus_matched_tsc >= online;
@@ -247,13 +247,13 @@ void Machine<Num>::track_by_rates_and_offsets(Vcpu<Num>& vcpu, bool update, Host
          clock_mode(host)});
 }
 
-template <class Num>
-void Machine<Num>::host_write_tsc(int vcpu, Num value, Host<Num>& host) {
+template <class Num, class HostType>
+void Machine<Num, HostType>::host_write_tsc(int vcpu, Num value, HostType& host) {
   synchronize(at(vcpu), value, false, host);
 }
 
-template <class Num>
-void Machine<Num>::guest_write_tsc(int vcpu, Num value, Host<Num>& host) {
+template <class Num, class HostType>
+void Machine<Num, HostType>::guest_write_tsc(int vcpu, Num value, HostType& host) {
   Vcpu<Num>& v = at(vcpu);
   if (TSCSIM_MUTATE(guest_write_synchronises, config_.era.guest_writes == ops::GuestWrites::join, true)) {
     const Num before = v.l1_tsc_offset;
@@ -267,16 +267,16 @@ void Machine<Num>::guest_write_tsc(int vcpu, Num value, Host<Num>& host) {
   follow(Rule::guest_write_moves_offset);
 }
 
-template <class Num>
-void Machine<Num>::host_write_tsc_adjust(int vcpu, Num value) {
+template <class Num, class HostType>
+void Machine<Num, HostType>::host_write_tsc_adjust(int vcpu, Num value) {
   Vcpu<Num>& v = at(vcpu);
   if (TSCSIM_MUTATE(host_adjust_moves_offset, false, true)) set_l1_offset(v, v.l1_tsc_offset + (value - v.ia32_tsc_adjust));
   v.ia32_tsc_adjust = value;
   follow(Rule::adjust_by_host);
 }
 
-template <class Num>
-void Machine<Num>::guest_write_tsc_adjust(int vcpu, Num value) {
+template <class Num, class HostType>
+void Machine<Num, HostType>::guest_write_tsc_adjust(int vcpu, Num value) {
   Vcpu<Num>& v = at(vcpu);
   set_l1_offset(v, v.l1_tsc_offset + TSCSIM_MUTATE(guest_adjust_adds, value - v.ia32_tsc_adjust, value));
   v.ia32_tsc_adjust = value;
@@ -285,8 +285,8 @@ void Machine<Num>::guest_write_tsc_adjust(int vcpu, Num value) {
 }
 
 // Kernel: Linux v6.12 x86.c kvm_arch_tsc_set_attr().
-template <class Num>
-void Machine<Num>::set_tsc_offset(int vcpu, Num offset, Host<Num>& host) {
+template <class Num, class HostType>
+void Machine<Num, HostType>::set_tsc_offset(int vcpu, Num offset, HostType& host) {
   Vcpu<Num>& v = at(vcpu);
   const bool same_rate = v.virtual_tsc_khz != 0 && rate_to_match() == v.virtual_tsc_khz;
   const bool by_generation = TSCSIM_MUTATE(v6_offset_matches_last, config_.era.tsc_matching == TscMatching::rates_and_offsets, false);

@@ -8,21 +8,16 @@
 
 namespace tscsim::model {
 
-template <class Num>
-void Machine<Num>::create_vm(Host<Num>& host) {
-  // What a VM before this one leaves behind is the host's.
-  const bool had_master_clock = had_master_clock_;
-  TraceListener<Num>* const listener = listener_;
-  if (TSCSIM_MUTATE(second_vm_is_the_first, true, false)) *this = Machine(config_);
-  had_master_clock_ = had_master_clock;
-  listener_ = listener;
+template <class Num, class HostType>
+void Machine<Num, HostType>::create_vm(HostType& host) {
+  if (TSCSIM_MUTATE(second_vm_is_the_first, true, false)) restart(config_.host_khz);
   if (config_.era.clock_start == TSCSIM_MUTATE(clock_starts_at_host_boot, ClockStart::vm_creation, ClockStart::host_boot))
     vm_.kvmclock_offset = Num(0) - host.base_ns();
   if (TSCSIM_MUTATE(creation_takes_no_pair, true, false)) renew_master_pair(host);
 }
 
-template <class Num>
-int Machine<Num>::publish_vcpu() {
+template <class Num, class HostType>
+int Machine<Num, HostType>::publish_vcpu() {
   Vcpu<Num> fresh;
   fresh.l1_tsc_scaling_ratio = {0, default_ratio(config_.vendor).fraction_bits};  // until a rate has been set
   fresh.memory_bytes = config_.memory_bytes;
@@ -32,13 +27,13 @@ int Machine<Num>::publish_vcpu() {
   return index;
 }
 
-template <class Num>
-void Machine<Num>::synchronize_created(int vcpu, Host<Num>& host) {
+template <class Num, class HostType>
+void Machine<Num, HostType>::synchronize_created(int vcpu, HostType& host) {
   synchronize(at(vcpu), std::nullopt, false, host);
 }
 
-template <class Num>
-void Machine<Num>::create_vcpu(int cpu, Host<Num>& host) {
+template <class Num, class HostType>
+void Machine<Num, HostType>::create_vcpu(int cpu, HostType& host) {
   const int index = publish_vcpu();
   load(at(index), cpu, host);
   unload(at(index), host);
@@ -51,14 +46,14 @@ void Machine<Num>::create_vcpu(int cpu, Host<Num>& host) {
     host.schedule(DelayedWork::periodic_sync, 300'000'000'000);
 }
 
-template <class Num>
-void Machine<Num>::load(Vcpu<Num>& vcpu, int cpu, Host<Num>& host) {
+template <class Num, class HostType>
+void Machine<Num, HostType>::load(Vcpu<Num>& vcpu, int cpu, HostType& host) {
   load_on(vcpu, cpu, host);
   vcpu.requests |= kStealUpdate;
 }
 
-template <class Num>
-void Machine<Num>::load_on(Vcpu<Num>& vcpu, int cpu, Host<Num>& host) {
+template <class Num, class HostType>
+void Machine<Num, HostType>::load_on(Vcpu<Num>& vcpu, int cpu, HostType& host) {
   apply_offset_adjustment(vcpu);
   if (vcpu.cpu == cpu && !host.tsc_unstable()) return;
   // A TSC behind the one seen at the last unload means that this CPU's counter is not the other's.
@@ -78,8 +73,8 @@ void Machine<Num>::load_on(Vcpu<Num>& vcpu, int cpu, Host<Num>& host) {
 }
 
 // Kernel: Linux v7.2 x86.c adjust_tsc_offset_host(); each vCPU scales the same host cycles by its own ratio.
-template <class Num>
-void Machine<Num>::apply_offset_adjustment(Vcpu<Num>& vcpu) {
+template <class Num, class HostType>
+void Machine<Num, HostType>::apply_offset_adjustment(Vcpu<Num>& vcpu) {
   if (!vcpu.tsc_offset_adjustment) return;
   const Num cycles = scale(*vcpu.tsc_offset_adjustment, vcpu.l1_tsc_scaling_ratio);
   set_l1_offset(vcpu, vcpu.l1_tsc_offset + TSCSIM_MUTATE(offset_adjustment_lost, cycles, Num(0)));
@@ -89,8 +84,8 @@ void Machine<Num>::apply_offset_adjustment(Vcpu<Num>& vcpu) {
 }
 
 // At most ten global updates a second since 7.1 (8fe2e698fce4). Jiffies stand for the base clock here.
-template <class Num>
-bool Machine<Num>::load_update_allowed(Host<Num>& host) {
+template <class Num, class HostType>
+bool Machine<Num, HostType>::load_update_allowed(HostType& host) {
   if (!TSCSIM_MUTATE(load_update_not_limited, config_.era.load_update_rate_limited, false)) return true;
   constexpr int kBurst = 10;
   constexpr std::uint64_t kInterval_ns = 1'000'000'000;
@@ -104,21 +99,21 @@ bool Machine<Num>::load_update_allowed(Host<Num>& host) {
   return true;
 }
 
-template <class Num>
-void Machine<Num>::unload(Vcpu<Num>& vcpu, Host<Num>& host) {
+template <class Num, class HostType>
+void Machine<Num, HostType>::unload(Vcpu<Num>& vcpu, HostType& host) {
   mark_preempted(vcpu);
   vcpu.last_host_tsc = host.tsc();
 }
 
-template <class Num>
-void Machine<Num>::visit(int vcpu, int cpu, Host<Num>& host) {
+template <class Num, class HostType>
+void Machine<Num, HostType>::visit(int vcpu, int cpu, HostType& host) {
   load(at(vcpu), cpu, host);
   unload(at(vcpu), host);
 }
 
 // Serves the requests in the order in which vcpu_enter_guest() does.
-template <class Num>
-void Machine<Num>::enter(int vcpu, Host<Num>& host) {
+template <class Num, class HostType>
+void Machine<Num, HostType>::enter(int vcpu, HostType& host) {
   Vcpu<Num>& v = at(vcpu);
   const auto take = [&v](std::uint8_t request) {
     const bool pending = (v.requests & request) != 0;
@@ -134,22 +129,22 @@ void Machine<Num>::enter(int vcpu, Host<Num>& host) {
   if (take(kStealUpdate)) record_steal_time(v, host);
 }
 
-template <class Num>
-bool Machine<Num>::reenters_after_wrmsr(std::uint32_t msr) const {
+template <class Num, class HostType>
+bool Machine<Num, HostType>::reenters_after_wrmsr(std::uint32_t msr) const {
   const bool tsc = msr == ops::msr::kIa32Tsc || msr == ops::msr::kIa32TscAdjust;
   if (msr == ops::msr::kIa32TscDeadline) return false;  // nothing is requested; on Intel it is served on the fast path
   return !tsc || config_.reenters_after_tsc_wrmsr;
 }
 
-template <class Num>
-void Machine<Num>::leave(Vcpu<Num>& vcpu, Host<Num>& host) {
+template <class Num, class HostType>
+void Machine<Num, HostType>::leave(Vcpu<Num>& vcpu, HostType& host) {
   vcpu.last_guest_tsc = guest_tsc(vcpu, host.tsc());
   if (vcpu.tsc_always_catchup) vcpu.requests |= kClockUpdate;
 }
 
 // What the work requests takes the guest out, and is served on the way back in.
-template <class Num>
-void Machine<Num>::let_work_run(int vcpu, Host<Num>& host) {
+template <class Num, class HostType>
+void Machine<Num, HostType>::let_work_run(int vcpu, HostType& host) {
   while ((at(vcpu).tsc_always_catchup || host.tsc_unstable()) && host.guest_exits_by_itself()) {
     leave(at(vcpu), host);
     if (host.tsc_unstable()) {  // its thread makes room for another one's
@@ -166,8 +161,8 @@ void Machine<Num>::let_work_run(int vcpu, Host<Num>& host) {
   }
 }
 
-template <class Num>
-typename Machine<Num>::Outcome Machine<Num>::guest_operation(const ops::Operation& op, Host<Num>& host) {
+template <class Num, class HostType>
+typename Machine<Num, HostType>::Outcome Machine<Num, HostType>::guest_operation(const ops::Operation& op, HostType& host) {
   enter(op.vcpu, host);
   let_work_run(op.vcpu, host);
   Vcpu<Num>& v = at(op.vcpu);
@@ -210,8 +205,8 @@ typename Machine<Num>::Outcome Machine<Num>::guest_operation(const ops::Operatio
 }
 
 // Linux's __pvclock_read_cycles() on the page, with the guest TSC of this moment.
-template <class Num>
-typename Machine<Num>::Outcome Machine<Num>::guest_read_pvclock(Vcpu<Num>& vcpu, const Num& host_tsc) {
+template <class Num, class HostType>
+typename Machine<Num, HostType>::Outcome Machine<Num, HostType>::guest_read_pvclock(Vcpu<Num>& vcpu, const Num& host_tsc) {
   const PvclockPage<Num>& page = page_at(page_in_sight(vcpu));
   const Num tsc = hardware_tsc(vcpu, host_tsc);
   Outcome out;

@@ -18,6 +18,9 @@ MachineConfig machine_config(const ops::TargetProfile& profile);
 // Whether entries hold what KVM's tracepoints would have printed.
 enum class Tracing : std::uint8_t { off, on };
 
+// What a simulated host tells of itself.
+ops::TargetProfile profile_of(const ops::HostSpec& spec, const std::string& heuristic, Tracing tracing);
+
 class SimulatedWorld : public ops::Executor {
  public:
   // The VM of one host as the last operation left it, and the rules that operation followed.

@@ -20,7 +20,11 @@ Num elapsed_cycles(const Num& elapsed_ns, TimeScale scale) {
 
 // Whole guest cycles in `ns`.
 std::uint64_t cycles_of(std::uint64_t ns, std::uint32_t khz) {
-  return static_cast<std::uint64_t>(u128{TSCSIM_MUTATE(window_parameter_ignored, ns, 1'000'000'000u)} * khz / TSCSIM_MUTATE(window_two_seconds, 1'000'000, 500'000));
+  const u128 millionths = u128{TSCSIM_MUTATE(window_parameter_ignored, ns, 1'000'000'000u)} * khz;
+  constexpr std::uint64_t kMost = ~std::uint64_t{0};
+  if (millionths <= kMost)  // a division of 64 bits is a tenth of one of 128
+    return static_cast<std::uint64_t>(millionths) / TSCSIM_MUTATE(window_two_seconds, 1'000'000u, 500'000u);
+  return static_cast<std::uint64_t>(millionths / TSCSIM_MUTATE(window_two_seconds, 1'000'000, 500'000));
 }
 
 // Signed microseconds between what was written and what time has passed, each rounded on its own.
