@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 namespace tscsim::kvm_backend {
 
@@ -9,8 +10,12 @@ namespace tscsim::kvm_backend {
 // what the way takes. Returns 0 or a positive errno.
 int jump_tsc(int cpu, std::int64_t cycles);
 
-// Whether that moves the TSC here. Tried once, by a second's worth of cycles forward: QEMU ignores the write.
-bool tsc_can_jump(int cpu);
+// Whether that moves the TSCs of `cpus`, tried there and back: QEMU ignores the write.
+bool tsc_can_jump(const std::vector<int>& cpus);
+
+// Jumps until each CPU shows the TSC of the first one, as near as a thread that goes from one to the other can tell (some
+// microseconds): emulated CPUs start milliseconds apart, and KVM takes a host whose TSC goes backwards for unstable.
+void bring_tscs_in_step(const std::vector<int>& cpus);
 
 // S3. Returns when the host has resumed: 0 or a positive errno. What wakes it is the machine's business.
 int suspend_to_ram();

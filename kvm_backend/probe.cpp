@@ -55,6 +55,12 @@ constexpr std::uint64_t kTrapCycles = 1000;
 // in which KVM would take a write for synchronisation.
 constexpr std::uint64_t kFarCycles = std::uint64_t{1} << 50;
 
+// The kernel does not offer a clocksource that it has marked unstable.
+bool tsc_is_offered() {
+  const std::vector<std::string> offered = Clocksource().available();
+  return std::find(offered.begin(), offered.end(), "tsc") != offered.end();
+}
+
 class Trials {
  public:
   explicit Trials(const System& system) : system_(system) {}
@@ -141,7 +147,7 @@ class Trials {
     const auto page = ask(trial.guest(0), GuestCommand::rdtsc, bracket);
     if (!page) return;
     const std::uint64_t host_tsc = page->value - kFarCycles;
-    found.offset_moves_guest = bracket.tsc.lo <= host_tsc && host_tsc <= bracket.tsc.hi;
+    found.offset_moves_guest = (bracket.tsc.lo <= host_tsc && host_tsc <= bracket.tsc.hi) || was_replaced(*page, bracket);
   }
 
   void try_write(Behaviour& found) {
@@ -151,7 +157,12 @@ class Trials {
     ops::Bracket bracket;
     const auto page = ask(trial.guest(0), GuestCommand::rdtsc, bracket);
     if (!page) return;
-    found.write_moves_guest = page->value - kFarCycles <= bracket.tsc.hi - before_tsc;
+    found.write_moves_guest = page->value - kFarCycles <= bracket.tsc.hi - before_tsc || was_replaced(*page, bracket);
+  }
+
+  // On a host whose TSC is unstable each load replaces the offset (kvm_arch_vcpu_load()): any but 0 is honoured.
+  static bool was_replaced(const GuestPage& page, const ops::Bracket& bracket) {
+    return !tsc_is_offered() && (page.value < bracket.tsc.lo || page.value > bracket.tsc.hi);
   }
 
   void try_master_clock(Behaviour& found) {
@@ -211,12 +222,15 @@ class Trials {
 struct Probed {
   Capabilities capabilities;
   Behaviour behaviour;
+  bool tsc_jumps = false;
 };
 
 // On a pinned thread under supervision: a KVM that does not come back must not hang the doctor either.
 Probed probe(const NativeOptions& options) {
   const System system(options.device);
   Probed probed;
+  probed.tsc_jumps = options.may_change_host && tsc_can_jump(allowed_cpus());
+  if (probed.tsc_jumps) bring_tscs_in_step(allowed_cpus());
   Trials trials(system);
   PinnedThread thread(allowed_cpus().front());
   const auto work = [&] {
@@ -229,9 +243,8 @@ Probed probe(const NativeOptions& options) {
 }
 
 ops::TargetProfile profile_from(const NativeOptions& options, const Probed& probed) {
-  const auto& [capabilities, behaviour] = probed;
+  const auto& [capabilities, behaviour, tsc_jumps] = probed;
   const Clocksource clocksource;
-  const std::vector<std::string> clocksources = clocksource.available();
   ops::TargetProfile profile;
   profile.target = options.target;
   profile.kernel = kernel_release();
@@ -239,8 +252,7 @@ ops::TargetProfile profile_from(const NativeOptions& options, const Probed& prob
   profile.host_khz = behaviour.host_khz;
   profile.tsc_scaling = capabilities.tsc_control;
   profile.tsc_clocksource = clocksource.current() == "tsc";
-  // The kernel does not offer an unstable one.
-  profile.tsc_unstable = std::find(clocksources.begin(), clocksources.end(), "tsc") == clocksources.end();
+  profile.tsc_unstable = !tsc_is_offered();
   profile.offset_attribute = capabilities.offset_attribute;
   profile.honours_tsc_offset = behaviour.offset_moves_guest.value_or(behaviour.write_moves_guest);
   profile.clock_has_realtime = (capabilities.adjust_clock & ops::clock_flag::kRealtime) != 0;
@@ -251,8 +263,8 @@ ops::TargetProfile profile_from(const NativeOptions& options, const Probed& prob
   profile.steal_time = capabilities.steal_time;
   profile.pcpus = static_cast<int>(allowed_cpus().size());
   if (options.may_change_host) {
-    profile.clocksource_changes = clocksources.size() > 1;
-    profile.tsc_jumps = tsc_can_jump(allowed_cpus().front());
+    profile.clocksource_changes = clocksource.available().size() > 1;
+    profile.tsc_jumps = tsc_jumps;
     profile.suspends = options.may_suspend_host && can_suspend_to_ram();
     profile.pcpu_hotplug = profile.pcpus > 1;
   }

@@ -247,6 +247,7 @@ class Evaluator {
 
   std::vector<Verdict> unexpected_refusals() const {
     std::vector<Verdict> verdicts;
+    std::string missing = missing_host_;
     for (std::size_t step = 0; step < seen_.steps(); ++step) {
       const ops::Operation& op = seen_.step(step).op;
       const auto entry = seen_.entry_of_step(step);
@@ -260,12 +261,14 @@ class Evaluator {
         break;
       }
       const Entry& found = seen_.entry(*entry);
+      // What a Linux guest would have set up (its kvmclock pages) is not there for the steps that follow.
+      if (!found.supported && op.kind == ops::OpKind::boot_guest && missing.empty()) missing = "needs: a Linux guest";
       if (!found.supported || found.outcome.error == 0 || may_fail(step) || is_tolerated(step, found.outcome.error)) continue;
       verdict.detail =
           step_place(step) + " was refused: " + errno_name(found.outcome.error) + with_note(found);
-      if (!missing_host_.empty()) {
+      if (!missing.empty()) {
         verdict.state = State::not_run;
-        verdict.detail += "; " + missing_host_;
+        verdict.detail += "; " + missing;
       }
       verdicts.push_back(std::move(verdict));
     }

@@ -498,6 +498,21 @@ expect:
   EXPECT_EQ(tape.verdict(1).detail, "needs: two pCPUs");
 }
 
+TEST(Evaluate, WhatALinuxGuestWouldHaveSetUpIsNotMissedWithoutOne) {
+  Tape tape(R"(
+vm: {vcpus: 1, guest: {kernel: 6.12}}
+timeline:
+  - {at: 1 s, vcpu: 0, kvmclock_ctrl: }
+)");
+  tape.step(0).outcome.error = 22;
+  ASSERT_EQ(tape.verdicts().size(), 1U);
+  EXPECT_EQ(tape.verdict().state, State::failed);
+  for (ops::Entry& entry : tape.recording.entries)
+    if (entry.op.kind == OpKind::boot_guest) entry.supported = false;
+  EXPECT_EQ(tape.verdict().state, State::not_run);
+  EXPECT_EQ(tape.verdict().detail, "the step at line 5 was refused: EINVAL; needs: a Linux guest");
+}
+
 TEST(Evaluate, ARecordingThatWasInterruptedDecidesOnlyWhatItHolds) {
   Tape tape(std::string(kTwoReadings) + "{a: {is: 5}}\n  - {b: {is: 5}}\n");
   tape.values({5, 5});
