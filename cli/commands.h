@@ -20,6 +20,8 @@ Command guest_pauses_command();
 Command stats_command();
 Command verdict_command();
 Command lint_command();
+Command sweep_command();
+Command merge_command();
 Command list_command();
 Command explain_command();
 

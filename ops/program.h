@@ -50,6 +50,7 @@ struct Step {
   Place place;
   std::string procedure;              // that this step is of; empty: the author wrote it into the scenario
   Place used_at;                      // where the scenario uses that procedure
+  std::uint32_t position = 0;         // among all steps of the timeline, as the author wrote them
 };
 
 struct Program {

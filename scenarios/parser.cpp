@@ -6,6 +6,7 @@
 #include "scenarios/expect_parser.h"
 #include "scenarios/host_parser.h"
 #include "scenarios/kernel_groups.h"
+#include "scenarios/overrides.h"
 #include "scenarios/reader.h"
 #include "scenarios/scenario.h"
 #include "scenarios/timeline_parser.h"
@@ -97,7 +98,9 @@ std::vector<ops::HostSpec> read_hosts(Reader& reader, const Fields& fields) {
 }  // namespace
 
 Scenario parse_scenario(std::string_view text, const std::string& file, const ParseOptions& options) {
-  const YamlNode root = parse_yaml(text, file);
+  YamlNode root = parse_yaml(text, file);
+  ProcedureLibrary procedures(file, options);
+  apply_overrides(root, options.overrides, procedures, file);
   Diagnostics diagnostics(file, text);
   Reader reader(diagnostics);
   if (root.is(YamlNode::Kind::null))
@@ -114,7 +117,6 @@ Scenario parse_scenario(std::string_view text, const std::string& file, const Pa
   const YamlNode* vm_node = fields.find("vm");
   const VmSpec vm = vm_node ? parse_vm(reader, *vm_node) : VmSpec{};
   const ops::Place vm_place = diagnostics.place(vm_node ? *vm_node : root);
-  ProcedureLibrary procedures(file, options);
   Timeline timeline =
       parse_timeline(reader, fields.find("timeline"), program.hosts, vm, vm_place, scenario.meta.kernels, procedures);
   if (!fields.find("timeline"))
@@ -123,6 +125,7 @@ Scenario parse_scenario(std::string_view text, const std::string& file, const Pa
   scenario.expectations = std::move(timeline.refusals);
   scenario.tolerated = std::move(timeline.tolerated);
   scenario.procedures = std::move(timeline.procedures);
+  scenario.pivots = std::move(timeline.pivots);
   if (const YamlNode* expect = fields.find("expect"))
     for (Expectation& expectation : parse_expect(reader, *expect, timeline, scenario.meta.kernels))
       scenario.expectations.push_back(std::move(expectation));

@@ -12,6 +12,7 @@
 #include "scenarios/captures.h"
 #include "scenarios/procedure.h"
 #include "scenarios/reader.h"
+#include "scenarios/scenario.h"
 
 namespace tscsim::scenarios {
 
@@ -49,7 +50,12 @@ class ProcedureScope {
   void set_instant(const std::string& name, std::int64_t ns) { instants_[name] = ns; }
   void drop_instant(const std::string& name) { instants_.erase(name); }
   bool has_instant(const std::string& name) const { return instants_.count(name) != 0 || name == "end"; }
-  void reach(std::int64_t ns) { end_ns_ = std::max(end_ns_.value_or(ns), ns); }  // a step runs then
+  void reach(std::int64_t ns) {  // a step runs then
+    pivots_.push_back({ns - end_ns_.value_or(ns), false});
+    end_ns_ = std::max(end_ns_.value_or(ns), ns);
+  }
+  const std::vector<Pivot>& pivots() const { return pivots_; }
+  void pivot(Pivot one) { pivots_.push_back(one); }
   bool has_run() const { return end_ns_.has_value(); }
   std::int64_t end_ns() const { return end_ns_.value_or(instants_.at("begin")); }  // of the steps so far
   std::optional<std::int64_t> instant_ns(Reader& reader, const YamlNode& node) const;
@@ -79,6 +85,7 @@ class ProcedureScope {
   std::map<std::string, std::string> arguments_;
   std::map<std::string, std::int64_t> instants_;
   std::optional<std::int64_t> end_ns_;
+  std::vector<Pivot> pivots_;
   std::vector<LocalCapture> captures_;
 };
 

@@ -232,6 +232,8 @@ bool TimelineParser::read_instant_of_procedure(Line& line) {
   if (!ns) return false;
   line.at_ns = *ns;
   const std::int64_t earliest = scope_->has_run() ? scope_->end_ns() : free_from_ns_;
+  scope_->pivot({*ns, true});
+  scope_->pivot({*ns - earliest, true});
   if (*ns < earliest) {
     const std::string what = scope_->has_run() ? "the steps above have" : "the procedure before this one has";
     diagnostics().add(at, found_text(at) + " is " + grouped(*ns) + " ns, before " + what + " ended, at " + grouped(earliest) + " ns",
@@ -279,7 +281,10 @@ void TimelineParser::expand_turn(const YamlNode& node, std::int64_t turn_ns) {
   line.fields = &fields;
   line.at_ns = turn_ns;
   bool good = !fields.find("at") || read_instant_of_procedure(line);
-  if (!fields.find("at")) line.at_ns = std::max(turn_ns, scope_->end_ns());
+  if (!fields.find("at")) {
+    scope_->pivot({turn_ns - scope_->end_ns(), false});
+    line.at_ns = std::max(turn_ns, scope_->end_ns());
+  }
   good = read_word(line) && good;
   if (line.word) parse_line(line, good);
 }
@@ -394,6 +399,7 @@ void TimelineParser::finish_use(const Line& line, const ProcedureScope& scope) {
   host_ = out_.stays.back().host;
   const ProcedureKind kind = scope.procedure().kind;
   if (kind == ProcedureKind::start || kind == ProcedureKind::reset) enable_kvmclock(line, scope.end_ns());
+  out_.pivots.insert(out_.pivots.end(), scope.pivots().begin(), scope.pivots().end());
   past_.push_back({scope.prefix(), scope.procedure().name, scope.captures(), host_, here().vcpus()});
   last_at_ns_ = free_from_ns_ = scope.end_ns();
   last_at_place_ = scope.used_at();

@@ -94,12 +94,20 @@ struct ToleratedError {
   int error = 0;
 };
 
+// A difference of instants, ns, on whose sign the parser decided: that times run down the page, where a procedure ends. As long as
+// no sign changes, instants follow parameters without a new decision (sweep/subject.h).
+struct Pivot {
+  std::int64_t difference = 0;
+  bool required = false;  // not to be negative, or the scenario is refused
+};
+
 struct Scenario {
   Meta meta;
   ops::Program program;
   std::vector<Expectation> expectations;  // in the order of the file
   std::vector<ToleratedError> tolerated;
   std::vector<ProcedureUse> procedures;   // in the order of the file
+  std::vector<Pivot> pivots;
 };
 
 // One VMM procedure in the place of another.
@@ -108,9 +116,16 @@ struct ProcedureReplacement {
   std::string new_name;
 };
 
+// Another value for a scalar of the file; overrides.h says how it is named.
+struct Override {
+  std::string name;
+  std::string value;  // as an author would write it
+};
+
 struct ParseOptions {
   std::vector<std::string> procedure_folders;  // searched before the shipped ones
   std::vector<ProcedureReplacement> replace;   // the first that fits counts
+  std::vector<Override> overrides;
 };
 
 // `file` appears in messages; its stem must be the scenario's name unless `file` is empty or "-". Throws

@@ -48,6 +48,7 @@ bool TimelineParser::read_instant(Line& line) {
   const auto ns = reader().instant_ns(*at);
   if (!ns) return false;
   line.at_ns = *ns;
+  out_.pivots.push_back({*ns - last_at_ns_, true});
   if (*ns < last_at_ns_ && !busy_with_.empty()) {
     diagnostics().add_clash(*at, found_text(*at) + " is before '" + busy_with_ + "' has ended, at " + grouped(last_at_ns_) + " ns",
                             "it is used", last_at_place_, "move the line, or give the procedure shorter times");

@@ -127,6 +127,7 @@ ops::Step& TimelineParser::plan(const Line& line, OpKind kind, std::int32_t vcpu
 
 void TimelineParser::finish() {
   for (const HostVm& vm : vms_) out_.vcpus = std::max(out_.vcpus, vm.vcpus());
+  for (std::size_t i = 0; i < planned_.size(); ++i) planned_[i].step.position = static_cast<std::uint32_t>(i);
   std::stable_sort(planned_.begin(), planned_.end(),
                    [](const Planned& a, const Planned& b) { return a.step.op.at_ns < b.step.op.at_ns; });
   for (Planned& planned : planned_) {

@@ -30,6 +30,7 @@ struct Timeline {
   std::int32_t vcpus = 0;             // that exist at the end, on the host that has most
   std::vector<std::string> hosts;     // their names
   std::vector<Stay> stays{{}};        // in the order of time
+  std::vector<Pivot> pivots;
   bool linux_guest = false;           // one boots in the set-up
 };
 

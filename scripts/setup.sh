@@ -5,6 +5,7 @@
 packages=(
   g++ cmake ninja-build
   libboost-program-options-dev libboost-iostreams-dev libyaml-cpp-dev nlohmann-json3-dev libfmt-dev libeigen3-dev
+  libsqlitecpp-dev libsqlite3-dev libopenmpi-dev openmpi-bin
   libgtest-dev libgmock-dev libbenchmark-dev librapidcheck-dev
   xz-utils zstd  # unpack the lab's kernels
 )

@@ -48,6 +48,11 @@ PhiloxCounter philox4x32_10(PhiloxCounter counter, PhiloxKey key) {
 Stream::Stream(std::uint64_t seed, std::string_view actor_name)
     : key_{low(seed), high(seed)}, actor_(hash_of(actor_name)) {}
 
+void Stream::seek(std::uint64_t index) {
+  block_ = index << 24;
+  ready_count_ = 0;
+}
+
 std::uint64_t Stream::next() {
   if (ready_count_ == 0) {
     const PhiloxCounter out = philox4x32_10({low(block_), high(block_), low(actor_), high(actor_)}, key_);

@@ -22,6 +22,10 @@ class Stream {
  public:
   Stream(std::uint64_t seed, std::string_view actor_name);
 
+  // What comes next is the beginning of part `index` of the stream, of 2^40: 2^24 blocks of two numbers each. Draws of many runs
+  // each have a part of their own.
+  void seek(std::uint64_t index);
+
   std::uint64_t next();  // 0 to 2^64 - 1, each equally likely
 
   // lo to hi, both included, each equally likely; lo <= hi (std::invalid_argument).

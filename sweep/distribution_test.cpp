@@ -1,0 +1,132 @@
+#include "sweep/distribution.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <array>
+#include <fstream>
+#include <map>
+
+#include "sweep/exact_samples.h"
+
+namespace tscsim::sweep {
+namespace {
+
+std::vector<std::int64_t> draws(const std::string& text, std::uint64_t runs, std::uint64_t seed = 1) {
+  const Distribution distribution = Distribution::parse(text);
+  std::vector<std::int64_t> values;
+  for (std::uint64_t run = 0; run < runs; ++run) {
+    sim::Stream stream(seed, "parameter");
+    stream.seek(run);
+    values.push_back(distribution.draw(stream, run));
+  }
+  return values;
+}
+
+double mean(const std::vector<std::int64_t>& values) {
+  double sum = 0;
+  for (const std::int64_t value : values) sum += static_cast<double>(value);
+  return sum / static_cast<double>(values.size());
+}
+
+double share_below(const std::vector<std::int64_t>& values, std::int64_t bound) {
+  return static_cast<double>(std::count_if(values.begin(), values.end(), [&](std::int64_t value) { return value < bound; })) / static_cast<double>(values.size());
+}
+
+constexpr std::uint64_t kMany = 200'000;
+constexpr double kNear = 0.004;  // more than three standard deviations of a share of so many
+
+TEST(Distribution, UniformIncludesBothEnds) {
+  const auto values = draws("uniform(-2, 3)", 60'000);
+  std::map<std::int64_t, int> count;
+  for (const std::int64_t value : values) ++count[value];
+  ASSERT_EQ(count.size(), 6u);
+  for (const auto& [value, times] : count) EXPECT_NEAR(times, 10'000, 400) << value;
+}
+
+// Shares of the normal distribution below -2 to 2 standard deviations, from its table.
+TEST(Distribution, NormalHasTheSharesOfTheTable) {
+  const auto values = draws("normal(10 ms, 1 ms)", kMany);
+  constexpr std::array<std::pair<std::int64_t, double>, 6> kTable{
+      {{8'000'000, 0.02275}, {9'000'000, 0.15866}, {9'500'000, 0.30854}, {10'000'000, 0.5}, {11'000'000, 0.84134}, {13'000'000, 0.99865}}};
+  for (const auto& [bound, share] : kTable) EXPECT_NEAR(share_below(values, bound), share, kNear) << bound;
+}
+
+TEST(Distribution, ExponentialHasTheSharesOfItsFormula) {
+  const auto values = draws("exponential(1000000, 500000)", kMany);
+  EXPECT_NEAR(mean(values), 1'500'000, 10'000);
+  EXPECT_GE(*std::min_element(values.begin(), values.end()), 500'000);
+  EXPECT_NEAR(share_below(values, 1'500'000), 0.63212, kNear);
+  EXPECT_NEAR(share_below(values, 3'500'000), 0.95021, kNear);
+}
+
+TEST(Distribution, BoundsCutWithoutPilingUp) {
+  const auto values = draws("normal(0, 1000, -500, 500)", 50'000);
+  const auto [least, greatest] = std::minmax_element(values.begin(), values.end());
+  EXPECT_EQ(*least, -500);
+  EXPECT_EQ(*greatest, 500);
+  EXPECT_LT(std::count(values.begin(), values.end(), 500), 200);
+}
+
+TEST(Distribution, GridsAndChoices) {
+  EXPECT_THAT(draws("grid(0 ms, 1 ms, 500 us)", 5), testing::ElementsAre(0, 500'000, 1'000'000, 0, 500'000));
+  for (const std::int64_t value : draws("choice(3 ms, 5 ms)", 100)) EXPECT_TRUE(value == 3'000'000 || value == 5'000'000);
+}
+
+TEST(Distribution, AFileOfValues) {
+  const std::string path = testing::TempDir() + "delays.txt";
+  std::ofstream(path) << "# measured\n3 ms\n\n5 ms # twice\n";
+  const Distribution distribution = Distribution::parse("empirical(" + path + ")");
+  EXPECT_EQ(distribution.unit(), Unit::ns);
+  std::map<std::int64_t, int> count;
+  for (std::uint64_t run = 0; run < 1000; ++run) {
+    sim::Stream stream(1, "p");
+    stream.seek(run);
+    ++count[distribution.draw(stream, run)];
+  }
+  EXPECT_EQ(count.size(), 2u);
+  EXPECT_NEAR(count[3'000'000], 500, 70);
+  const std::string before = distribution.source();
+  std::ofstream(path) << "3 ms\n6 ms\n";
+  EXPECT_NE(Distribution::parse("empirical(" + path + ")").source(), before) << "another content is another source";
+}
+
+// What was drawn once is drawn for ever: recorded from the first version, on integers only.
+TEST(Distribution, ValuesDoNotChange) {
+  EXPECT_THAT(draws("uniform(0 s, 1 s)", 3), testing::ElementsAre(376069361, 263022366, 609202435));
+  EXPECT_THAT(draws("normal(0 ms, 1 ms)", 3), testing::ElementsAre(-642207, 656980, 1503566));
+  EXPECT_THAT(draws("exponential(1 ms)", 3), testing::ElementsAre(376069, 263022, 609202));
+}
+
+TEST(Distribution, WhatIsWrongIsSaid) {
+  const std::vector<std::pair<std::string, std::string>> rows{
+      {"5 ms", "expected a distribution"},
+      {"unifrom(1, 2)", "did you mean 'uniform'?"},
+      {"uniform(1 ms)", "the least and the greatest value"},
+      {"uniform(2 ms, 1 ms)", "the least value is above the greatest"},
+      {"uniform(1 ms, 2)", "'2' is in numbers where the values before it are in ns"},
+      {"uniform(one, 2)", "found 'one'"},
+      {"normal(0, -1)", "not negative"},
+      {"normal(0, 1, 10, 20)", "more than 4 standard deviations"},
+      {"normal(0, 1, 1, -1)", "leave nothing between them"},
+      {"exponential(0 ms)", "above 0"},
+      {"exponential(1 s, 0 s, 1 ms)", "hardly any value"},
+      {"grid(0, 10, 0)", "the step is not above 0"},
+      {"grid(0, 10)", "from, to and step"},
+      {"choice()", "found ''"},
+      {"empirical(/nowhere)", "cannot be read"},
+      {"uniform(0, 72057594037927937)", "beyond 2^56"},
+  };
+  for (const auto& [text, message] : rows) {
+    try {
+      Distribution::parse(text);
+      ADD_FAILURE() << text << " is taken";
+    } catch (const std::invalid_argument& error) {
+      EXPECT_THAT(error.what(), testing::HasSubstr(message)) << text;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace tscsim::sweep
