@@ -13,7 +13,7 @@ int main(int argc, char** argv) {
   using namespace tscsim;
   try {
     cli::handle_interrupts();
-    const int status = cli::dispatch({cli::run_command(), cli::check_command(), cli::crosscheck_command(),
+    const int status = cli::dispatch({cli::run_command(), cli::check_command(), cli::compare_command(), cli::crosscheck_command(),
                                       cli::record_command(), cli::verify_command(), cli::trace_command(), cli::hunt_command(),
                                       cli::export_command(), cli::import_command(), cli::doctor_command(), cli::lab_command(), cli::guest_pauses_command(), cli::verdict_command(), cli::stats_command(),
                                       cli::lint_command(), cli::list_command(),
