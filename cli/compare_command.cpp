@@ -232,7 +232,7 @@ void add_options(po::options_description& options) {
 
 Command compare_command() {
   return {"compare", "FILE", "one scenario under several kernels, VMM procedures and heuristics on the model, as a table",
-          "tscsim compare scenarios/vmm/qemu/migrate-small-guest.yaml --kernels 5.10,6.12 --procedures own,documented/migrate --heuristics own --heuristics never",
+          "tscsim compare scenarios/vmm/hosts/other-kernel.yaml --kernels 5.10,6.12 --procedures own,documented/migrate --heuristics own --heuristics never",
           add_options, run,
           "A value is best or worst of its column by its magnitude. What KVM refused stands in the row's note. The exit status is 0\n"
           "whatever the table says: it compares, 'tscsim check' judges. docs/compare.md has more.\n",

@@ -90,13 +90,13 @@ const scenarios::Procedure& procedure_named(const std::string& name, scenarios::
 
 // A row that says it is another procedure's and is not would mislead.
 void check_use(const scenarios::ProcedureReplacement& replacement, const scenarios::Procedure& made, const Scenario& own, const Scenario& variant) {
-  const std::vector<std::string> used = names_used(own);
-  if (!replacement.old_name.empty() && !contains(used, replacement.old_name))
+  const std::vector<std::string> before = names_used(own), used = names_used(variant);
+  if (!replacement.old_name.empty() && !contains(before, replacement.old_name))
     throw UsageError(fmt::format("--procedures: the scenario does not use '{}'{}", replacement.old_name,
-                                 suggestion(replacement.old_name, used, used.empty() ? "it uses none" : fmt::format("it uses {}", fmt::join(used, ", ")))));
-  if (!contains(names_used(variant), made.name))
-    throw UsageError(fmt::format("--procedures: '{}' replaces nothing: it is for {}, and the scenario uses {}", replacement.new_name, name_of(made.kind),
-                                 used.empty() ? "no procedure" : fmt::format("{}", fmt::join(used, ", "))));
+                                 suggestion(replacement.old_name, before, before.empty() ? "it uses none" : fmt::format("it uses {}", fmt::join(before, ", ")))));
+  if (!contains(used, made.name))
+    throw UsageError(fmt::format("--procedures: '{}' replaces nothing: it is for {}, and the scenario {}uses {}", replacement.new_name, name_of(made.kind),
+                                 used == before ? "" : "then ", used.empty() ? "no procedure" : fmt::format("{}", fmt::join(used, ", "))));
 }
 
 Scenario with_procedures(const Question& question, const std::string& procedures, const Scenario& own) {
@@ -120,18 +120,18 @@ Scenario with_kernel_and_heuristic(Scenario scenario, const Variant& variant) {
   return scenario;
 }
 
-// "refused: kvmclock_ctrl on vCPU 0, EINVAL"
-std::string refusal_text(const scenarios::Verdict& verdict, const ops::Program& program) {
+// "refused: kvmclock_ctrl on vCPU 0, EINVAL"; `step` counts through set-up and timeline.
+std::string refusal_text(const ops::Program& program, std::size_t step, int error) {
   const std::size_t setup = program.setup.size();
-  const ops::Operation& op = (verdict.step < setup ? program.setup[verdict.step] : program.timeline[verdict.step - setup]).op;
-  return fmt::format("refused: {}{}, {}", name_of(op.kind), op.vcpu == ops::kVm ? "" : fmt::format(" on vCPU {}", op.vcpu), scenarios::errno_name(verdict.error));
+  const ops::Operation& op = (step < setup ? program.setup[step] : program.timeline[step - setup]).op;
+  return fmt::format("refused: {}{}, {}", name_of(op.kind), op.vcpu == ops::kVm ? "" : fmt::format(" on vCPU {}", op.vcpu), scenarios::errno_name(error));
 }
 
 void note_verdicts(const Run& run, bool expectations_shown, std::vector<std::string>& notes) {
   int not_run = 0;
   std::string why;
   for (const scenarios::Verdict& verdict : run.verdicts) {
-    if (verdict.index == scenarios::kImplicit) add_once(notes, refusal_text(verdict, run.scenario.program));
+    if (verdict.index == scenarios::kImplicit) add_once(notes, refusal_text(run.scenario.program, verdict.step, verdict.error));
     else if (verdict.state == scenarios::State::not_run && not_run++ == 0) why = verdict.detail;
   }
   if (expectations_shown && not_run != 0) notes.push_back(fmt::format("{} not run: {}", not_run, why));
@@ -154,9 +154,31 @@ Run run_of(Scenario scenario) {
   return run;
 }
 
+bool may_be_refused(const Scenario& scenario, std::size_t step, int error) {
+  const std::size_t setup = scenario.program.setup.size();
+  return std::any_of(scenario.tolerated.begin(), scenario.tolerated.end(), [&](const auto& one) { return one.step + setup == step && one.error == error; }) ||
+         std::any_of(scenario.expectations.begin(), scenario.expectations.end(),
+                     [&](const auto& one) { return one.subject == scenarios::Subject::step_error && one.step + setup == step; });
+}
+
+// A run that stopped leaves no recording; compiled, it tells how far it came.
+void note_refusals_before_the_stop(const Scenario& scenario, std::vector<std::string>& notes) {
+  if (has_linux_guest(scenario.program)) return;
+  model::RunRequest request;
+  request.outcomes = true;
+  const model::Compiled compiled = model::compile(scenario.program, request);
+  model::Runner runner(compiled);
+  runner.run();
+  for (std::size_t step = 0; step < compiled.steps.size(); ++step) {
+    const ops::Outcome* outcome = runner.outcome(step);
+    if (outcome == nullptr || outcome->error == 0 || may_be_refused(scenario, step, outcome->error)) continue;
+    add_once(notes, refusal_text(scenario.program, step, outcome->error));
+  }
+}
+
 ComparedRow row_of(const Variant& variant, const Scenario& with_procedures, const std::vector<Column>& columns) {
   ComparedRow row{variant, std::vector<Cell>(columns.size()), {}};
-  Scenario scenario = with_kernel_and_heuristic(with_procedures, variant);
+  const Scenario scenario = with_kernel_and_heuristic(with_procedures, variant);
   try {
     for (const ops::HostSpec& host : scenario.program.hosts) check_model(host.kernel, scenario.program.heuristic);
   } catch (const ops::InputError& error) {  // each of the two is known, and they do not go together
@@ -164,11 +186,12 @@ ComparedRow row_of(const Variant& variant, const Scenario& with_procedures, cons
     return row;
   }
   try {
-    const Run run = run_of(std::move(scenario));
+    const Run run = run_of(scenario);
     for (std::size_t i = 0; i < columns.size(); ++i) row.cells[i] = cell_of(columns[i], run);
     const bool expectations = std::any_of(columns.begin(), columns.end(), [](const Column& c) { return c.shows == Column::Shows::expectations; });
     note_verdicts(run, expectations, row.notes);
   } catch (const ops::InputError& error) {
+    note_refusals_before_the_stop(scenario, row.notes);
     row.notes.push_back("stopped: " + first_line(error.diagnostics().front().message));
   }
   return row;

@@ -180,16 +180,18 @@ Cell capture_cell(const std::string& text, const Run& run) {
   return {};
 }
 
+// Where some were not run, how many held says nothing of this row against the others.
 Cell expectations_cell(const Run& run) {
-  int held = 0, all = 0;
+  int held = 0, not_run = 0, all = 0;
   for (const scenarios::Verdict& verdict : run.verdicts) {
     if (verdict.index == scenarios::kImplicit) continue;
     ++all;
     if (verdict.state == scenarios::State::held) ++held;
+    if (verdict.state == scenarios::State::not_run) ++not_run;
   }
   if (all == 0) return {};
   const std::string text = fmt::format("{}/{}", held, all);
-  return {text, text, -held};
+  return {text, text, not_run == 0 ? std::optional<ops::Wide>(-held) : std::nullopt};
 }
 
 }  // namespace
