@@ -7,6 +7,7 @@ namespace tscsim::cli {
 
 Command run_command();
 Command check_command();
+Command compare_command();
 Command crosscheck_command();
 Command record_command();
 Command verify_command();

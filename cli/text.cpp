@@ -41,6 +41,17 @@ std::string first_line(const std::string& text) {
   return text.substr(0, text.find('\n'));
 }
 
+std::string in_shell_quotes(const std::string& word) {
+  std::string text = "'";
+  for (const char c : word) text += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return text + "'";
+}
+
+std::string shell_word(const std::string& word) {
+  constexpr std::string_view kPlain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=:,./@%";
+  return word.empty() || word.find_first_not_of(kPlain) != std::string::npos ? in_shell_quotes(word) : word;
+}
+
 std::string outcome_text(const ops::Entry& entry, const std::string& capture) {
   if (!entry.supported) return "not supported: " + first_line(entry.note);
   if (entry.outcome.error != 0) return "refused: " + scenarios::errno_name(entry.outcome.error);

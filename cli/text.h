@@ -22,6 +22,10 @@ std::string outcome_text(const ops::Entry& entry, const std::string& capture = {
 
 std::string first_line(const std::string& text);
 
+// A word of a command line as a POSIX shell reads it: always in quotes, and in quotes only where it needs them.
+std::string in_shell_quotes(const std::string& word);
+std::string shell_word(const std::string& word);
+
 // "soft_lockup 22", "clocksource_switched tsc"
 std::string guest_event_text(const ops::GuestEvent& event);
 

@@ -124,12 +124,6 @@ int status_of(const Traced& traced) {
 
 constexpr std::string_view kMarker = "\n--- tscsim: the recording ---\n";
 
-std::string in_shell_quotes(const std::string& word) {
-  std::string text = "'";
-  for (const char c : word) text += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return text + "'";
-}
-
 std::string command_inside(const Arguments& arguments, const fs::path& tscsim) {
   std::string text = fmt::format("{} trace --with {} -o /tmp/recording.jsonl --", in_shell_quotes(tscsim.string()), arguments.text("with"));
   for (const std::string& word : arguments.positional) text += " " + in_shell_quotes(word);

@@ -253,7 +253,7 @@ class Evaluator {
       const auto entry = seen_.entry_of_step(step);
       const ops::Step& planned = seen_.step(step);
       const ops::Place& place = planned.procedure.empty() ? planned.place : planned.used_at;
-      Verdict verdict{kImplicit, place, op_text(op) + " succeeds", State::failed, {}};
+      Verdict verdict{kImplicit, place, op_text(op) + " succeeds", State::failed, {}, step};
       if (!entry) {
         verdict.state = State::not_run;
         verdict.detail = "the recording ends before " + step_place(step);
@@ -264,6 +264,7 @@ class Evaluator {
       // What a Linux guest would have set up (its kvmclock pages) is not there for the steps that follow.
       if (!found.supported && op.kind == ops::OpKind::boot_guest && missing.empty()) missing = "needs: a Linux guest";
       if (!found.supported || found.outcome.error == 0 || may_fail(step) || is_tolerated(step, found.outcome.error)) continue;
+      verdict.error = found.outcome.error;
       verdict.detail =
           step_place(step) + " was refused: " + errno_name(found.outcome.error) + with_note(found);
       if (!missing.empty()) {

@@ -26,6 +26,8 @@ struct Verdict {
   std::string text;  // of the expectation
   State state{};
   std::string detail;  // both sides, the slack, or the missing need
+  std::size_t step = 0;  // of kImplicit: through set-up and timeline
+  int error = 0;         // and with what it was refused; 0: it was never reached
 };
 inline constexpr int kImplicit = -1;  // that a step succeeds; reported only when it does not
 

@@ -125,7 +125,7 @@ struct Override {
 struct ParseOptions {
   std::vector<std::string> procedure_folders;  // searched before the shipped ones
   std::vector<ProcedureReplacement> replace;   // the first that fits counts
-  std::vector<Override> overrides;
+  std::vector<Override> overrides = {};
 };
 
 // `file` appears in messages; its stem must be the scenario's name unless `file` is empty or "-". Throws

@@ -26,14 +26,14 @@ refuses_silently 2 "error: unknown heuristic 'windo'
   mend: did you mean 'window'?" run good.yaml --heuristic windo
 
 # Each command without what it needs says so and gives an example.
-for command in run crosscheck record verify export list explain; do
+for command in run compare crosscheck record verify export list explain; do
   run_tscsim "$command"
   want_status 2 "$command"
   grep -qE "^tscsim: '$command' needs " "$work/err.txt" || wrong "tscsim $command: does not say what it needs"
   grep -qE "^example: tscsim $command " "$work/err.txt" || wrong "tscsim $command: gives no example"
 done
 
-for command in run check crosscheck record verify hunt export doctor lab list explain; do
+for command in run check compare crosscheck record verify hunt export doctor lab list explain; do
   run_tscsim "$command" --help
   want_status 0 "$command --help"
   grep -q "^  tscsim $command" "$work/out.txt" || wrong "tscsim $command --help: no example"
