@@ -23,6 +23,7 @@ Command verdict_command();
 Command lint_command();
 Command sweep_command();
 Command merge_command();
+Command evaluate_command();
 Command list_command();
 Command explain_command();
 

@@ -24,7 +24,7 @@ int run_tscsim(int argc, const char* const* argv, sweep::Ranks* ranks) {
     const int status = cli::dispatch({cli::run_command(), cli::check_command(), cli::crosscheck_command(),
                                       cli::record_command(), cli::verify_command(), cli::trace_command(), cli::hunt_command(),
                                       cli::export_command(), cli::import_command(), cli::doctor_command(), cli::lab_command(), cli::guest_pauses_command(), cli::verdict_command(), cli::stats_command(),
-                                      cli::lint_command(), cli::compare_command(), cli::sweep_command(), cli::merge_command(), cli::list_command(),
+                                      cli::lint_command(), cli::compare_command(), cli::sweep_command(), cli::merge_command(), cli::evaluate_command(), cli::list_command(),
                                       cli::explain_command()},
                                      argc, argv);
     std::cout.flush();

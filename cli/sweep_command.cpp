@@ -45,6 +45,20 @@ Shard shard_of(const Arguments& arguments) {
 
 std::string stem_of(const std::string& file) { return std::filesystem::path(file).stem().string(); }
 
+// What the file says under 'sweep' holds for names that the command line does not give.
+void add_file_variations(sweep::SubjectSpec& spec) {
+  const scenarios::Scenario scenario = scenarios::parse_scenario(spec.text, spec.file, spec.options);
+  const std::string folder = std::filesystem::path(spec.file).parent_path().string();
+  for (const auto& [name, distribution] : scenario.sweep.vary) {
+    if (std::any_of(spec.variations.begin(), spec.variations.end(), [&](const auto& one) { return one.name == name; })) continue;
+    try {
+      spec.variations.push_back({name, sweep::Distribution::parse(distribution, folder.empty() ? "" : folder + "/")});
+    } catch (const std::invalid_argument& error) {
+      throw UsageError(fmt::format("{}: sweep: {}: {}", spec.file, name, error.what()));
+    }
+  }
+}
+
 sweep::SubjectSpec spec_of(const Arguments& arguments) {
   if (arguments.positional.size() != 1) throw UsageError("'sweep' takes one scenario file");
   check_model_options(arguments);
@@ -65,6 +79,7 @@ sweep::SubjectSpec spec_of(const Arguments& arguments) {
   } catch (const std::invalid_argument& error) {
     throw UsageError(error.what());
   }
+  add_file_variations(spec);
   if (spec.variations.empty()) throw UsageError("nothing varies; say what does, as in --vary 'downtime=uniform(100 ms, 2 s)'");
   if (spec.quantities.empty()) spec.quantities = sweep::all_metrics();
   return spec;
@@ -277,6 +292,7 @@ names:
   downtime                  a parameter of the procedures that the scenario uses (tscsim explain PROCEDURE)
   migrate2.downtime         of one use alone
   hosts.b.realtime_error    a key of the file, from the top
+  timeline.2.at             of the second step
   17:at                     a key on line 17
 )"};
 }

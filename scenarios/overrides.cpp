@@ -114,9 +114,21 @@ class Overrides {
     return nullptr;
   }
 
+  YamlNode& item_of(YamlNode& list, const std::string& part, const Override& given) const {
+    std::size_t number = 0;
+    const char* const end = part.data() + part.size();
+    if (std::from_chars(part.data(), end, number).ptr != end || number == 0 || number > list.items.size())
+      fail(given.name, "'" + part + "' stands where one of " + std::to_string(list.items.size()) + " items of a list is counted, from 1", "name it as in 'timeline.2.at'");
+    return list.items[number - 1];
+  }
+
   void set(YamlNode& from, const std::vector<std::string>& parts, const Override& given) const {
     YamlNode* node = &from;
     for (std::size_t i = 0; i < parts.size(); ++i) {
+      if (node->is(Kind::sequence)) {
+        node = &item_of(*node, parts[i], given);
+        continue;
+      }
       if (node->is(Kind::null)) node->kind = Kind::mapping;
       if (!node->is(Kind::mapping)) fail(given.name, "above '" + parts[i] + "' stands " + found_text(*node));
       YamlNode* next = member(*node, parts[i]);

@@ -3,6 +3,7 @@
 //   downtime              a parameter of the procedures that the timeline uses, of all that have it
 //   migrate2.downtime     of one use: its `as`, or its kind and which of that kind it is
 //   hosts.b.realtime_error, host.uptime, vm.vcpus, ...   a path of keys from the top; the last ones need not be in the file
+//   timeline.2.at         the second item of a list
 //   17:at, 17:set_msr.IA32_TSC                           a key that stands on a line of the file, and a path from there
 #pragma once
 

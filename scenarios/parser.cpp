@@ -95,6 +95,25 @@ std::vector<ops::HostSpec> read_hosts(Reader& reader, const Fields& fields) {
   return {ops::HostSpec{}};
 }
 
+SweepSpec read_sweep(Reader& reader, const YamlNode& node) {
+  using Meant = SweepSpec::Meant;
+  const Fields fields(reader.diagnostics(), node, "a sweep", {"meant", "error", "vary"});
+  SweepSpec sweep;
+  if (const YamlNode* meant = fields.find("meant"))
+    sweep.meant = reader.word(*meant, "what is meant", {"together", "apart"}).value_or("together") == "apart" ? Meant::apart : Meant::together;
+  if (const YamlNode* error = fields.find("error")) sweep.error = reader.text(*error, "an expression").value_or("");
+  if (sweep.error.empty() != (sweep.meant != Meant::apart))
+    reader.diagnostics().add(node, sweep.error.empty() ? "'apart' has no 'error'" : "'error' stands without 'meant: apart'",
+                             "write 'meant: apart' and what came of the value minus what was meant, as in 'error: got - wanted'");
+  const YamlNode* vary = fields.find("vary");
+  if (vary == nullptr || !vary->is(YamlNode::Kind::mapping)) {
+    reader.diagnostics().add(vary != nullptr ? *vary : node, "a sweep without what varies", "write 'vary: {downtime: \"uniform(100 ms, 2 s)\"}'");
+    return sweep;
+  }
+  for (const YamlMember& one : vary->members) sweep.vary.emplace_back(one.key.text, reader.text(one.value, "a distribution").value_or(""));
+  return sweep;
+}
+
 }  // namespace
 
 Scenario parse_scenario(std::string_view text, const std::string& file, const ParseOptions& options) {
@@ -106,7 +125,7 @@ Scenario parse_scenario(std::string_view text, const std::string& file, const Pa
   if (root.is(YamlNode::Kind::null))
     throw ops::InputError(ops::Diagnostic{{file, 0, 0}, "the file holds no scenario", "", {}, 1});
   const Fields fields(diagnostics, root, "a scenario",
-                      {"name", "title", "source", "story", "since", "kernels", "only", "host", "hosts", "vm", "timeline", "expect"});
+                      {"name", "title", "source", "story", "since", "kernels", "only", "host", "hosts", "vm", "timeline", "expect", "sweep"});
   if (!fields.valid()) diagnostics.throw_if_any();
 
   Scenario scenario;
@@ -129,6 +148,7 @@ Scenario parse_scenario(std::string_view text, const std::string& file, const Pa
   if (const YamlNode* expect = fields.find("expect"))
     for (Expectation& expectation : parse_expect(reader, *expect, timeline, scenario.meta.kernels))
       scenario.expectations.push_back(std::move(expectation));
+  if (const YamlNode* sweep = fields.find("sweep")) scenario.sweep = read_sweep(reader, *sweep);
   diagnostics.throw_if_any();
 
   std::stable_sort(scenario.expectations.begin(), scenario.expectations.end(),

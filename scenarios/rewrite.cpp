@@ -114,7 +114,7 @@ std::string rewritten(std::string_view text, const std::string& file, const Rewr
   drop_unknown_arguments(root, procedures);
   if (!rewrite.kernel.empty()) set_kernel(root, rewrite.kernel);
   if (!rewrite.heuristic.empty()) made_member(made_member(root, "vm"), "heuristic") = scalar(rewrite.heuristic);
-  for (const char* key : {"story", "expect", "since"}) drop(root, key);
+  for (const char* key : {"story", "expect", "since", "sweep"}) drop(root, key);
   made_member(root, "name") = scalar(rewrite.name);
   made_member(root, "title") = scalar(rewrite.title);
   made_member(root, "source") = scalar(rewrite.source);

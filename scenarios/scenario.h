@@ -101,6 +101,14 @@ struct Pivot {
   bool required = false;  // not to be negative, or the scenario is refused
 };
 
+// How a scenario is to be swept when the command line does not say: its key `sweep`.
+struct SweepSpec {
+  enum class Meant : std::uint8_t { unsaid, together, apart };
+  Meant meant = Meant::unsaid;  // by the VMM or the guest: that the vCPUs' TSCs are equal, or that a value is taken as it is
+  std::string error;            // apart: an expression, what came of the value minus what was meant
+  std::vector<std::pair<std::string, std::string>> vary;  // name and distribution
+};
+
 struct Scenario {
   Meta meta;
   ops::Program program;
@@ -108,6 +116,7 @@ struct Scenario {
   std::vector<ToleratedError> tolerated;
   std::vector<ProcedureUse> procedures;   // in the order of the file
   std::vector<Pivot> pivots;
+  SweepSpec sweep;
 };
 
 // One VMM procedure in the place of another.

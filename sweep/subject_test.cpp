@@ -62,7 +62,7 @@ TEST(Subject, RunsAreThoseOfTheScenarioWithTheirValues) {
       {"entry_gap=uniform(0 ms, 20 ms)", "clock_gap=uniform(0 ms, 20 ms)"},  // many are refused
       {"lead=uniform(0 ms, 4 s)"},                                          // before time 0: refused
       {"hosts.b.realtime_error=normal(0 ms, 3 ms)", "hosts.b.tsc_error=normal(0 ppm, 20 ppm)", "hosts.a.uptime=uniform(1 s, 1 h)"},
-      {"7:gap=uniform(0 ms, 2 ms)", "8:at=uniform(1999 ms, 2002 ms)", "12:at=uniform(9 s, 11 s)"},
+      {"timeline.2.gap=uniform(0 ms, 2 ms)", "8:at=uniform(1999 ms, 2002 ms)", "12:at=uniform(9 s, 11 s)"},
   };
   for (const auto& row : rows) {
     const Subject subject = subject_of(kMigration, row, shown);
@@ -92,7 +92,9 @@ TEST(Subject, NamesThatNameNothing) {
       {"down_time=uniform(1 ms, 2 ms)", "no procedure of this scenario has such a parameter"},
       {"99:at=uniform(1 ms, 2 ms)", "line 99 has no key 'at'"},
       {"x:at=uniform(1 ms, 2 ms)", "before ':' stands no line number"},
-      {"timeline.at=uniform(1 ms, 2 ms)", "above 'at' stands a sequence"},
+      {"timeline.at=uniform(1 ms, 2 ms)", "'at' stands where one of 7 items of a list is counted"},
+      {"timeline.8.at=uniform(1 ms, 2 ms)", "'8' stands where one of 7 items of a list is counted"},
+      {"hosts.a.tsc.x=uniform(1 ms, 2 ms)", "expected a frequency"},
       {"hosts.b.colour=uniform(1 ms, 2 ms)", "unknown key 'colour'"},
       {"downtime=uniform(1, 2)", "expected a duration"},
   };
