@@ -50,7 +50,7 @@ void add_file_variations(sweep::SubjectSpec& spec) {
   const scenarios::Scenario scenario = scenarios::parse_scenario(spec.text, spec.file, spec.options);
   const std::string folder = std::filesystem::path(spec.file).parent_path().string();
   for (const auto& [name, distribution] : scenario.sweep.vary) {
-    if (std::any_of(spec.variations.begin(), spec.variations.end(), [&](const auto& one) { return one.name == name; })) continue;
+    if (std::any_of(spec.variations.begin(), spec.variations.end(), [given = name](const auto& one) { return one.name == given; })) continue;
     try {
       spec.variations.push_back({name, sweep::Distribution::parse(distribution, folder.empty() ? "" : folder + "/")});
     } catch (const std::invalid_argument& error) {

@@ -249,7 +249,11 @@ struct BasicOutcome {
   BasicOutcome& operator=(const BasicOutcome& other) {
     error = other.error;
     count = other.count;
-    for (std::size_t i = 0; i < count; ++i) fields[i] = other.fields[i];
+    // Member by member, as they were written: a wider load of what narrower stores have just written waits for them.
+    for (std::size_t i = 0; i < count; ++i) {
+      fields[i].field = other.fields[i].field;
+      fields[i].value = other.fields[i].value;
+    }
     return *this;
   }
   void add(Field field, Num value) { fields[count++] = {field, value}; }

@@ -100,26 +100,31 @@ bool Machine<Num, HostType>::guests_may_trust_pages() const {
 
 // The version protocol; the guest's own GUEST_STOPPED bit survives in all kernels (spec section 6.2).
 template <class Num, class HostType>
-void Machine<Num, HostType>::publish(Vcpu<Num>& vcpu, PvclockPage<Num> fresh) {
+void Machine<Num, HostType>::publish(Vcpu<Num>& vcpu, const PvclockPage<Num>& fresh) {
   PvclockPage<Num>& page = page_at(vcpu.page_address());
   const std::uint32_t before = page.version;
+  std::uint32_t version = 0;
   switch (config_.era.publication) {
     case PagePublication::single_write:
     case PagePublication::odd_stays_odd:
-      fresh.version = before + 2;
+      version = before + 2;
       break;
     case PagePublication::odd_repaired:
-      fresh.version = before + (before & 1) + 2;
+      version = before + (before & 1) + 2;
       break;
     case PagePublication::keeps_guest_stopped:
-      fresh.version = ((before + 1) | 1) + 1;
+      version = ((before + 1) | 1) + 1;
       break;
   }
-  fresh.version -= TSCSIM_MUTATE(page_version_plus_one, 0u, 1u);
+  // Member by member: copied as a whole, the page would wait for the narrower stores that made it.
+  page.version = version - TSCSIM_MUTATE(page_version_plus_one, 0u, 1u);
   const std::uint8_t kept = TSCSIM_MUTATE(page_loses_guest_stopped, ops::pvclock_flag::kGuestStopped, std::uint8_t{0});
-  fresh.flags |= static_cast<std::uint8_t>(page.flags & kept);
-  page = fresh;
-  trace_page(vcpu, fresh);
+  page.flags = static_cast<std::uint8_t>(fresh.flags | (page.flags & kept));
+  page.tsc_timestamp = fresh.tsc_timestamp;
+  page.system_time = fresh.system_time;
+  page.scale.mul = fresh.scale.mul;
+  page.scale.shift = fresh.scale.shift;
+  trace_page(vcpu, page);
 }
 
 // Since the page is published through its mapping (5.18/5.19, 916d3608df82) the event follows the second step of the

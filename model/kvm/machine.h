@@ -354,7 +354,7 @@ class Machine {
   void set_page_rate(Vcpu<Num>& vcpu) const;
 
   // kvmclock.inl: pages, KVM_GET_CLOCK, KVM_SET_CLOCK, wall clock.
-  void publish(Vcpu<Num>& vcpu, PvclockPage<Num> fresh);
+  void publish(Vcpu<Num>& vcpu, const PvclockPage<Num>& fresh);
   void trace_page(const Vcpu<Num>& vcpu, const PvclockPage<Num>& page);
   static void clear_stable(PvclockPage<Num>& page);
   WallClockPage<Num>& wall_clock_at(std::uint64_t address) { return at_address(memory_.wall_clocks, address); }

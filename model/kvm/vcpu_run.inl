@@ -18,10 +18,9 @@ void Machine<Num, HostType>::create_vm(HostType& host) {
 
 template <class Num, class HostType>
 int Machine<Num, HostType>::publish_vcpu() {
-  Vcpu<Num> fresh;
+  Vcpu<Num>& fresh = vcpus_.emplace_back();
   fresh.l1_tsc_scaling_ratio = {0, default_ratio(config_.vendor).fraction_bits};  // until a rate has been set
   fresh.memory_bytes = config_.memory_bytes;
-  vcpus_.push_back(fresh);
   const auto index = static_cast<int>(vcpus_.size()) - 1;
   set_tsc_khz(index, vm_.default_tsc_khz);  // a rate that cannot be had is recorded all the same
   return index;

@@ -84,7 +84,7 @@ class Compiler {
         profile_of(program_.hosts[static_cast<std::size_t>(host)], program_.heuristic, Tracing::off);
     out_.configs.push_back(machine_config(profile));
     const bool leaves = looking_leaves_traces(program_, host, out_.configs.back());
-    touches_.push_back(static_cast<std::uint8_t>(leaves ? (profile.offset_attribute ? 2 : 1) : 0));
+    touches_.push_back(leaves);
   }
 
   void add_step(const ops::Step& step) {
@@ -179,7 +179,7 @@ class Compiler {
   const RunRequest& request_;
   Compiled out_;
   std::map<std::string, Captured> captures_;
-  std::vector<std::uint8_t> touches_;  // by host
+  std::vector<bool> touches_;  // by host
 };
 
 }  // namespace

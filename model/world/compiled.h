@@ -86,7 +86,7 @@ struct CompiledStep {
   Span value, realtime;           // into Compiled::code; empty: the constant stands
   std::uint32_t saved = kNotKept;  // the kept outcome that the operation gives back
   std::uint32_t kept = kNotKept;   // where its own outcome is kept
-  std::uint8_t touches = 0;        // how often each vCPU of its host is looked at afterwards
+  bool touches = false;            // each vCPU of its host is looked at afterwards, which leaves traces
   bool shows_clock = false;        // KVM_GET_CLOCK or a probe that is one follows
   bool learns = false;             // it may change what rate operands are converted at
   bool reads_clock = false;        // it is a guest's reading, which metrics compare

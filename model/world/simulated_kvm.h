@@ -106,13 +106,12 @@ class SimulatedKvm {
     return machine_.perform(op, pcpu, host_);
   }
 
-  // Every vCPU is looked at by an ioctl, `times` in a row, at `at_ns`.
-  void touch_all(std::int64_t at_ns, int times) {
+  // Every vCPU is looked at by an ioctl at `at_ns`, once or several times in a row: at the same instant, a second look
+  // finds what the first one left, and leaves that.
+  void touch_all(std::int64_t at_ns) {
     const int vcpus = static_cast<int>(machine_.vcpus().size());
-    for (int vcpu = 0; vcpu < vcpus; ++vcpu) {
-      const int pcpu = arrive(at_ns, vcpu);
-      for (int i = 0; i < times; ++i) machine_.visit(vcpu, pcpu, host_);
-    }
+    advance_to(at_ns);
+    for (int vcpu = 0; vcpu < vcpus; ++vcpu) machine_.visit(vcpu, enter(vcpu), host_);
   }
 
  private:
@@ -140,7 +139,8 @@ class SimulatedKvm {
   }
 
   int first_pcpu(int vcpu) const {
-    const int pcpu = vcpu % clock_.pcpus();
+    const int pcpus = clock_.pcpus();
+    const int pcpu = vcpu < pcpus ? vcpu : pcpus == 1 ? 0 : vcpu % pcpus;
     return offline(pcpu) ? 0 : pcpu;
   }
 
