@@ -35,8 +35,8 @@ std::string trouble_text(const crosscheck::Result& result) {
   std::string text;
   for (const crosscheck::Mismatch& mismatch : result.mismatches) text += mismatch.explanation + "\n";
   if (result.unchecked_entries != 0)
-    text += fmt::format("  {} later operations were not compared: the state is not known after a mismatch\n",
-                        result.unchecked_entries);
+    text += fmt::format("  {} later operations were not compared: {}\n", result.unchecked_entries,
+                        result.mismatches.empty() ? "what happened in the first of them can be told in too many ways" : "the state is not known after a mismatch");
   return text;
 }
 

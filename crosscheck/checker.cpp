@@ -13,16 +13,20 @@ namespace {
 
 // More histories than this are never followed at once. Dropping some can turn a pass into a mismatch, never the reverse.
 constexpr std::size_t kMaxHypotheses = 256;
+// Of one operation. On a host whose TSC is unstable each of a guest's exits changes its offset, and what a long run was
+// made of can be told in more ways than anybody can wait for.
+constexpr std::size_t kMostHistories = 1024;
 
 struct Advanced {
   std::vector<Hypothesis> survivors;
   std::vector<Hypothesis> failed;
 };
 
-// Executes one entry under every answer to the questions it raises.
-void explore(const Hypothesis& start, const ops::Entry& entry, std::size_t index, Advanced& result) {
+// Executes one entry under every answer to the questions it raises. False when there are too many, those before included.
+bool explore(const Hypothesis& start, const ops::Entry& entry, std::size_t index, std::size_t& histories, Advanced& result) {
   std::vector<std::vector<bool>> scripts{{}};
   while (!scripts.empty()) {
+    if (++histories > kMostHistories) return false;
     Hypothesis next = start;
     next.space.oracle() = {};
     next.space.oracle().script = scripts.back();
@@ -39,6 +43,7 @@ void explore(const Hypothesis& start, const ops::Entry& entry, std::size_t index
       next.answers.push_back({index, oracle.questions[i], oracle.answers[i]});
     (possible ? result.survivors : result.failed).push_back(std::move(next));
   }
+  return true;
 }
 
 void drop_duplicates(std::vector<Hypothesis>& hypotheses) {
@@ -47,20 +52,24 @@ void drop_duplicates(std::vector<Hypothesis>& hypotheses) {
   if (hypotheses.size() > kMaxHypotheses) hypotheses.erase(hypotheses.begin() + kMaxHypotheses, hypotheses.end());
 }
 
-// Executes entries in this order. Without survivors, the entry that none survived is `stopped_at`.
+// Executes entries in this order. Without survivors, the entry that none survived is `stopped_at`; with too many histories the
+// entry that has them, and the survivors are those before it.
 struct Followed {
   Advanced result;
   std::size_t stopped_at = 0;
+  bool too_many = false;
 };
 Followed follow(std::vector<Hypothesis> hypotheses, const ops::Recording& recording, const std::vector<std::size_t>& order) {
   for (const std::size_t i : order) {
     Advanced advanced;
-    for (const Hypothesis& hypothesis : hypotheses) explore(hypothesis, recording.entries[i], i, advanced);
+    std::size_t histories = 0;
+    for (const Hypothesis& hypothesis : hypotheses)
+      if (!explore(hypothesis, recording.entries[i], i, histories, advanced)) return {{std::move(hypotheses), {}}, i, true};
     drop_duplicates(advanced.survivors);
-    if (advanced.survivors.empty()) return {std::move(advanced), i};
+    if (advanced.survivors.empty()) return {std::move(advanced), i, false};
     hypotheses = std::move(advanced.survivors);
   }
-  return {{std::move(hypotheses), {}}, 0};
+  return {{std::move(hypotheses), {}}, 0, false};
 }
 
 // The entries of one call of a VMM, from `begin` on: they share a thread and a bracket.
@@ -92,8 +101,10 @@ Followed follow_next(std::vector<Hypothesis> hypotheses, const ops::Recording& r
   next = end_of_call(recording, second);
   for (std::size_t i = second; i < next; ++i) order.push_back(i);
   Followed as_begun = follow(hypotheses, recording, order);
+  if (as_begun.too_many) return as_begun;
   std::rotate(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(second - first), order.end());
   Followed other = follow(std::move(hypotheses), recording, order);
+  if (other.too_many) return other;
   for (Hypothesis& h : as_begun.result.survivors) h.answers.push_back({first, kOrderQuestion, true});
   for (Hypothesis& h : other.result.survivors) h.answers.push_back({first, kOrderQuestion, false});
   if (as_begun.result.survivors.empty() && other.result.survivors.empty()) return as_begun;
@@ -119,6 +130,13 @@ void add_undecided(const std::vector<Hypothesis>& survivors, Result& result) {
   }
   for (const auto& [entry, question] : open)
     result.observations.push_back({entry, question, Verdict::undecided, 0, 0, 0});
+}
+
+void tell(const std::vector<Hypothesis>& survivors, Result& result) {
+  result.observations = survivors.front().observations;
+  result.order = survivors.front().order;
+  result.answers = survivors.front().answers;
+  add_undecided(survivors, result);
 }
 
 void require_operations(const ops::Recording& recording) {
@@ -152,7 +170,13 @@ Result check(const ops::Recording& recording) {
   hypotheses.emplace_back(recording);
 
   for (std::size_t next = 0; next < recording.entries.size();) {
-    auto [advanced, stopped_at] = follow_next(std::move(hypotheses), recording, next);
+    auto [advanced, stopped_at, too_many] = follow_next(std::move(hypotheses), recording, next);
+    if (too_many) {
+      tell(advanced.survivors, result);
+      result.observations.push_back({stopped_at, "which of too many histories", Verdict::undecided, 0, 0, 0});
+      result.unchecked_entries = recording.entries.size() - stopped_at;
+      return result;
+    }
     if (advanced.survivors.empty()) {
       // The history that explains most of the entry is the one to show.
       const auto best = std::max_element(
@@ -167,10 +191,7 @@ Result check(const ops::Recording& recording) {
     }
     hypotheses = std::move(advanced.survivors);
   }
-  result.observations = hypotheses.front().observations;
-  result.order = hypotheses.front().order;
-  result.answers = hypotheses.front().answers;
-  add_undecided(hypotheses, result);
+  tell(hypotheses, result);
   return result;
 }
 

@@ -8,6 +8,14 @@ trap 'rm -rf "$work"' EXIT
 cd "$work"
 
 fail() { printf 'FAIL: %s\n' "$*"; exit 1; }
+# Waits until a sweep has its database, and a little longer.
+begun() {
+  for _ in {1..600}; do
+    if [[ -e $1 ]]; then sleep 0.2; return; fi
+    sleep 0.1
+  done
+  fail "$1 was never made"
+}
 scenario=$source/scenarios/sweeps/live-migration.yaml
 options=(--vary 'downtime=uniform(100 ms, 2 s)' --vary 'entry_gap=exponential(5 ms, 15 ms)' --vary 'clock_gap=normal(3 ms, 2 ms, 0 ms)'
          --vary 'hosts.b.realtime_error=choice(0 ms, 1 ms)' --show kvmclock_jump --show tsc_jump --show 'lost = after - before' --keep runs --runs 150000)
@@ -55,7 +63,7 @@ same killed.db "20 times killed"
 # Interrupted: what was done is kept, and told.
 (exec "$tscsim" sweep "$scenario" "${options[@]::${#options[@]}-2}" --runs 100000000 --db interrupted.db) >/dev/null 2>err &
 pid=$!
-sleep 1
+begun interrupted.db
 ! "$tscsim" sweep "$scenario" "${options[@]::${#options[@]}-2}" --runs 100000000 --db interrupted.db --resume 2>err2 || fail "two processes write one database"
 grep -q 'in use by another process' err2 || fail "that the database is in use is not said: $(cat err2)"
 kill -INT "$pid"
@@ -77,7 +85,7 @@ if [[ -x $tscsim-mpi ]] && command -v mpirun >/dev/null; then
   long=("${options[@]::${#options[@]}-4}" --runs 600000)
   run_ranks 3 "$tscsim" sweep "$scenario" "${long[@]}" --db dead.db --threads 1 >/dev/null 2>mpi.err &
   mpi=$!
-  sleep 1
+  begun dead.db
   killed=0
   for pid in $(pgrep -f 'tscsim.*dead\.db'); do
     if tr '\0' '\n' 2>/dev/null <"/proc/$pid/environ" | grep -qx OMPI_COMM_WORLD_RANK=2; then kill -KILL "$pid" && killed=1; fi
