@@ -15,7 +15,7 @@ namespace {
 constexpr std::size_t kMaxHypotheses = 256;
 // Of one operation. On a host whose TSC is unstable each of a guest's exits changes its offset, and what a long run was
 // made of can be told in more ways than anybody can wait for.
-constexpr std::size_t kMostHistories = 1024;
+constexpr std::size_t kMostHistories = 256;
 
 struct Advanced {
   std::vector<Hypothesis> survivors;
@@ -23,10 +23,10 @@ struct Advanced {
 };
 
 // Executes one entry under every answer to the questions it raises. False when there are too many, those before included.
-bool explore(const Hypothesis& start, const ops::Entry& entry, std::size_t index, std::size_t& histories, Advanced& result) {
+bool explore(const Hypothesis& start, const ops::Entry& entry, std::size_t index, std::size_t most, std::size_t& histories, Advanced& result) {
   std::vector<std::vector<bool>> scripts{{}};
   while (!scripts.empty()) {
-    if (++histories > kMostHistories) return false;
+    if (++histories > most) return false;
     Hypothesis next = start;
     next.space.oracle() = {};
     next.space.oracle().script = scripts.back();
@@ -63,8 +63,9 @@ Followed follow(std::vector<Hypothesis> hypotheses, const ops::Recording& record
   for (const std::size_t i : order) {
     Advanced advanced;
     std::size_t histories = 0;
+    const std::size_t most = kMostHistories + 4 * hypotheses.size();
     for (const Hypothesis& hypothesis : hypotheses)
-      if (!explore(hypothesis, recording.entries[i], i, histories, advanced)) return {{std::move(hypotheses), {}}, i, true};
+      if (!explore(hypothesis, recording.entries[i], i, most, histories, advanced)) return {{std::move(hypotheses), {}}, i, true};
     drop_duplicates(advanced.survivors);
     if (advanced.survivors.empty()) return {std::move(advanced), i, false};
     hypotheses = std::move(advanced.survivors);

@@ -135,14 +135,34 @@ Interval WitnessSpace::interval_of_parts(const Witness& canonical_x) const {
   return {static_cast<std::uint64_t>(wide.lo), static_cast<std::uint64_t>(wide.hi - wide.lo), false};
 }
 
+bool WitnessSpace::is_canonical(const Witness& x) const {
+  return std::none_of(x.terms_.begin(), x.terms_.begin() + x.count_, [this](const Witness::Term& term) {
+    const Unknown& u = unknowns_[term.unknown];
+    return u.eliminated || u.lo == u.hi;
+  });
+}
+
+bool WitnessSpace::same_terms(const Witness& a, const Witness& b) {
+  const auto has = [&b](const Witness::Term& term) {
+    return std::any_of(b.terms_.begin(), b.terms_.begin() + b.count_, [&term](const Witness::Term& other) {
+      return other.unknown == term.unknown && other.factor == term.factor;
+    });
+  };
+  return a.count_ == b.count_ && std::all_of(a.terms_.begin(), a.terms_.begin() + a.count_, has);
+}
+
 Interval WitnessSpace::interval(const Witness& x) const {
   const Witness c = canonical(x);
   Interval result = interval_of_parts(c);
   for (const Constraint& constraint : constraints_) {  // a sum may be bounded more tightly than its parts
-    const Witness difference = canonical(constraint.expression) - c;
-    if (!difference.is_constant() || result.wraps()) continue;
-    const std::uint64_t lo = constraint.lo - difference.constant();
-    const std::uint64_t hi = constraint.hi - difference.constant();
+    if (result.wraps()) break;
+    // Only of equal sums is the difference a number. (Formed of others, it might have more terms than a Witness holds.)
+    Witness made;
+    const Witness& bounded = is_canonical(constraint.expression) ? constraint.expression : made = canonical(constraint.expression);
+    if (!same_terms(bounded, c)) continue;
+    const std::uint64_t difference = bounded.constant_ - c.constant_;
+    const std::uint64_t lo = constraint.lo - difference;
+    const std::uint64_t hi = constraint.hi - difference;
     if (lo > hi) continue;
     const std::uint64_t new_lo = std::max(lo, result.lo);
     const std::uint64_t new_hi = std::min(hi, result.hi());
@@ -230,6 +250,8 @@ bool WitnessSpace::apply_relation(Relation& relation, bool& changed) {
 bool WitnessSpace::propagate() {
   for (int pass = 0; pass < kMaxPasses && consistent_; ++pass) {
     bool changed = false;
+    for (Constraint& constraint : constraints_)  // so that most stand as they are compared
+      if (!is_canonical(constraint.expression)) constraint.expression = canonical(constraint.expression);
     for (Constraint& constraint : constraints_)
       if (!apply_constraint(constraint, changed)) consistent_ = false;
     for (Relation& relation : relations_)

@@ -138,6 +138,9 @@ class WitnessSpace {
   };
 
  private:
+  bool is_canonical(const Witness& x) const;
+  static bool same_terms(const Witness& a, const Witness& b);
+
   struct Unknown {
     std::uint64_t lo = 0;
     std::uint64_t hi = 0;
