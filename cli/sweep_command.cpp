@@ -3,10 +3,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
+#include <set>
 #include <thread>
 
 #include "cli/commands.h"
@@ -59,6 +61,18 @@ void add_file_variations(sweep::SubjectSpec& spec) {
   }
 }
 
+// Each is a column of the database, and names do not tell capitals apart there.
+void refuse_equal_names(const sweep::SubjectSpec& spec) {
+  std::set<std::string> seen{"run", "fate"};
+  const auto take = [&](std::string name) {
+    const std::string written = name;
+    std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    if (!seen.insert(name).second) throw UsageError(fmt::format("'{0}' names two columns; give a quantity another name, as in --show 'other = {0}'", written));
+  };
+  for (const sweep::Variation& variation : spec.variations) take(variation.name);
+  for (const sweep::Quantity& quantity : spec.quantities) take(quantity.name());
+}
+
 sweep::SubjectSpec spec_of(const Arguments& arguments) {
   if (arguments.positional.size() != 1) throw UsageError("'sweep' takes one scenario file");
   check_model_options(arguments);
@@ -80,6 +94,7 @@ sweep::SubjectSpec spec_of(const Arguments& arguments) {
     throw UsageError(error.what());
   }
   add_file_variations(spec);
+  refuse_equal_names(spec);
   if (spec.variations.empty()) throw UsageError("nothing varies; say what does, as in --vary 'downtime=uniform(100 ms, 2 s)'");
   if (spec.quantities.empty()) spec.quantities = sweep::all_metrics();
   return spec;
@@ -266,7 +281,7 @@ Command sweep_command() {
   return {"sweep",
           "FILE",
           "many runs of one scenario, with values drawn anew for each",
-          "tscsim sweep scenarios/vmm/qemu/migrate.yaml --vary 'downtime=uniform(100 ms, 2 s)' --runs 100000",
+          "tscsim sweep scenarios/sweeps/live-migration.yaml --vary 'downtime=uniform(100 ms, 2 s)' --runs 100000",
           [](po::options_description& options) {
             options.add_options()
                 ("vary", po::value<std::vector<std::string>>()->value_name("NAME=DISTRIBUTION"),

@@ -30,6 +30,25 @@ sweep --db two.db --threads 2 >two.txt 2>/dev/null
 same two.db "two threads"
 cmp -s <(sed 's/one\.worst/X/' one.txt) <(sed 's/two\.worst/X/' two.txt) || fail "two threads report otherwise"
 
+# What is wrong is said, with exit status 2, and nothing is made.
+refused() {
+  local status=0
+  "$tscsim" sweep "${@:2}" --db wrong.db >/dev/null 2>err || status=$?
+  [[ $status -eq 2 ]] && grep -qF -- "$1" err || { cat err; fail "sweep ${*:2}: not refused with '$1'"; }
+  [[ ! -e wrong.db ]] || fail "sweep ${*:2}: a database is left"
+}
+refused "nothing varies" "$scenario"
+refused "there are lead" "$scenario" --vary 'dwntime=uniform(1 ms, 2 ms)'
+refused "expected a duration" "$scenario" --vary 'downtime=uniform(1, 2)'
+refused "unknown distribution" "$scenario" --vary 'downtime=unifrm(1 ms, 2 ms)'
+refused "varies twice" "$scenario" --vary 'lead=choice(1 ms)' --vary 'lead=choice(2 ms)'
+refused "names two columns" "$scenario" --vary 'downtime=choice(1 s)' --show after --show after
+refused "nothing is captured as" "$scenario" --vary 'downtime=choice(1 s)' --show nothing
+refused "cannot be swept" "$scenario" --vary 'downtime=choice(1 s)' --show 'ns(after.tsc)'
+refused "--shard 3/3" "$scenario" --vary 'downtime=choice(1 s)' --shard 3/3
+refused "'aggregates' or 'runs'" "$scenario" --vary 'downtime=choice(1 s)' --keep all
+refused "cannot be opened" nowhere.yaml --vary 'downtime=choice(1 s)'
+
 # Another seed, another content: the comparison can fail.
 sweep --db other.db --seed 2 >/dev/null 2>&1
 ! "$content" other.db | cmp -s - reference || fail "the seed does not matter"
