@@ -7,6 +7,7 @@
 
 #include "cli/arguments.h"
 #include "cli/interrupt.h"
+#include "cli/session.h"
 #include "cli/text.h"
 #include "model/kvm/changes.h"
 #include "model/world/simulation.h"
@@ -24,14 +25,6 @@ bool contains(const std::vector<std::string>& words, const std::string& word) {
 
 void add_once(std::vector<std::string>& words, const std::string& word) {
   if (!contains(words, word)) words.push_back(word);
-}
-
-// Throws ops::InputError for words that the model does not know.
-void check_model(const std::string& kernel, const std::string& heuristic) {
-  ops::TargetProfile profile;
-  profile.kernel = kernel.empty() ? std::string(model::kNewestKernel) : kernel;
-  profile.heuristic = heuristic;
-  model::machine_config(profile);
 }
 
 // ---- kernels ----
@@ -69,11 +62,7 @@ std::string own_kernels_text(const Scenario& own) {
 std::vector<scenarios::ProcedureReplacement> replacements_in(const std::string& procedures) {
   std::vector<scenarios::ProcedureReplacement> replace;
   std::istringstream parts(procedures);
-  for (std::string part; procedures != kOwn && std::getline(parts, part, '+');) {
-    const auto equals = part.find('=');
-    if (equals == std::string::npos) replace.push_back({"", part});
-    else replace.push_back({part.substr(0, equals), part.substr(equals + 1)});
-  }
+  for (std::string part; procedures != kOwn && std::getline(parts, part, '+');) replace.push_back(replacement_from(part));
   return replace;
 }
 

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <iostream>
-#include <thread>
 
 #include "cli/commands.h"
 #include "cli/interrupt.h"
@@ -144,12 +143,7 @@ std::vector<Policy> policies_of(const Arguments& arguments) {
   std::vector<Policy> all = arguments.has("only") ? std::vector<Policy>{} : sweep::known_policies();
   if (arguments.has("only") && own.empty()) throw UsageError("--only leaves no policy; name one with --kernel or --heuristic");
   all.insert(all.end(), own.begin(), own.end());
-  for (const Policy& policy : own) {
-    ops::TargetProfile profile;
-    profile.kernel = policy.kernel;
-    profile.heuristic = policy.heuristic;
-    model::machine_config(profile);  // or why there is no such policy
-  }
+  for (const Policy& policy : own) check_model(policy.kernel, policy.heuristic);
   return all;
 }
 
@@ -158,9 +152,7 @@ int run(const Arguments& arguments) {
   const std::vector<std::string> paths = arguments.positional.empty() ? std::vector<std::string>{scenarios::library_folder() + "/evaluation"} : arguments.positional;
   for (const std::string& file : scenario_files(paths)) card.situations.push_back(sweep::load_situation(file, parse_options(arguments)));
   card.policies = policies_of(arguments);
-  const std::uint64_t threads = arguments.number("threads");
-  if (threads > 1024) throw UsageError(fmt::format("--threads {}: at most 1024", threads));
-  const sweep::Trial trial{arguments.number("runs"), arguments.number("seed"), threads != 0 ? static_cast<unsigned>(threads) : std::max(1u, std::thread::hardware_concurrency()), &interrupt_flag()};
+  const sweep::Trial trial{arguments.number("runs"), arguments.number("seed"), threads_of(arguments), &interrupt_flag()};
   if (trial.runs == 0) throw UsageError("--runs 0: at least one");
   Progress progress("trials", 0, card.policies.size() * card.situations.size());
   std::uint64_t done = 0;
@@ -201,8 +193,8 @@ Command evaluate_command() {
                 ("seed", po::value<std::uint64_t>()->default_value(1)->value_name("N"), "of the draws")
                 ("kernel", po::value<std::string>()->value_name("VERSION"), "on which --heuristic stands; alone, a policy of its own")
                 ("heuristic", po::value<std::vector<std::string>>()->value_name("NAME|PARAMETERS"), "a policy of yours, beside the known ones; may be repeated")
-                ("only", "without the known ones")
-                ("threads", po::value<std::uint64_t>()->default_value(0)->value_name("N"), "0: as many as there are processors");
+                ("only", "without the known ones");
+            add_threads_option(options);
             add_procedure_options(options);
           },
           run,

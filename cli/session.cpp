@@ -8,6 +8,7 @@
 #include <numeric>
 #include <set>
 #include <sstream>
+#include <thread>
 
 #include "cli/interrupt.h"
 #include "kvm_backend/lab/lab.h"
@@ -195,10 +196,30 @@ std::vector<std::string> scenario_files(const std::vector<std::string>& paths) {
 }
 
 void check_model_options(const Arguments& arguments) {
+  check_model(arguments.text("kernel"), arguments.text("heuristic"));
+}
+
+void check_model(const std::string& kernel, const std::string& heuristic) {
   ops::TargetProfile profile;
-  profile.kernel = arguments.has("kernel") ? arguments.text("kernel") : std::string(model::kNewestKernel);
-  profile.heuristic = arguments.text("heuristic");
+  profile.kernel = kernel.empty() ? std::string(model::kNewestKernel) : kernel;
+  profile.heuristic = heuristic;
   model::machine_config(profile);
+}
+
+void add_threads_option(po::options_description& options) {
+  options.add_options()("threads", po::value<std::uint64_t>()->default_value(0)->value_name("N"), "0: as many as there are processors");
+}
+
+unsigned threads_of(const Arguments& arguments) {
+  const std::uint64_t threads = arguments.number("threads");
+  if (threads > 1024) throw UsageError(fmt::format("--threads {}: at most 1024", threads));
+  return threads != 0 ? static_cast<unsigned>(threads) : std::max(1u, std::thread::hardware_concurrency());
+}
+
+scenarios::ProcedureReplacement replacement_from(const std::string& text) {
+  const auto equals = text.find('=');
+  if (equals == std::string::npos) return {"", text};
+  return {text.substr(0, equals), text.substr(equals + 1)};
 }
 
 scenarios::ParseOptions parse_options(const Arguments& arguments) {
@@ -208,11 +229,7 @@ scenarios::ParseOptions parse_options(const Arguments& arguments) {
     if (!std::filesystem::is_directory(folder, ignored)) throw UsageError(fmt::format("--procedures {}: there is no such folder", folder));
     options.procedure_folders.push_back(folder);
   }
-  for (const std::string& given : arguments.texts("procedure")) {
-    const auto equals = given.find('=');
-    if (equals == std::string::npos) options.replace.push_back({"", given});
-    else options.replace.push_back({given.substr(0, equals), given.substr(equals + 1)});
-  }
+  for (const std::string& given : arguments.texts("procedure")) options.replace.push_back(replacement_from(given));
   return options;
 }
 

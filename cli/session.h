@@ -37,6 +37,16 @@ kvm_backend::lab::LabTarget lab_target_named(std::string name);
 // All scenario files of the given files and folders, in order, each once.
 std::vector<std::string> scenario_files(const std::vector<std::string>& paths);
 
+// --threads
+void add_threads_option(po::options_description& options);
+unsigned threads_of(const Arguments& arguments);
+
+// "OLD=NEW", or "NEW" for all of its kind.
+scenarios::ProcedureReplacement replacement_from(const std::string& text);
+
+// Throws ops::InputError for words that the model does not know; an empty one is its own choice.
+void check_model(const std::string& kernel, const std::string& heuristic);
+
 // Throws ops::InputError for a --kernel or --heuristic that the model does not know.
 void check_model_options(const Arguments& arguments);
 

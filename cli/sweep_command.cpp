@@ -9,7 +9,6 @@
 #include <fstream>
 #include <iostream>
 #include <set>
-#include <thread>
 
 #include "cli/commands.h"
 #include "cli/entry.h"
@@ -159,12 +158,6 @@ sweep::Database database_for(const Arguments& arguments, const std::string& path
   return database;
 }
 
-unsigned threads_of(const Arguments& arguments) {
-  const std::uint64_t threads = arguments.number("threads");
-  if (threads > 1024) throw UsageError(fmt::format("--threads {}: at most 1024", threads));
-  return threads != 0 ? static_cast<unsigned>(threads) : std::max(1u, std::thread::hardware_concurrency());
-}
-
 void report(const Arguments& arguments, const sweep::Database& database, const sweep::Subject& subject, const std::string& folder) {
   const auto worst = write_worst_runs(database, subject, folder);
   if (arguments.json()) {
@@ -293,9 +286,9 @@ Command sweep_command() {
                 ("resume", "go on with a sweep that was interrupted or killed; begin it when there is none")
                 ("keep", po::value<std::string>()->default_value("aggregates")->value_name("aggregates|runs"), "runs: a row of each run, too")
                 ("worst", po::value<std::uint64_t>()->default_value(3)->value_name("N"), "runs kept of each quantity as scenario files")
-                ("threads", po::value<std::uint64_t>()->default_value(0)->value_name("N"), "0: as many as there are processors")
                 ("shard", po::value<std::string>()->value_name("I/N"), "only the batches of part I of N, from 0; 'tscsim merge' puts parts together")
                 ("no-histograms", "text without them");
+            add_threads_option(options);
             add_model_options(options);
           },
           [](const Arguments& arguments) { return with_errors([&] { return run(arguments); }); },

@@ -2,22 +2,15 @@
 
 #include <algorithm>
 #include <charconv>
-#include <map>
 #include <sstream>
 
 #include "ops/error.h"
+#include "scenarios/yaml_edit.h"
 
 namespace tscsim::scenarios {
 namespace {
 
 using Kind = YamlNode::Kind;
-
-YamlNode scalar(std::string text) {
-  YamlNode node;
-  node.kind = Kind::scalar;
-  node.text = std::move(text);
-  return node;
-}
 
 std::vector<std::string> parts_of(const std::string& path) {
   std::vector<std::string> parts;
@@ -25,19 +18,6 @@ std::vector<std::string> parts_of(const std::string& path) {
   for (std::string part; std::getline(in, part, '.');) parts.push_back(part);
   return parts;
 }
-
-YamlNode* member(YamlNode& node, const std::string& key) {
-  for (YamlMember& one : node.members)
-    if (one.key.text == key) return &one.value;
-  return nullptr;
-}
-
-// A use of a procedure in the timeline: `migrate: {with: ...}`.
-struct Use {
-  std::string name;  // "migrate2", or what `as` says
-  YamlNode* arguments = nullptr;
-  const Procedure* procedure = nullptr;
-};
 
 class Overrides {
  public:
@@ -48,9 +28,9 @@ class Overrides {
     if (colon != std::string::npos) return at_line(given, colon);
     const std::vector<std::string> parts = parts_of(given.name);
     if (parts.empty()) fail(given.name, "the name is empty");
-    const std::vector<Use> uses = uses_of_procedures();
+    const std::vector<WrittenUse> uses = written_uses(root_, procedures_);
     if (parts.size() == 1) return in_uses(given, uses);
-    for (const Use& use : uses)
+    for (const WrittenUse& use : uses)
       if (parts.size() == 2 && use.name == parts[0] && use.procedure->find(parts[1])) return set(*use.arguments, {parts[1]}, given);
     set(root_, parts, given);
   }
@@ -60,28 +40,10 @@ class Overrides {
     throw ops::InputError(ops::Diagnostic{{file_, 0, 0}, "'" + name + "' cannot be given a value: " + why, mend, {}, 1});
   }
 
-  std::vector<Use> uses_of_procedures() {
-    std::vector<Use> uses;
-    YamlNode* timeline = member(root_, "timeline");
-    if (timeline == nullptr) return uses;
-    std::map<std::string, int> of_kind;
-    for (YamlNode& line : timeline->items)
-      for (YamlMember& one : line.members) {
-        const auto kind = procedure_kind_from(one.key.text);
-        YamlNode* with = kind ? member(one.value, "with") : nullptr;
-        if (with == nullptr) continue;
-        const std::string counted = one.key.text + std::to_string(++of_kind[one.key.text]);
-        const YamlNode* as = member(one.value, "as");
-        const Procedure* procedure = procedures_.find(procedures_.replaced(with->text, *kind));
-        if (procedure != nullptr) uses.push_back({as != nullptr ? as->text : counted, &one.value, procedure});
-      }
-    return uses;
-  }
-
-  void in_uses(const Override& given, const std::vector<Use>& uses) const {
+  void in_uses(const Override& given, const std::vector<WrittenUse>& uses) const {
     bool found = false;
     std::string known;
-    for (const Use& use : uses) {
+    for (const WrittenUse& use : uses) {
       for (const ProcedureParameter& parameter : use.procedure->parameters) known += (known.empty() ? "" : ", ") + parameter.name;
       if (use.procedure->find(given.name) == nullptr) continue;
       found = true;

@@ -6,25 +6,12 @@
 #include <filesystem>
 
 #include "scenarios/overrides.h"
-#include "scenarios/yaml_tree.h"
+#include "scenarios/yaml_edit.h"
 
 namespace tscsim::scenarios {
 namespace {
 
 using Kind = YamlNode::Kind;
-
-YamlNode scalar(const std::string& text) {
-  YamlNode node;
-  node.kind = Kind::scalar;
-  node.text = text;
-  return node;
-}
-
-YamlNode* member(YamlNode& node, const std::string& key) {
-  for (YamlMember& one : node.members)
-    if (one.key.text == key) return &one.value;
-  return nullptr;
-}
 
 YamlNode& made_member(YamlNode& node, const std::string& key) {
   if (node.is(Kind::null)) node.kind = Kind::mapping;
@@ -64,35 +51,17 @@ void emit(YAML::Emitter& out, const YamlNode& node, int depth) {
   }
 }
 
-// The names that replacements give; a path is made absolute, because the new file stands elsewhere.
+// The names that replacements give; a path is made absolute, because the new file stands elsewhere. An argument that a procedure
+// does not know is passed over by the parser only while it stands in the place of another.
 void name_procedures(YamlNode& root, ProcedureLibrary& procedures, const std::string& file) {
-  YamlNode* timeline = member(root, "timeline");
-  if (timeline == nullptr) return;
-  for (YamlNode& line : timeline->items)
-    for (YamlMember& one : line.members) {
-      const auto kind = procedure_kind_from(one.key.text);
-      YamlNode* with = kind ? member(one.value, "with") : nullptr;
-      if (with == nullptr) continue;
-      with->text = procedures.replaced(with->text, *kind);
-      if (with->text.starts_with('.')) with->text = std::filesystem::absolute(std::filesystem::path(file).parent_path() / with->text).lexically_normal().string();
-    }
-}
-
-// A parameter that a procedure in the place of another does not know is passed over by the parser only while it is a
-// replacement.
-void drop_unknown_arguments(YamlNode& root, ProcedureLibrary& procedures) {
-  YamlNode* timeline = member(root, "timeline");
-  if (timeline == nullptr) return;
-  for (YamlNode& line : timeline->items)
-    for (YamlMember& one : line.members) {
-      YamlNode* with = procedure_kind_from(one.key.text) ? member(one.value, "with") : nullptr;
-      const Procedure* procedure = with != nullptr ? procedures.find(with->text) : nullptr;
-      if (procedure == nullptr) continue;
-      constexpr std::string_view kOwn[] = {"with", "as", "of", "on", "from", "to"};
-      std::erase_if(one.value.members, [&](const YamlMember& argument) {
-        return procedure->find(argument.key.text) == nullptr && std::find(std::begin(kOwn), std::end(kOwn), argument.key.text) == std::end(kOwn);
-      });
-    }
+  constexpr std::string_view kOwn[] = {"with", "as", "of", "on", "from", "to"};
+  for (const WrittenUse& use : written_uses(root, procedures)) {
+    const bool path = use.used.starts_with('.');
+    use.with->text = path ? std::filesystem::absolute(std::filesystem::path(file).parent_path() / use.used).lexically_normal().string() : use.used;
+    std::erase_if(use.arguments->members, [&](const YamlMember& argument) {
+      return use.procedure->find(argument.key.text) == nullptr && std::find(std::begin(kOwn), std::end(kOwn), argument.key.text) == std::end(kOwn);
+    });
+  }
 }
 
 void set_kernel(YamlNode& root, const std::string& kernel) {
@@ -111,7 +80,6 @@ std::string rewritten(std::string_view text, const std::string& file, const Rewr
   ProcedureLibrary procedures(file, rewrite.options);
   apply_overrides(root, rewrite.options.overrides, procedures, file);
   name_procedures(root, procedures, file);
-  drop_unknown_arguments(root, procedures);
   if (!rewrite.kernel.empty()) set_kernel(root, rewrite.kernel);
   if (!rewrite.heuristic.empty()) made_member(made_member(root, "vm"), "heuristic") = scalar(rewrite.heuristic);
   for (const char* key : {"story", "expect", "since", "sweep"}) drop(root, key);

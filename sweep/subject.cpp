@@ -260,7 +260,6 @@ void Subject::find_slots(const scenarios::Scenario& base, const std::vector<scen
 
 // That the compiled scenario follows as it should is looked at, too: throws when it does not.
 void Subject::verify() const {
-  Worker worker(*this);
   std::vector<std::int64_t> drawn;
   for (std::uint64_t i = 0; i < kVerified; ++i) {
     draw(kVerifiedFrom + i, drawn);
