@@ -13,16 +13,15 @@ namespace {
 
 // More histories than this are never followed at once. Dropping some can turn a pass into a mismatch, never the reverse.
 constexpr std::size_t kMaxHypotheses = 256;
-// Of one operation. On a host whose TSC is unstable each of a guest's exits changes its offset, and what a long run was
-// made of can be told in more ways than anybody can wait for.
-constexpr std::size_t kMostHistories = 256;
 
 struct Advanced {
   std::vector<Hypothesis> survivors;
   std::vector<Hypothesis> failed;
 };
 
-// Executes one entry under every answer to the questions it raises. False when there are too many, those before included.
+// Executes one entry under every answer to the questions it raises. False when there are too many, those before included:
+// on a host whose TSC is unstable each of a guest's exits changes its offset, and what a long run was made of can be told
+// in more ways than anybody can wait for.
 bool explore(const Hypothesis& start, const ops::Entry& entry, std::size_t index, std::size_t most, std::size_t& histories, Advanced& result) {
   std::vector<std::vector<bool>> scripts{{}};
   while (!scripts.empty()) {
@@ -59,11 +58,12 @@ struct Followed {
   std::size_t stopped_at = 0;
   bool too_many = false;
 };
-Followed follow(std::vector<Hypothesis> hypotheses, const ops::Recording& recording, const std::vector<std::size_t>& order) {
+Followed follow(std::vector<Hypothesis> hypotheses, const ops::Recording& recording, const Limits& limits,
+                const std::vector<std::size_t>& order) {
   for (const std::size_t i : order) {
     Advanced advanced;
     std::size_t histories = 0;
-    const std::size_t most = kMostHistories + 4 * hypotheses.size();
+    const std::size_t most = limits.histories + limits.each * hypotheses.size();
     for (const Hypothesis& hypothesis : hypotheses)
       if (!explore(hypothesis, recording.entries[i], i, most, histories, advanced)) return {{std::move(hypotheses), {}}, i, true};
     drop_duplicates(advanced.survivors);
@@ -92,19 +92,19 @@ bool overlap(const ops::Entry& a, const ops::Entry& b) {
 }
 
 // The next call, or the next two in both orders. `next` becomes the entry after them.
-Followed follow_next(std::vector<Hypothesis> hypotheses, const ops::Recording& recording, std::size_t& next) {
+Followed follow_next(std::vector<Hypothesis> hypotheses, const ops::Recording& recording, const Limits& limits, std::size_t& next) {
   const std::size_t first = next, second = end_of_call(recording, first);
   std::vector<std::size_t> order;
   for (std::size_t i = first; i < second; ++i) order.push_back(i);
   next = second;
   if (second == recording.entries.size() || !overlap(recording.entries[first], recording.entries[second]))
-    return follow(std::move(hypotheses), recording, order);
+    return follow(std::move(hypotheses), recording, limits, order);
   next = end_of_call(recording, second);
   for (std::size_t i = second; i < next; ++i) order.push_back(i);
-  Followed as_begun = follow(hypotheses, recording, order);
+  Followed as_begun = follow(hypotheses, recording, limits, order);
   if (as_begun.too_many) return as_begun;
   std::rotate(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(second - first), order.end());
-  Followed other = follow(std::move(hypotheses), recording, order);
+  Followed other = follow(std::move(hypotheses), recording, limits, order);
   if (other.too_many) return other;
   for (Hypothesis& h : as_begun.result.survivors) h.answers.push_back({first, kOrderQuestion, true});
   for (Hypothesis& h : other.result.survivors) h.answers.push_back({first, kOrderQuestion, false});
@@ -164,14 +164,14 @@ std::size_t Result::count(Verdict verdict) const {
                                                 [&](const Observation& o) { return o.verdict == verdict; }));
 }
 
-Result check(const ops::Recording& recording) {
+Result check(const ops::Recording& recording, const Limits& limits) {
   require_operations(recording);
   Result result;
   std::vector<Hypothesis> hypotheses;
   hypotheses.emplace_back(recording);
 
   for (std::size_t next = 0; next < recording.entries.size();) {
-    auto [advanced, stopped_at, too_many] = follow_next(std::move(hypotheses), recording, next);
+    auto [advanced, stopped_at, too_many] = follow_next(std::move(hypotheses), recording, limits, next);
     if (too_many) {
       tell(advanced.survivors, result);
       result.observations.push_back({stopped_at, "which of too many histories", Verdict::undecided, 0, 0, 0});

@@ -58,8 +58,15 @@ struct Result {
   std::size_t count(Verdict verdict) const;
 };
 
+// How many histories of one operation are followed: `histories`, and `each` for every history that came to it. One with more
+// is undecided, and what comes after it is not compared.
+struct Limits {
+  std::size_t histories = 2048;
+  std::size_t each = 4;
+};
+
 // Throws ops::InputError when the recording's kernel or heuristic is not known to the model, or when it was made from
 // outside: without operands and brackets there is nothing to derive a value from.
-Result check(const ops::Recording& recording);
+Result check(const ops::Recording& recording, const Limits& limits = {});
 
 }  // namespace tscsim::crosscheck

@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "model/world/simulation.h"
 #include "ops/testing.h"
 
@@ -161,7 +163,7 @@ TEST(Checker, DelayedWorkMayComeLateButNotEarly) {
 
 // A write whose distance to the window's edge is smaller than the bracket: either branch is possible. What KVM then
 // shows decides; where nothing shows it, the question is reported as undecided.
-TEST(Checker, AnOpenWindowIsDecidedByTheOffsetOrReported) {
+ops::Recording open_window() {
   ops::Program program = two_vcpus();
   program.setup.pop_back();
   program.setup.pop_back();
@@ -170,7 +172,11 @@ TEST(Checker, AnOpenWindowIsDecidedByTheOffsetOrReported) {
   constexpr std::uint64_t kTenMs_cycles = 26'000'000, kSecond_cycles = 2'600'000'000;
   program.timeline.push_back(step(OpKind::set_msr, 10'000'000, 1, 5'000'000'000 + kTenMs_cycles + kSecond_cycles,
                                   ops::msr::kIa32Tsc));
-  const ops::Recording wide = widened(record(program), 1000, 1000);
+  return widened(record(program), 1000, 1000);
+}
+
+TEST(Checker, AnOpenWindowIsDecidedByTheOffsetOrReported) {
+  const ops::Recording wide = open_window();
   EXPECT_EQ(check(wide).count(Verdict::mismatch), 0u);
   EXPECT_EQ(check(wide).count(Verdict::undecided), 0u) << "the offset attribute shows what happened";
 
@@ -178,6 +184,36 @@ TEST(Checker, AnOpenWindowIsDecidedByTheOffsetOrReported) {
   std::erase_if(blind.entries, [](const ops::Entry& e) { return e.op.kind == OpKind::get_tsc_offset && e.op.at_ns > 0; });
   EXPECT_EQ(check(blind).count(Verdict::mismatch), 0u);
   EXPECT_GT(check(blind).count(Verdict::undecided), 0u);
+}
+
+// The second write can be told in two ways. When that is one too many it is undecided, and what follows is not compared.
+TEST(Checker, AnOperationWithTooManyHistoriesEndsTheComparison) {
+  const ops::Recording recording = open_window();
+  const auto write = std::find_if(recording.entries.begin(), recording.entries.end(), [](const ops::Entry& entry) {
+    return entry.op.kind == OpKind::set_msr && entry.op.at_ns > 0;
+  });
+  const auto at = static_cast<std::size_t>(write - recording.entries.begin());
+
+  const Limits enough{2, 0}, too_few{1, 0};
+  EXPECT_EQ(check(recording, enough).unchecked_entries, 0u);
+  const Result cut = check(recording, too_few), whole = check(recording);
+  EXPECT_EQ(cut.unchecked_entries, recording.entries.size() - at);
+  ASSERT_FALSE(cut.observations.empty());
+  EXPECT_EQ(cut.observations.back().entry, at);
+  EXPECT_EQ(cut.observations.back().verdict, Verdict::undecided);
+  EXPECT_EQ(cut.count(Verdict::undecided), 1u);
+  EXPECT_EQ(cut.observations.size() - 1, static_cast<std::size_t>(std::count_if(
+      whole.observations.begin(), whole.observations.end(), [&](const Observation& o) { return o.entry < at; })));
+
+  const auto with_wrong_offset = [&](bool before, const Limits& limits) {
+    ops::Recording wrong = recording;
+    for (std::size_t i = 0; i < wrong.entries.size(); ++i)
+      if (wrong.entries[i].op.kind == OpKind::get_tsc_offset && (i < at) == before) wrong.entries[i].outcome.fields[0].value += 5000;
+    return check(wrong, limits).count(Verdict::mismatch);
+  };
+  EXPECT_EQ(with_wrong_offset(true, too_few), 1u) << "what came before it is compared";
+  EXPECT_EQ(with_wrong_offset(false, too_few), 0u) << "what comes after it is not";
+  EXPECT_EQ(with_wrong_offset(false, enough), 1u) << "but would be";
 }
 
 TEST(Checker, WhatWasOnlyObservedIsNotVerified) {

@@ -20,6 +20,21 @@ Wide floor_div(Wide a, Wide b) {
   return (a % b != 0 && ((a < 0) != (b < 0))) ? quotient - 1 : quotient;
 }
 
+// One interval that holds all that both hold; `known` when that is nothing. lo <= hi.
+Interval intersection(const Interval& known, std::uint64_t lo, std::uint64_t hi) {
+  const Interval given{lo, hi - lo, false};
+  if (known.full) return given;
+  const bool begins = known.contains(lo), ends = known.contains(hi);
+  if (known.wraps()) {
+    if (begins && ends) return given;
+    if (ends) return {known.lo, hi - known.lo, false};
+    if (begins) return {lo, known.hi() - lo, false};
+    return known;
+  }
+  const std::uint64_t new_lo = std::max(lo, known.lo), new_hi = std::min(hi, known.hi());
+  return new_lo <= new_hi ? Interval{new_lo, new_hi - new_lo, false} : known;
+}
+
 }  // namespace
 
 bool Oracle::ask(const std::string& question) {
@@ -155,7 +170,6 @@ Interval WitnessSpace::interval(const Witness& x) const {
   const Witness c = canonical(x);
   Interval result = interval_of_parts(c);
   for (const Constraint& constraint : constraints_) {  // a sum may be bounded more tightly than its parts
-    if (result.wraps()) break;
     // Only of equal sums is the difference a number. (Formed of others, it might have more terms than a Witness holds.)
     Witness made;
     const Witness& bounded = is_canonical(constraint.expression) ? constraint.expression : made = canonical(constraint.expression);
@@ -163,10 +177,7 @@ Interval WitnessSpace::interval(const Witness& x) const {
     const std::uint64_t difference = bounded.constant_ - c.constant_;
     const std::uint64_t lo = constraint.lo - difference;
     const std::uint64_t hi = constraint.hi - difference;
-    if (lo > hi) continue;
-    const std::uint64_t new_lo = std::max(lo, result.lo);
-    const std::uint64_t new_hi = std::min(hi, result.hi());
-    if (new_lo <= new_hi) result = {new_lo, new_hi - new_lo, false};
+    if (lo <= hi) result = intersection(result, lo, hi);
   }
   return result;
 }
@@ -329,6 +340,10 @@ bool WitnessSpace::less(const Witness& a, const Witness& b) {
     const bool unique = wide.hi + shift - kTwo64 < outer_lo;
     if (unique && lo > 0) return true;
     if (unique && hi <= 0) return false;
+    // What is known of the difference itself, such as that one reading came after the other.
+    const Interval ahead = interval(b - a), behind = interval(a - b);
+    if (!ahead.wraps() && ahead.lo > 0 && Wide{ahead.hi()} < kTwo64 + outer_lo) return true;
+    if (!behind.wraps() && Wide{behind.hi()} < kTwo64 - outer_hi) return false;
     const bool answer = oracle_.ask("a value below a limit");
     if (answer) constrain(b - a, 1, static_cast<std::uint64_t>(outer_hi));
     else constrain(a - b, 0, static_cast<std::uint64_t>(Wide{ia.hi()} - ib.lo));

@@ -101,6 +101,20 @@ TEST(Witness, OpenComparisonsAskTheOracleAndRememberTheAnswer) {
   }
 }
 
+// A question whose answer is known must not be asked: the wrong answer would live on until the bounds have crept together.
+TEST(Witness, ComparisonsAreDecidedByWhatIsKnownOfTheDifference) {
+  for (const bool equal_possible : {true, false}) {
+    WitnessSpace space;
+    WitnessSpace::Scope scope(space);
+    const Witness earlier = space.unknown(1'000'000, 2'000'000), later = space.unknown(1'000'000, 2'000'000);
+    ASSERT_TRUE(space.constrain(later - earlier, equal_possible ? 0 : 1, 500'000));
+    EXPECT_FALSE(later < earlier);
+    EXPECT_TRUE(space.oracle().questions.empty());
+    EXPECT_TRUE(earlier < later || equal_possible);
+    EXPECT_EQ(space.oracle().questions.size(), equal_possible ? 1u : 0u);
+  }
+}
+
 TEST(Witness, WrappingValuesAreSeenAsSuch) {
   WitnessSpace space;
   WitnessSpace::Scope scope(space);
