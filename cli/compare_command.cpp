@@ -8,6 +8,7 @@
 
 #include "cli/commands.h"
 #include "cli/comparison.h"
+#include "cli/csv.h"
 #include "cli/text.h"
 
 namespace tscsim::cli {
@@ -171,19 +172,6 @@ void print_json(const Question& question, const Comparison& comparison) {
          {"own_heuristic", comparison.own_heuristic},
          {"columns", columns},
          {"rows", rows}});
-}
-
-// RFC 4180.
-std::string csv_field(const std::string& text) {
-  if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
-  std::string quoted = "\"";
-  for (const char c : text) quoted += c == '"' ? std::string("\"\"") : std::string(1, c);
-  return quoted + "\"";
-}
-
-void print_csv_line(const std::vector<std::string>& fields) {
-  for (std::size_t i = 0; i < fields.size(); ++i) std::cout << (i == 0 ? "" : ",") << csv_field(fields[i]);
-  std::cout << "\n";
 }
 
 void print_csv(const Question& question, const Comparison& comparison) {

@@ -5,6 +5,7 @@
 #include <iostream>
 
 #include "cli/commands.h"
+#include "cli/csv.h"
 #include "cli/interrupt.h"
 #include "cli/progress.h"
 #include "cli/session.h"
@@ -105,16 +106,18 @@ void print_scores(const Scorecard& card, bool markdown) {
 }
 
 void print_csv(const Scorecard& card) {
-  std::cout << "policy,kernel,heuristic,situation,meant,runs,wrong,error_p50,error_p99,error_least,error_greatest,master_clock_on,kvmclock_jump_least,kvmclock_jump_greatest\n";
+  print_csv_line({"policy", "kernel", "heuristic", "situation", "meant", "runs", "wrong", "error_p50", "error_p99", "error_least", "error_greatest", "master_clock_on",
+                  "kvmclock_jump_least", "kvmclock_jump_greatest"});
   for (std::size_t policy = 0; policy < card.policies.size(); ++policy)
     for (std::size_t s = 0; s < card.situations.size(); ++s) {
       const Cell& cell = card.cells[policy][s];
       const sweep::QuantityAggregate &error = cell.of(Told::error), &master = cell.of(Told::master_clock), &jump = cell.of(Told::kvmclock_jump);
       const auto edge = [](const sweep::QuantityAggregate& of, std::int64_t value) { return of.runs == 0 ? "" : std::to_string(value); };
       const auto share = [&](std::uint32_t ppm) { return error.percentile(ppm) ? std::to_string(error.percentile(ppm)->high) : ""; };
-      std::cout << fmt::format("\"{}\",{},\"{}\",{},{},{},{},{},{},{},{},{},{},{}\n", card.policies[policy].label, card.policies[policy].kernel, card.policies[policy].heuristic,
-                               card.situations[s].name, card.situations[s].sweep.meant == Meant::together ? "together" : "apart", judged(cell), cell.wrong(), share(500'000), share(990'000),
-                               edge(error, error.least), edge(error, error.greatest), edge(master, static_cast<std::int64_t>(master.sum)), edge(jump, jump.least), edge(jump, jump.greatest));
+      print_csv_line({card.policies[policy].label, card.policies[policy].kernel, card.policies[policy].heuristic, card.situations[s].name,
+                      card.situations[s].sweep.meant == Meant::together ? "together" : "apart", std::to_string(judged(cell)), std::to_string(cell.wrong()),
+                      share(500'000), share(990'000), edge(error, error.least), edge(error, error.greatest), edge(master, static_cast<std::int64_t>(master.sum)),
+                      edge(jump, jump.least), edge(jump, jump.greatest)});
     }
 }
 

@@ -49,14 +49,9 @@ std::string stem_of(const std::string& file) { return std::filesystem::path(file
 // What the file says under 'sweep' holds for names that the command line does not give.
 void add_file_variations(sweep::SubjectSpec& spec) {
   const scenarios::Scenario scenario = scenarios::parse_scenario(spec.text, spec.file, spec.options);
-  const std::string folder = std::filesystem::path(spec.file).parent_path().string();
-  for (const auto& [name, distribution] : scenario.sweep.vary) {
-    if (std::any_of(spec.variations.begin(), spec.variations.end(), [given = name](const auto& one) { return one.name == given; })) continue;
-    try {
-      spec.variations.push_back({name, sweep::Distribution::parse(distribution, folder.empty() ? "" : folder + "/")});
-    } catch (const std::invalid_argument& error) {
-      throw UsageError(fmt::format("{}: sweep: {}: {}", spec.file, name, error.what()));
-    }
+  for (sweep::Variation& variation : sweep::variations_of(scenario.sweep, spec.file)) {
+    const auto given = std::find_if(spec.variations.begin(), spec.variations.end(), [&](const auto& one) { return one.name == variation.name; });
+    if (given == spec.variations.end()) spec.variations.push_back(std::move(variation));
   }
 }
 
@@ -84,7 +79,7 @@ sweep::SubjectSpec spec_of(const Arguments& arguments) {
   spec.seed = arguments.number("seed");
   try {
     for (const std::string& text : arguments.texts("vary")) {
-      spec.variations.push_back(sweep::parse_variation(text, ""));
+      spec.variations.push_back(sweep::parse_variation(text));
       const auto twice = std::find_if(spec.variations.begin(), spec.variations.end() - 1, [&](const auto& one) { return one.name == spec.variations.back().name; });
       if (twice != spec.variations.end() - 1) throw UsageError(fmt::format("--vary: '{}' varies twice", twice->name));
     }

@@ -3,19 +3,14 @@
 #include <charconv>
 #include <string>
 
+#include "ops/text.h"
+
 namespace tscsim::logs {
 namespace {
 
 constexpr std::uint64_t kNsPerSecond = 1'000'000'000;
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
-bool is_blank(char c) { return c == ' ' || c == '\t'; }
-
-std::string_view trimmed(std::string_view text) {
-  while (!text.empty() && is_blank(text.front())) text.remove_prefix(1);
-  while (!text.empty() && is_blank(text.back())) text.remove_suffix(1);
-  return text;
-}
 
 template <class Int>
 std::optional<Int> whole(std::string_view text) {
@@ -59,11 +54,11 @@ void take_tgid(std::string_view& task, TraceLine& out) {
   if (task.empty() || task.back() != ')') return;
   const std::size_t open = task.rfind('(');
   if (open == std::string_view::npos) return;
-  const std::string_view inside = trimmed(task.substr(open + 1, task.size() - open - 2));
+  const std::string_view inside = ops::trimmed(task.substr(open + 1, task.size() - open - 2));
   const auto tgid = whole<int>(inside);
   if (!tgid && inside.find_first_not_of('-') != std::string_view::npos) return;
   if (tgid) out.tgid = *tgid;
-  task = trimmed(task.substr(0, open));
+  task = ops::trimmed(task.substr(0, open));
 }
 
 // perf: "CPU 0/KVM  12631" or "CPU 0/KVM  12628/12631".
@@ -80,7 +75,7 @@ bool take_spaced_pid(std::string_view task, TraceLine& out) {
     out.tgid = *tgid;
   }
   out.pid = *last;
-  out.comm = trimmed(task.substr(0, blank));
+  out.comm = ops::trimmed(task.substr(0, blank));
   return true;
 }
 
@@ -91,15 +86,15 @@ bool take_dashed_pid(std::string_view task, TraceLine& out) {
   const auto pid = whole<int>(task.substr(dash + 1));
   if (!pid) return false;
   out.pid = *pid;
-  out.comm = trimmed(task.substr(0, dash));
+  out.comm = ops::trimmed(task.substr(0, dash));
   return true;
 }
 
 bool take_task(std::string_view task, TraceLine& out) {
-  task = trimmed(task);
+  task = ops::trimmed(task);
   // trace-cmd names the instance first when there is one: "guest1:  CPU 0/KVM-12631".
   const std::size_t instance = task.find(": ");
-  if (instance != std::string_view::npos) task = trimmed(task.substr(instance + 1));
+  if (instance != std::string_view::npos) task = ops::trimmed(task.substr(instance + 1));
   take_tgid(task, out);
   return take_dashed_pid(task, out) || take_spaced_pid(task, out);
 }

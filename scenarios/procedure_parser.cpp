@@ -3,6 +3,7 @@
 #include <array>
 #include <set>
 
+#include "ops/text.h"
 #include "scenarios/procedure.h"
 #include "scenarios/reader.h"
 #include "scenarios/timeline_words.h"
@@ -19,11 +20,6 @@ constexpr std::array<std::string_view, 7> kKinds{"start", "pause", "reset", "sna
 const std::set<std::string> kReserved{"all",  "new",  "begin", "end", "turn", "source", "destination", "on",
                                       "off",  "from", "to",    "as",  "of",   "with",   "cycles",      "ns",
                                       "us",   "ms",   "s",     "min", "h",    "d"};
-
-std::string trimmed(std::string text) {
-  while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.pop_back();
-  return text;
-}
 
 class ProcedureParser {
  public:
@@ -62,7 +58,7 @@ class ProcedureParser {
   void read_head(const Fields& fields) {
     const auto read = [&](const char* key) {
       const YamlNode* node = fields.find(key);
-      return node ? trimmed(reader_.text(*node, std::string("a text as ") + key).value_or("")) : std::string{};
+      return node ? std::string(ops::trimmed(reader_.text(*node, std::string("a text as ") + key).value_or(""))) : std::string{};
     };
     const std::string name = read("name");
     if (!name.empty() && name != out_.name)
@@ -88,7 +84,7 @@ class ProcedureParser {
       return texts;
     }
     for (const YamlNode& item : node->items)
-      if (const auto text = reader_.text(item, "a text in " + key)) texts.push_back(trimmed(*text));
+      if (const auto text = reader_.text(item, "a text in " + key)) texts.emplace_back(ops::trimmed(*text));
     return texts;
   }
 

@@ -10,6 +10,7 @@
 
 #include "ops/error.h"
 #include "ops/recording.h"
+#include "ops/text.h"
 #include "scenarios/units.h"
 #include "sim/wide.h"
 #include "sweep/exact_samples.h"
@@ -22,18 +23,11 @@ constexpr std::int64_t kMost = std::int64_t{1} << 56;
 
 constexpr std::array<std::string_view, 6> kShapes{"uniform", "normal", "exponential", "choice", "grid", "empirical"};
 
-std::string_view trimmed(std::string_view text) {
-  const auto space = [](char c) { return c == ' ' || c == '\t' || c == '\r'; };
-  while (!text.empty() && space(text.front())) text.remove_prefix(1);
-  while (!text.empty() && space(text.back())) text.remove_suffix(1);
-  return text;
-}
-
 std::vector<std::string_view> split(std::string_view text) {
   std::vector<std::string_view> parts;
   for (std::size_t from = 0;;) {
     const std::size_t comma = text.find(',', from);
-    parts.push_back(trimmed(text.substr(from, comma == std::string_view::npos ? comma : comma - from)));
+    parts.push_back(ops::trimmed(text.substr(from, comma == std::string_view::npos ? comma : comma - from)));
     if (comma == std::string_view::npos) return parts;
     from = comma + 1;
   }
@@ -79,12 +73,12 @@ std::string_view name_of(Unit unit) {
   return kNames[static_cast<std::size_t>(unit)];
 }
 
-Distribution Distribution::parse(std::string_view text, const std::string& folder) {
-  text = trimmed(text);
+Distribution Distribution::parse(std::string_view text, const std::filesystem::path& folder) {
+  text = ops::trimmed(text);
   const std::size_t open = text.find('(');
   if (open == std::string_view::npos || text.back() != ')')
     throw std::invalid_argument(fmt::format("expected a distribution such as 'uniform(1 ms, 5 ms)', found '{}'", text));
-  const std::string word(trimmed(text.substr(0, open)));
+  const std::string word(ops::trimmed(text.substr(0, open)));
   const auto shape = std::find(kShapes.begin(), kShapes.end(), word);
   if (shape == kShapes.end()) {
     const std::string near = ops::nearest_word(word, {kShapes.begin(), kShapes.end()});
@@ -96,7 +90,7 @@ Distribution Distribution::parse(std::string_view text, const std::string& folde
   const std::vector<std::string_view> parts = split(text.substr(open + 1, text.size() - open - 2));
   if (made.shape_ == Shape::empirical) {
     if (parts.size() != 1 || parts.front().empty()) throw std::invalid_argument("empirical() takes a file");
-    made.read_values((parts.front().front() == '/' ? "" : folder) + std::string(parts.front()));
+    made.read_values((folder / parts.front()).string());
   } else {
     made.arguments_ = values_of(parts, made.unit_);
   }
@@ -159,7 +153,7 @@ void Distribution::read_values(const std::string& path) {
   int number = 0;
   for (std::string line; std::getline(file, line);) {
     ++number;
-    const std::string_view text = trimmed(std::string_view(line).substr(0, line.find('#')));
+    const std::string_view text = ops::trimmed(std::string_view(line).substr(0, line.find('#')));
     if (text.empty()) continue;
     try {
       const Value one = value_of(text);

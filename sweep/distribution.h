@@ -10,6 +10,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,8 +26,8 @@ std::string_view name_of(Unit unit);
 
 class Distribution {
  public:
-  // Throws std::invalid_argument that says what was expected. `folder`: where empirical() files are, with a slash or empty.
-  static Distribution parse(std::string_view text, const std::string& folder = "");
+  // Throws std::invalid_argument that says what was expected. `folder`: where empirical()'s files are.
+  static Distribution parse(std::string_view text, const std::filesystem::path& folder = {});
 
   // One value; `run` matters to grids only.
   std::int64_t draw(sim::Stream& stream, std::uint64_t run) const;

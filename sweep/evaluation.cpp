@@ -1,7 +1,6 @@
 #include "sweep/evaluation.h"
 
 #include <algorithm>
-#include <filesystem>
 #include <stdexcept>
 
 #include "model/kvm/era.h"
@@ -44,9 +43,8 @@ std::optional<Cell> judge(const Situation& situation, const Policy& policy, cons
   spec.kernel = policy.kernel;
   spec.heuristic = policy.heuristic;
   spec.seed = trial.seed;
-  const std::string folder = std::filesystem::path(situation.file).parent_path().string();
+  spec.variations = variations_of(situation.sweep, situation.file);
   try {
-    for (const auto& [name, distribution] : situation.sweep.vary) spec.variations.push_back({name, Distribution::parse(distribution, folder.empty() ? "" : folder + "/")});
     const bool together = situation.sweep.meant == Meant::together;
     spec.quantities = {Quantity::parse(together ? "tsc_skew" : situation.sweep.error), Quantity::parse("master_clock"), Quantity::parse("kvmclock_jump")};
   } catch (const std::invalid_argument& error) {

@@ -6,6 +6,8 @@
 #include <array>
 #include <stdexcept>
 
+#include "ops/text.h"
+
 namespace tscsim::sweep {
 namespace {
 
@@ -19,19 +21,14 @@ Seen widened(const std::optional<T>& value) {
   return value ? Seen(static_cast<ops::Wide>(*value)) : std::nullopt;
 }
 
-std::string trimmed(const std::string& text) {
-  const std::size_t from = text.find_first_not_of(' '), to = text.find_last_not_of(' ');
-  return from == std::string::npos ? "" : text.substr(from, to - from + 1);
-}
-
 }  // namespace
 
 Quantity Quantity::parse(const std::string& given) {
   Quantity made;
-  made.text_ = trimmed(given);
+  made.text_ = ops::trimmed(given);
   const std::size_t equals = made.text_.find('=');
-  const std::string what = equals == std::string::npos ? made.text_ : trimmed(made.text_.substr(equals + 1));
-  made.name_ = equals == std::string::npos ? made.text_ : trimmed(made.text_.substr(0, equals));
+  const std::string what = equals == std::string::npos ? made.text_ : std::string(ops::trimmed(std::string_view(made.text_).substr(equals + 1)));
+  made.name_ = equals == std::string::npos ? made.text_ : std::string(ops::trimmed(std::string_view(made.text_).substr(0, equals)));
   if (made.name_.empty() || what.empty()) throw std::invalid_argument(fmt::format("'{}' is no quantity; write a metric, or 'lost = before - after'", given));
   const auto metric = std::find(kMetrics.begin(), kMetrics.end(), what);
   if (metric != kMetrics.end()) {

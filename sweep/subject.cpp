@@ -120,17 +120,29 @@ std::string first_trouble(const ops::InputError& error) {
 
 }  // namespace
 
-Variation parse_variation(const std::string& text, const std::string& folder) {
+Variation parse_variation(const std::string& text) {
   const std::size_t equals = text.find('=');
   if (equals == std::string::npos || equals == 0)
     throw std::invalid_argument(fmt::format("'{}': write the parameter and its distribution, as in 'downtime=uniform(100 ms, 2 s)'", text));
   std::string name = text.substr(0, equals);
   while (!name.empty() && name.back() == ' ') name.pop_back();
   try {
-    return {name, Distribution::parse(text.substr(equals + 1), folder)};
+    return {name, Distribution::parse(text.substr(equals + 1))};
   } catch (const std::invalid_argument& error) {
     throw std::invalid_argument(fmt::format("{}: {}", name, error.what()));
   }
+}
+
+std::vector<Variation> variations_of(const scenarios::SweepSpec& sweep, const std::string& file) {
+  std::vector<Variation> variations;
+  for (const auto& [name, distribution] : sweep.vary) {
+    try {
+      variations.push_back({name, Distribution::parse(distribution, std::filesystem::path(file).parent_path())});
+    } catch (const std::invalid_argument& error) {
+      throw ops::InputError(ops::Diagnostic{{file, 0, 0}, fmt::format("sweep: {}: {}", name, error.what()), "", {}, 1});
+    }
+  }
+  return variations;
 }
 
 ops::Program Subject::ordered(const ops::Program& program) const { return in_written_order_ ? in_written_order(program) : program; }

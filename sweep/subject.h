@@ -24,7 +24,10 @@ struct Variation {
 };
 
 // "downtime=uniform(100 ms, 2 s)". Throws std::invalid_argument.
-Variation parse_variation(const std::string& text, const std::string& folder = "");
+Variation parse_variation(const std::string& text);
+
+// Those that a scenario's file has under 'sweep'. The files of empirical() are looked for beside it. Throws ops::InputError.
+std::vector<Variation> variations_of(const scenarios::SweepSpec& sweep, const std::string& file);
 
 struct SubjectSpec {
   std::string text, file;            // of the scenario
