@@ -105,7 +105,7 @@ class Crosscheck {
     const scenarios::Scenario& scenario = loaded_[i];
     const std::string& name = scenario.meta.name;
     if (!ran.wrong_input.empty()) return report_.not_run(name, target.name(), ran.wrong_input.front().message);
-    if (!ran.recording) return report_.not_run(name, target.name(), ran.failure);
+    if (!ran.recording) return report_.lost(name, target.name(), ran.failure);
     if (announced_ != target.name()) announce(ran.recording->header);
     announced_ = target.name();
     keeper_.add(*ran.recording);

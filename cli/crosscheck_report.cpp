@@ -155,6 +155,11 @@ void CrosscheckReport::not_run(const std::string& name, const std::string& targe
   cells_.push_back({name, target, {}, false, why});
 }
 
+void CrosscheckReport::lost(const std::string& name, const std::string& target, const std::string& why) {
+  ++lost_;
+  not_run(name, target, why);
+}
+
 void CrosscheckReport::unavailable(const std::string& target, const std::string& why) {
   unavailable_.push_back({{"target", target}, {"reason", why}});
   junit_.push_back({"crosscheck " + target, target, "", why});
@@ -169,6 +174,7 @@ Json CrosscheckReport::summary() const {
                             {"not_run", expectations_.not_run}};
   object["errors"] = errors_;
   object["not_run"] = std::count_if(cells_.begin(), cells_.end(), [](const Compared& c) { return !c.not_run.empty(); });
+  object["lost"] = lost_;
   object["unavailable"] = unavailable_;
   return object;
 }
@@ -176,7 +182,8 @@ Json CrosscheckReport::summary() const {
 int CrosscheckReport::status() const {
   if (errors_ != 0) return kBadUsage;
   if (cells_.empty() && !unavailable_.empty()) return kNotAvailable;
-  return counts_[Verdict::mismatch] == 0 && expectations_.failed == 0 ? kAllHeld : kFailed;
+  if (counts_[Verdict::mismatch] != 0 || expectations_.failed != 0) return kFailed;
+  return lost_ == 0 ? kAllHeld : kNotAvailable;
 }
 
 int CrosscheckReport::finish(const std::string& command, const Arguments& arguments) const {
@@ -190,6 +197,7 @@ int CrosscheckReport::finish(const std::string& command, const Arguments& argume
     std::cout << "\n" << matrix_text(cells_) << "\n";
   std::cout << counts_.text();
   if (sums["not_run"] != 0) std::cout << fmt::format("; {} scenarios not run", sums["not_run"].get<std::size_t>());
+  if (lost_ != 0) std::cout << fmt::format(", {} of them because a machine died or did not come up", lost_);
   if (!unavailable_.empty()) std::cout << fmt::format("; {} targets not available", unavailable_.size());
   std::cout << "\n";
   return status();

@@ -40,6 +40,8 @@ class CrosscheckReport {
                const std::string& kept);
   // An operand that cannot be evaluated because the target refused what it rests on says something about the target.
   void not_run(const std::string& name, const std::string& target, const std::string& why);
+  // The target died, or never came up, which says nothing of the model: exit status 3, unless something disagrees.
+  void lost(const std::string& name, const std::string& target, const std::string& why);
   void unavailable(const std::string& target, const std::string& why);
   void unreadable() { ++errors_; }
 
@@ -54,6 +56,7 @@ class CrosscheckReport {
   Counts counts_;
   Tally expectations_;
   std::size_t errors_ = 0;
+  std::size_t lost_ = 0;
   std::vector<Compared> cells_;
   Json unavailable_ = Json::array();  // targets, with the reason
   Json items_ = Json::array();

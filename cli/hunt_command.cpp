@@ -1,6 +1,5 @@
 // tscsim hunt: random operation lists against real KVM, or properties on the model.
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <filesystem>
 #include <iostream>
@@ -8,6 +7,7 @@
 #include "cli/commands.h"
 #include "cli/interrupt.h"
 #include "cli/keeper.h"
+#include "cli/progress.h"
 #include "cli/session.h"
 #include "cli/text.h"
 #include "hunt/hunt.h"
@@ -20,13 +20,6 @@ namespace tscsim::cli {
 namespace {
 
 constexpr const char* kFolder = "found";
-
-// A progress line that is rewritten on a terminal, and written now and then elsewhere.
-void show_progress(const std::string& text, std::uint64_t runs, std::uint64_t total) {
-  const bool terminal = isatty(STDERR_FILENO) != 0;
-  if (!terminal && runs % std::max<std::uint64_t>(total / 10, 1) != 0) return;
-  std::cerr << (terminal ? "\r" : "") << text << (terminal && runs != total ? "" : "\n") << std::flush;
-}
 
 std::string keep(const hunt::Draft& draft) {
   std::filesystem::create_directories(kFolder);
@@ -51,10 +44,12 @@ int hunt_on_model(const Arguments& arguments) {
     throw UsageError(fmt::format("unknown property '{}'; one of {}", arguments.text("property"), fmt::join(names, ", ")));
   }
   const hunt::Options options = options_of(arguments);
+  Progress progress("runs", 0, options.runs);
   const auto find = hunt::hunt_property(*property, {arguments.text("kernel"), arguments.text("heuristic")}, options, [&](std::uint64_t runs) {
     throw_if_interrupted();
-    show_progress(fmt::format("{} of {} runs", runs, options.runs), runs, options.runs);
+    progress.show(runs);
   });
+  progress.finish();
   const std::string path = find ? keep(find->draft) : "";
   if (arguments.json())
     print({{"command", "hunt"},
@@ -101,6 +96,7 @@ int hunt_on_target(const Arguments& arguments) {
     throw_if_interrupted();
     std::vector<hunt::Execution> runs;
     target.run(batch, arguments, [&](std::size_t, const Ran& ran) {
+      if (!ran.begun) throw ops::TargetError(ran.failure);  // no find: the program has not done it
       if (ran.recording) keeper.add(*ran.recording);
       runs.push_back({ran.recording, ran.failure});
     });
@@ -125,13 +121,11 @@ int hunt_on_target(const Arguments& arguments) {
     finds.push_back({{"scenario", kept.scenario}, {"recording", kept.recording}, {"explanation", find.explanation}});
     if (!arguments.json()) std::cout << find_text(find, kept, arguments.text("on")) << std::flush;
   };
+  Progress progress("runs", 0, options.runs);
   const hunt::Outcome outcome = hunt::hunt(
       options, hunt::ground_of(profile), run_batch,
-      {[&](const hunt::Tally& tally) {
-         show_progress(fmt::format("{} of {} runs, {} operations", tally.runs, options.runs, tally.operations), tally.runs,
-                       options.runs);
-       },
-       spotted, found});
+      {[&](const hunt::Tally& tally) { progress.show(tally.runs); }, spotted, found});
+  progress.finish();
   keeper.save();
   if (arguments.json())
     print({{"command", "hunt"}, {"summary", summary_json(outcome.tally)}, {"target", profile.target}, {"finds", finds}});

@@ -103,7 +103,7 @@ class LabRunner final : public Target {
     }
     std::vector<lab::LabResult> results = lab::run_in_lab(places, programs);
     for (std::size_t i = 0; i < results.size(); ++i) {
-      Ran ran{std::move(results[i].recording), {}, std::move(results[i].failure)};
+      Ran ran{std::move(results[i].recording), {}, std::move(results[i].failure), results[i].begun};
       if (results[i].wrong_input) ran.wrong_input.push_back(*results[i].wrong_input);
       if (ran.recording) ran.recording->header.tool_version = TSCSIM_VERSION;
       done(i, ran);

@@ -66,7 +66,8 @@ ops::Recording run_on_model(const scenarios::Scenario& scenario, const Arguments
 struct Ran {
   std::optional<ops::Recording> recording;
   std::vector<ops::Diagnostic> wrong_input;
-  std::string failure;
+  std::string failure;  // of the target
+  bool begun = true;    // false: the target failed before the scenario's turn came
 };
 
 // Real KVM under a name: "native", this machine's /dev/kvm, or "lab:...", a stock kernel under emulation.

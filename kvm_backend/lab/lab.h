@@ -5,17 +5,13 @@
 #include <chrono>
 #include <filesystem>
 #include <functional>
-#include <map>
-#include <optional>
 #include <string>
 #include <vector>
 
+#include "kvm_backend/lab/heard.h"
 #include "kvm_backend/lab/machine.h"
 #include "kvm_backend/lab/targets.h"
-#include "kvm_backend/probe.h"
-#include "ops/error.h"
 #include "ops/program.h"
-#include "ops/recording.h"
 
 namespace tscsim::kvm_backend::lab {
 
@@ -25,14 +21,6 @@ struct LabOptions {
   std::uint64_t seed = 1;
   bool trace = true;           // keep KVM's trace events in the recordings
   Notice notice;  // progress, a line each; may be empty
-};
-
-// What became of one program: a recording, or input that turned out to be wrong when it ran, or a failure.
-struct LabResult {
-  std::optional<ops::Recording> recording;
-  std::optional<ops::Diagnostic> wrong_input;
-  std::string failure;  // of the target, when there is neither of the two
-  std::map<int, MemoryImage> saved;  // the guest's memory, by the host that put it aside
 };
 
 // A machine that programs' hosts run on.
@@ -50,17 +38,13 @@ MachineSpec machine_for(MachineSpec usual, Emulator emulator, const ops::HostSpe
 // One result for each program, in their order. Host i of a program runs on place i; a single place serves all hosts, one
 // machine after the other. The state of the guest passes from each machine to the next. What a scenario writes of its
 // host (`tsc:`, `clocksource:`, `tsc_unstable:`, `pcpus:`) the machine is given, so programs share a boot as far as they agree on that. A machine that
-// dies takes one program with it; the rest run in a new one. Throws ops::TargetError when the target cannot be had at all,
-// ops::Interrupted.
+// dies takes one program with it; the rest run in a new one. Where one does not come up, its programs have failed
+// and the other machines go on. Throws ops::TargetError when the target cannot be had at all
+// (no machine came up, for one), ops::Interrupted.
 std::vector<LabResult> run_in_lab(const std::vector<LabPlace>& places, const std::vector<ops::Program>& programs);
 
 // Runs a shell command as root in the machine, with busybox's programs and those of this machine that `bring` names
-// (files_to_bring()). Its output, when the machine has ended, and its
-// exit status. Throws likewise.
-struct CommandEnd {
-  std::string output;
-  int status = 0;
-};
+// (files_to_bring()). Throws likewise.
 CommandEnd command_in_lab(const LabTarget& target, const std::string& command, const LabOptions& options,
                           const std::vector<std::string>& bring = {});
 
