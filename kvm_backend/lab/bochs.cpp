@@ -69,7 +69,8 @@ Ended boot_bochs(const Boot& boot) {
   process.environment = boot.emulator.environment;
   process.output_file = boot.scratch / "results";
   process.error_file = boot.scratch / "stderr";
-  process.limit = boot.spec.limit;
+  process.cpu_limit = boot.spec.limit;
+  process.limit = kPatience * boot.spec.limit;
   process.interrupted = boot.spec.interrupted;
   process.hopeless = [&] { return is_hopeless(boot); };
   process.without_network = true;

@@ -215,6 +215,17 @@ TEST(Process, IsStoppedAtItsLimitWithItsChildren) {
   EXPECT_TRUE(run_process(spec).timed_out);
 }
 
+TEST(Process, IsStoppedAtItsLimitOfCpuTime) {
+  ProcessSpec spec;
+  spec.argv = {"sh", "-c", "while :; do :; done"};
+  spec.cpu_limit = std::chrono::milliseconds(50);
+  const ProcessEnd end = run_process(spec);
+  EXPECT_TRUE(end.timed_out);
+  EXPECT_GT(end.cpu_taken, spec.cpu_limit);
+  spec.argv = {"sleep", "0.2"};
+  EXPECT_FALSE(run_process(spec).timed_out) << "waiting costs none";
+}
+
 TEST(Process, IsStoppedByAnInterrupt) {
   const std::atomic<bool> interrupted{true};
   ProcessSpec spec;

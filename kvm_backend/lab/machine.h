@@ -31,10 +31,13 @@ struct MachineSpec {
   std::uint32_t memory_mib = 256;
   std::filesystem::path busybox;  // put there as /bin/busybox; empty: not
   std::vector<BroughtFile> files;
+  // Of the emulator's CPU time, so that a busy host ends nothing; it may take kPatience times as long.
   std::chrono::milliseconds limit{120'000};
   const std::atomic<bool>* interrupted = nullptr;
   friend bool operator==(const MachineSpec&, const MachineSpec&) = default;
 };
+
+inline constexpr int kPatience = 10;
 
 struct MachineEnd {
   std::string results;  // all that came through the result port

@@ -10,6 +10,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <sstream>
 #include <thread>
 
@@ -75,6 +76,13 @@ int status_of(int wait_status) {
   return WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 128 + WTERMSIG(wait_status);
 }
 
+std::chrono::milliseconds cpu_time_of(pid_t pid) {
+  clockid_t clock{};
+  timespec time{};
+  if (::clock_getcpuclockid(pid, &clock) != 0 || ::clock_gettime(clock, &time) != 0) return std::chrono::milliseconds(0);
+  return std::chrono::milliseconds(time.tv_sec * 1000 + time.tv_nsec / 1'000'000);
+}
+
 ProcessEnd wait_for(pid_t pid, const ProcessSpec& spec) {
   const auto start = Clock::now();
   const auto taken = [&] {
@@ -82,18 +90,16 @@ ProcessEnd wait_for(pid_t pid, const ProcessSpec& spec) {
   };
   for (auto nap = std::chrono::milliseconds(1);; nap = std::min(nap * 2, std::chrono::milliseconds(50))) {
     int wait_status = 0;
-    if (::waitpid(pid, &wait_status, WNOHANG) == pid) return {status_of(wait_status), false, taken()};
+    if (::waitpid(pid, &wait_status, WNOHANG) == pid) return {status_of(wait_status), false, taken(), {}};
     if (spec.interrupted != nullptr && *spec.interrupted) {
       end_group(pid);
       throw ops::Interrupted();
     }
-    if (taken() > spec.limit) {
+    const auto cpu_taken = cpu_time_of(pid);
+    const bool timed_out = taken() > spec.limit || cpu_taken > spec.cpu_limit;
+    if (timed_out || (spec.hopeless && spec.hopeless())) {
       end_group(pid);
-      return {128 + SIGKILL, true, taken()};
-    }
-    if (spec.hopeless && spec.hopeless()) {
-      end_group(pid);
-      return {128 + SIGKILL, false, taken()};
+      return {128 + SIGKILL, timed_out, taken(), cpu_taken};
     }
     std::this_thread::sleep_for(nap);
   }

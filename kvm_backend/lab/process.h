@@ -19,14 +19,15 @@ struct ProcessSpec {
   std::string error_file;                // empty: our standard error; may be output_file
   bool without_network = false;          // where the system lets us
   std::chrono::milliseconds limit{600'000};
+  std::chrono::milliseconds cpu_limit = std::chrono::milliseconds::max();  // of the process's own CPU time
   const std::atomic<bool>* interrupted = nullptr;  // may be null
   std::function<bool()> hopeless;  // asked several times a second while it runs; true ends it; may be empty
 };
 
 struct ProcessEnd {
   int status = 0;          // exit status; 128 + N after signal N; 127 when it could not be started
-  bool timed_out = false;  // killed at the limit
-  std::chrono::milliseconds taken{0};
+  bool timed_out = false;  // killed at a limit
+  std::chrono::milliseconds taken{0}, cpu_taken{0};  // the second is known when it was killed
 };
 
 // Throws ops::Interrupted (the process is dead by then), ops::TargetError when no process can be made.

@@ -55,7 +55,8 @@ Ended boot_qemu(const Boot& boot) {
   process.argv = command_of(boot, jobs, results);
   process.environment = boot.emulator.environment;
   process.output_file = process.error_file = boot.emulator_log();
-  process.limit = boot.spec.limit;
+  process.cpu_limit = boot.spec.limit;
+  process.limit = kPatience * boot.spec.limit;
   process.interrupted = boot.spec.interrupted;
   process.hopeless = [&] { return is_hopeless(boot); };
   Ended ended;
