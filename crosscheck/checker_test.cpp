@@ -161,8 +161,7 @@ TEST(Checker, DelayedWorkMayComeLateButNotEarly) {
   EXPECT_EQ(check(early).count(Verdict::mismatch), 1u);
 }
 
-// A write whose distance to the window's edge is smaller than the bracket: either branch is possible. What KVM then
-// shows decides; where nothing shows it, the question is reported as undecided.
+// A write whose distance to the window's edge is smaller than the bracket: either branch is possible.
 ops::Recording open_window() {
   ops::Program program = two_vcpus();
   program.setup.pop_back();
@@ -175,6 +174,7 @@ ops::Recording open_window() {
   return widened(record(program), 1000, 1000);
 }
 
+// What KVM then shows decides; where nothing shows it, the question is reported as undecided.
 TEST(Checker, AnOpenWindowIsDecidedByTheOffsetOrReported) {
   const ops::Recording wide = open_window();
   EXPECT_EQ(check(wide).count(Verdict::mismatch), 0u);

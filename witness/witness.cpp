@@ -332,16 +332,11 @@ bool WitnessSpace::less(const Witness& a, const Witness& b) {
   if (!ia.wraps() && !ib.wraps()) {
     if (ia.hi() < ib.lo) return true;
     if (ia.lo >= ib.hi()) return false;
-    // Neither wraps, so b - a as an integer lies in (-2^64, 2^64); shared unknowns cancel in the difference.
-    const WideInterval wide = wide_interval(canonical(b - a));
+    // Neither wraps, so b - a as an integer lies in (-2^64, 2^64). In the difference shared unknowns cancel, and more may be known of
+    // it, such as that one reading came after the other.
     const Wide outer_lo = Wide{ib.lo} - ia.hi(), outer_hi = Wide{ib.hi()} - ia.lo;
-    const Wide shift = floor_div(outer_hi - wide.lo, kTwo64) * kTwo64;
-    const Wide lo = std::max(wide.lo + shift, outer_lo), hi = std::min(wide.hi + shift, outer_hi);
-    const bool unique = wide.hi + shift - kTwo64 < outer_lo;
-    if (unique && lo > 0) return true;
-    if (unique && hi <= 0) return false;
-    // What is known of the difference itself, such as that one reading came after the other.
-    const Interval ahead = interval(b - a), behind = interval(a - b);
+    const Witness difference = canonical(b - a);
+    const Interval ahead = interval(difference), behind = interval(-difference);
     if (!ahead.wraps() && ahead.lo > 0 && Wide{ahead.hi()} < kTwo64 + outer_lo) return true;
     if (!behind.wraps() && Wide{behind.hi()} < kTwo64 - outer_hi) return false;
     const bool answer = oracle_.ask("a value below a limit");

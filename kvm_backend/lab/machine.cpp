@@ -77,8 +77,8 @@ MachineEnd boot_machine(const LabTarget& target, const KernelFiles& kernel, cons
   MachineEnd end{ended.results, "", ended.process.taken};
   if (ended.as_it_should) return end;
   if (ended.process.timed_out)
-    end.trouble = fmt::format("the machine did not end in {} s, {} s of CPU time, and was stopped", ended.process.taken.count() / 1000,
-                              ended.process.cpu_taken.count() / 1000);
+    end.trouble = fmt::format("the machine did not end within {} s of CPU time and was stopped ({} s used, {} s on the clock)",
+                              spec.limit.count() / 1000, ended.process.cpu_taken.count() / 1000, ended.process.taken.count() / 1000);
   else if (is_hopeless(boot))
     end.trouble = "the machine's kernel died or hung";
   else

@@ -80,41 +80,38 @@ class SharedMachines {
     }
     if (machines.empty()) return;
     const Boot boot = prepare_(place_of(host));
-    std::vector<std::future<std::string>> under_way;
+    std::vector<std::future<void>> under_way;
     for (const Machine& machine : machines) {
       for (std::span<const std::size_t> rest = machine.programs; !rest.empty();) {
         const auto part = rest.first(std::min(kProgramsOfOneBoot, rest.size()));
         under_way.push_back(std::async(std::launch::async, [this, &boot, &spec = machine.spec, part, host] {
-          return run_machine(boot, spec, part, host);
+          run_machine(boot, spec, part, host);
         }));
         rest = rest.subspan(part.size());
       }
     }
-    std::vector<std::string> troubles;
-    for (std::future<std::string>& part : under_way) troubles.push_back(part.get());
-    const bool none_came_up = std::none_of(troubles.begin(), troubles.end(), [](const std::string& trouble) { return trouble.empty(); });
-    if (none_came_up) throw ops::TargetError(troubles.front());
+    for (std::future<void>& part : under_way) part.get();
+    const bool came_up = std::any_of(machines.begin(), machines.end(), [this](const Machine& machine) {
+      return std::any_of(machine.programs.begin(), machine.programs.end(), [this](std::size_t i) { return results_[i].begun; });
+    });
+    if (!came_up) throw ops::TargetError(results_[machines.front().programs.front()].failure);
   }
 
   // A machine that dies takes one program with it; the rest run in a new one. Should it not come up, all that it was to run
-  // has failed; the trouble is returned when that was the first one, otherwise nothing.
-  std::string run_machine(const Boot& boot, const MachineSpec& spec, std::span<const std::size_t> programs, int host) {
+  // has failed.
+  void run_machine(const Boot& boot, const MachineSpec& spec, std::span<const std::size_t> programs, int host) {
     std::size_t done = 0;
     while (done < programs.size()) {
       Jobs jobs = jobs_for(place_of(host));
       for (std::size_t at = done; at < programs.size(); ++at) jobs.jobs.push_back(job_of(programs[at], host));
       auto [heard, trouble] = boot(jobs, spec);
-      if (heard.results.empty()) {
-        give_up(programs.subspan(done), trouble);
-        return done == 0 ? trouble : "";
-      }
+      if (heard.results.empty()) return give_up(programs.subspan(done), trouble);
       for (LabResult& result : heard.results) {
         if (!result.recording && !result.wrong_input && result.failure.empty()) result.failure = trouble;
         result.saved.merge(results_[programs[done]].saved);
         results_[programs[done++]] = std::move(result);
       }
     }
-    return "";
   }
 
   void give_up(std::span<const std::size_t> programs, const std::string& trouble) {
