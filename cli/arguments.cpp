@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <boost/program_options.hpp>
 #include <charconv>
 #include <iostream>
 #include <sstream>
@@ -11,6 +12,8 @@
 
 namespace tscsim::cli {
 namespace {
+
+namespace po = boost::program_options;
 
 std::string overview(const std::vector<Command>& commands) {
   std::string text =
@@ -63,17 +66,51 @@ void check_numbers(const Command& command, const po::options_description& option
   }
 }
 
+template <class T>
+po::typed_value<T>* shown(po::typed_value<T>* value, const Option& option) {
+  return value->value_name(option.value_name);
+}
+
+const po::value_semantic* semantic_of(const Option& option) {
+  switch (option.kind) {
+    case OptionKind::flag: return new po::untyped_value(true);
+    case OptionKind::texts: return shown(po::value<std::vector<std::string>>(), option);
+    case OptionKind::number: {
+      auto* const value = shown(po::value<std::uint64_t>(), option);
+      return option.default_text.empty() ? value : value->default_value(std::stoull(option.default_text));
+    }
+    case OptionKind::text: break;
+  }
+  auto* const value = shown(po::value<std::string>(), option);
+  return option.default_text.empty() ? value : value->default_value(option.default_text);
+}
+
+// Boost takes ownership of each semantic.
+po::options_description described(const OptionList& options) {
+  po::options_description description("options", 110);
+  for (const Option& option : options.all())
+    description.add_options()(option.name.c_str(), semantic_of(option), option.help.c_str());
+  return description;
+}
+
+std::vector<std::string> values_of(const po::variable_value& value) {
+  if (value.value().type() == typeid(std::uint64_t)) return {std::to_string(value.as<std::uint64_t>())};
+  if (value.value().type() == typeid(std::vector<std::string>)) return value.as<std::vector<std::string>>();
+  if (value.value().type() == typeid(std::string)) return {value.as<std::string>()};
+  return {""};
+}
+
 Arguments parse(const Command& command, const po::options_description& visible, const std::vector<std::string>& words) {
   po::options_description all;
   all.add(visible).add_options()("positional", po::value<std::vector<std::string>>());
   po::positional_options_description positional;
   positional.add("positional", -1);
-  Arguments arguments;
+  po::variables_map values;
   try {
     const po::parsed_options parsed = po::command_line_parser(words).options(all).positional(positional).run();
     check_numbers(command, visible, parsed);
-    po::store(parsed, arguments.values);
-    po::notify(arguments.values);
+    po::store(parsed, values);
+    po::notify(values);
   } catch (const po::unknown_option& error) {
     std::vector<std::string> names;
     for (const auto& option : visible.options()) names.push_back("--" + option->long_name());
@@ -82,12 +119,32 @@ Arguments parse(const Command& command, const po::options_description& visible, 
   } catch (const po::error& error) {
     throw UsageError(fmt::format("'{}': {}", command.name, error.what()));
   }
-  if (arguments.values.count("positional") != 0)
-    arguments.positional = arguments.values["positional"].as<std::vector<std::string>>();
+  Arguments arguments;
+  for (const auto& [name, value] : values) arguments.given[name] = values_of(value);
+  if (const auto found = arguments.given.extract("positional"); !found.empty()) arguments.positional = found.mapped();
   return arguments;
 }
 
 }  // namespace
+
+void OptionList::flag(std::string name, std::string help) {
+  options_.push_back({OptionKind::flag, std::move(name), "", std::move(help)});
+}
+
+void OptionList::text(std::string name, std::string value_name, std::string help, std::string default_text) {
+  options_.push_back(
+      {OptionKind::text, std::move(name), std::move(value_name), std::move(help), std::move(default_text)});
+}
+
+void OptionList::texts(std::string name, std::string value_name, std::string help) {
+  options_.push_back({OptionKind::texts, std::move(name), std::move(value_name), std::move(help)});
+}
+
+void OptionList::number(std::string name, std::string value_name, std::string help,
+                        std::optional<std::uint64_t> default_number) {
+  options_.push_back({OptionKind::number, std::move(name), std::move(value_name), std::move(help),
+                      default_number ? std::to_string(*default_number) : ""});
+}
 
 std::string suggestion(const std::string& word, const std::vector<std::string>& words, const std::string& otherwise) {
   const std::string near = ops::nearest_word(word, words);
@@ -106,10 +163,11 @@ int dispatch(const std::vector<Command>& commands, int argc, const char* const* 
     return kAllHeld;
   }
   const Command& command = find_command(commands, words[0]);
-  po::options_description options("options", 110);
-  command.options(options);
-  options.add_options()("format", po::value<std::string>()->default_value("text")->value_name(fmt::format("{}", fmt::join(command.formats, "|"))),
-                        "how standard output is written")("help,h", "show this help");
+  OptionList list;
+  command.options(list);
+  list.text("format", fmt::format("{}", fmt::join(command.formats, "|")), "how standard output is written", "text");
+  list.flag("help,h", "show this help");
+  const po::options_description options = described(list);
   const Arguments arguments = parse(command, options, {words.begin() + 1, words.end()});
   if (arguments.has("help")) {
     std::cout << help(command, options);

@@ -1,15 +1,15 @@
 // The command line: one table of commands, each with its options, positional arguments, an example and a function.
 #pragma once
 
-#include <boost/program_options.hpp>
+#include <cstdint>
 #include <functional>
+#include <map>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
 namespace tscsim::cli {
-
-namespace po = boost::program_options;
 
 // Exit statuses of tscsim; the worst of several things that happened is reported.
 enum ExitStatus : int {
@@ -29,17 +29,44 @@ class UsageError : public std::runtime_error {
 // "; did you mean 'check'?", or "; " and `otherwise` when no word is near; nothing when that is empty, too.
 std::string suggestion(const std::string& word, const std::vector<std::string>& words, const std::string& otherwise = "");
 
+enum class OptionKind { flag, text, texts, number };
+
+struct Option {
+  OptionKind kind = OptionKind::flag;
+  std::string name;        // "output", or "output,o" with a letter
+  std::string value_name;  // "FILE"; nothing for a flag
+  std::string help;
+  std::string default_text = {};  // nothing: no default
+};
+
+// The options of a command, in the order in which --help shows them.
+class OptionList {
+ public:
+  void flag(std::string name, std::string help);
+  void text(std::string name, std::string value_name, std::string help, std::string default_text = {});
+  // Can be given several times.
+  void texts(std::string name, std::string value_name, std::string help);
+  // From 0 to 2^64 - 1.
+  void number(std::string name, std::string value_name, std::string help,
+              std::optional<std::uint64_t> default_number = {});
+
+  const std::vector<Option>& all() const { return options_; }
+
+ private:
+  std::vector<Option> options_;
+};
+
+// What was given, or else the default. An option that has neither is not there.
 struct Arguments {
-  po::variables_map values;
+  std::map<std::string, std::vector<std::string>> given;  // by the option's long name
   std::vector<std::string> positional;
 
-  bool has(const std::string& option) const { return values.count(option) != 0; }
-  std::string text(const std::string& option) const { return has(option) ? values[option].as<std::string>() : ""; }
-  // Of an option that can be given several times.
+  bool has(const std::string& option) const { return given.count(option) != 0; }
+  std::string text(const std::string& option) const { return has(option) ? given.at(option).front() : ""; }
   std::vector<std::string> texts(const std::string& option) const {
-    return has(option) ? values[option].as<std::vector<std::string>>() : std::vector<std::string>{};
+    return has(option) ? given.at(option) : std::vector<std::string>{};
   }
-  std::uint64_t number(const std::string& option) const { return values[option].as<std::uint64_t>(); }
+  std::uint64_t number(const std::string& option) const { return std::stoull(text(option)); }
   bool json() const { return text("format") == "json"; }
 };
 
@@ -48,7 +75,7 @@ struct Command {
   std::string positional;  // "FILE...", "[PATH...]", "NAME", or ""
   std::string summary;
   std::string example;
-  std::function<void(po::options_description&)> options;
+  std::function<void(OptionList&)> options;
   std::function<int(const Arguments&)> run;
   std::string details = {};  // for --help, after the example
   std::vector<std::string> formats = {"text", "json"};

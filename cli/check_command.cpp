@@ -106,9 +106,9 @@ int run(const Arguments& arguments) {
 Command check_command() {
   return {"check", "[PATH...]", "the regression run on the model: every scenario, one line each (default: the shipped ones)",
           "tscsim check scenarios/thread --junit check.xml",
-          [](po::options_description& options) {
+          [](OptionList& options) {
             add_model_options(options);
-            options.add_options()("junit", po::value<std::string>()->value_name("FILE"), "also write a JUnit report");
+            options.text("junit", "FILE", "also write a JUnit report");
           },
           run};
 }

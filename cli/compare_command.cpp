@@ -199,21 +199,15 @@ int run(const Arguments& arguments) {
   return kAllHeld;
 }
 
-void add_options(po::options_description& options) {
-  options.add_options()
-      ("kernels", po::value<std::string>()->value_name("LIST"),
-       "kernels of all hosts, such as 5.10,6.1,6.12; 'all': each that changed something; 'own': the scenario's (default)")
-      ("procedures", po::value<std::string>()->value_name("LIST"),
-       "VMM procedures in the place of those of their kind, such as qemu/migrate,documented/migrate; OLD=NEW of that one; "
-       "several of one row joined by '+'; 'own': the scenario's (default)")
-      ("heuristics", po::value<std::vector<std::string>>()->value_name("NAME|PARAMETERS"),
-       "a heuristic, such as never or window=500ms,zero_write=value; may be repeated, or several with ';' between them; "
-       "'own': the scenario's or else the kernel's (default)")
-      ("metrics", po::value<std::string>()->value_name("LIST"),
-       "the columns: tsc_jump, tsc_skew, kvmclock_jump, kvmclock_skew, master_clock, expectations, captures of the scenario "
-       "(after, after.tsc), with a Linux guest its metrics (tscsim list metrics); default: the first five, or the guest's")
-      ("procedure-folder", po::value<std::vector<std::string>>()->value_name("DIR"),
-       "a folder of VMM procedures, before the shipped ones; may be repeated (--procedures of other commands)");
+void add_options(OptionList& options) {
+  options.text("kernels", "LIST", "kernels of all hosts, such as 5.10,6.1,6.12; 'all': each that changed something; 'own': the scenario's (default)");
+  options.text("procedures", "LIST", "VMM procedures in the place of those of their kind, such as qemu/migrate,documented/migrate; OLD=NEW of that one; "
+       "several of one row joined by '+'; 'own': the scenario's (default)");
+  options.texts("heuristics", "NAME|PARAMETERS", "a heuristic, such as never or window=500ms,zero_write=value; may be repeated, or several with ';' between them; "
+       "'own': the scenario's or else the kernel's (default)");
+  options.text("metrics", "LIST", "the columns: tsc_jump, tsc_skew, kvmclock_jump, kvmclock_skew, master_clock, expectations, captures of the scenario "
+       "(after, after.tsc), with a Linux guest its metrics (tscsim list metrics); default: the first five, or the guest's");
+  options.texts("procedure-folder", "DIR", "a folder of VMM procedures, before the shipped ones; may be repeated (--procedures of other commands)");
 }
 
 }  // namespace

@@ -186,8 +186,8 @@ int run_verify(const Arguments& arguments) {
   return report.finish("verify", arguments);
 }
 
-void add_target_option(po::options_description& options, const char* names) {
-  options.add_options()("on", po::value<std::string>()->default_value("native")->value_name("TARGET"), names);
+void add_target_option(OptionList& options, const char* names) {
+  options.text("on", "TARGET", names, "native");
 }
 
 }  // namespace
@@ -195,11 +195,10 @@ void add_target_option(po::options_description& options, const char* names) {
 Command crosscheck_command() {
   return {"crosscheck", "FILE|DIR...", "run scenarios on real KVM and demand that the model derives every value it returned",
           "tscsim crosscheck scenarios --on native",
-          [](po::options_description& options) {
+          [](OptionList& options) {
             add_target_option(options, "native: this machine's /dev/kvm; lab:6.12, lab:intel-6.1, ... (tscsim lab list); lab:6.1+lab:6.12, one for each host; several with commas; all");
-            options.add_options()("seed", po::value<std::uint64_t>()->default_value(1)->value_name("N"),
-                                  "seed, kept in the recording")(
-                "junit", po::value<std::string>()->value_name("FILE"), "also write a JUnit report");
+            options.number("seed", "N", "seed, kept in the recording", 1);
+            options.text("junit", "FILE", "also write a JUnit report");
             add_procedure_options(options);
             add_keep_option(options);
             add_lab_options(options);
@@ -210,9 +209,9 @@ Command crosscheck_command() {
 Command record_command() {
   return {"record", "FILE", "run a scenario on a target and keep the recording",
           "tscsim record scenarios/thread/boot-writes-zero.yaml --on native -o boot.jsonl",
-          [](po::options_description& options) {
+          [](OptionList& options) {
             add_target_option(options, "native: this machine's /dev/kvm; lab:6.12, lab:intel-6.1, ...; model");
-            options.add_options()("output,o", po::value<std::string>()->value_name("FILE"), "where the recording goes");
+            options.text("output,o", "FILE", "where the recording goes");
             add_model_options(options);
             add_lab_options(options);
           },
@@ -221,10 +220,9 @@ Command record_command() {
 
 Command verify_command() {
   return {"verify", "REC...", "compare recordings, made here or elsewhere, with the model", "tscsim verify boot.jsonl",
-          [](po::options_description& options) {
-            options.add_options()("scenario", po::value<std::string>()->value_name("FILE"),
-                                  "also judge this scenario's expectations; it must be the one that was recorded")(
-                "junit", po::value<std::string>()->value_name("FILE"), "also write a JUnit report");
+          [](OptionList& options) {
+            options.text("scenario", "FILE", "also judge this scenario's expectations; it must be the one that was recorded");
+            options.text("junit", "FILE", "also write a JUnit report");
             add_procedure_options(options);
           },
           run_verify};

@@ -40,8 +40,8 @@ int run(const Arguments& arguments) {
 
 Command doctor_command() {
   return {"doctor", "", "what this machine's KVM supports, and what it honours, found by experiment", "tscsim doctor --format json",
-          [](po::options_description& options) {
-            options.add_options()("device", po::value<std::string>()->value_name("PATH"), "instead of /dev/kvm");
+          [](OptionList& options) {
+            options.text("device", "PATH", "instead of /dev/kvm");
           },
           run};
 }

@@ -190,13 +190,12 @@ Command evaluate_command() {
           "[PATH...]",
           "heuristics on trial, over situations in which it is known what was meant",
           "tscsim evaluate --heuristic 'window=100ms' --runs 20000",
-          [](po::options_description& options) {
-            options.add_options()
-                ("runs", po::value<std::uint64_t>()->default_value(10'000)->value_name("N"), "of each situation under each policy")
-                ("seed", po::value<std::uint64_t>()->default_value(1)->value_name("N"), "of the draws")
-                ("kernel", po::value<std::string>()->value_name("VERSION"), "on which --heuristic stands; alone, a policy of its own")
-                ("heuristic", po::value<std::vector<std::string>>()->value_name("NAME|PARAMETERS"), "a policy of yours, beside the known ones; may be repeated")
-                ("only", "without the known ones");
+          [](OptionList& options) {
+            options.number("runs", "N", "of each situation under each policy", 10'000);
+            options.number("seed", "N", "of the draws", 1);
+            options.text("kernel", "VERSION", "on which --heuristic stands; alone, a policy of its own");
+            options.texts("heuristic", "NAME|PARAMETERS", "a policy of yours, beside the known ones; may be repeated");
+            options.flag("only", "without the known ones");
             add_threads_option(options);
             add_procedure_options(options);
           },

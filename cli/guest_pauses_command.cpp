@@ -160,7 +160,7 @@ int run(const Arguments& arguments) {
 
 Command guest_pauses_command() {
   return {"guest-pauses", "", "how long a VM may be paused before the time of its Linux guest breaks, by kernel and clocksource (model)",
-          "tscsim guest-pauses", [](po::options_description&) {}, run};
+          "tscsim guest-pauses", [](OptionList&) {}, run};
 }
 
 }  // namespace tscsim::cli

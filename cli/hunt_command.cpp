@@ -145,15 +145,14 @@ int run(const Arguments& arguments) {
 Command hunt_command() {
   return {"hunt", "", "random operation lists against real KVM, or a property on the model; what is found is shrunk and kept",
           "tscsim hunt --on native --runs 200 --seed 1",
-          [](po::options_description& options) {
-            options.add_options()
-                ("on", po::value<std::string>()->default_value("native")->value_name("TARGET"), "the real KVM to compare with")
-                ("property", po::value<std::string>()->value_name("NAME"), "on the model alone: a property that must hold")
-                ("runs", po::value<std::uint64_t>()->default_value(100)->value_name("N"), "how many operation lists")
-                ("first", po::value<std::uint64_t>()->default_value(0)->value_name("N"), "number of the first one, to go on or to see one again")
-                ("seed", po::value<std::uint64_t>()->default_value(1)->value_name("S"), "what the lists depend on")
-                ("kernel", po::value<std::string>()->value_name("VERSION"), "with --property: the modelled kernel")
-                ("heuristic", po::value<std::string>()->value_name("NAME|PARAMETERS"), "with --property: its synchronisation policy");
+          [](OptionList& options) {
+            options.text("on", "TARGET", "the real KVM to compare with", "native");
+            options.text("property", "NAME", "on the model alone: a property that must hold");
+            options.number("runs", "N", "how many operation lists", 100);
+            options.number("first", "N", "number of the first one, to go on or to see one again", 0);
+            options.number("seed", "S", "what the lists depend on", 1);
+            options.text("kernel", "VERSION", "with --property: the modelled kernel");
+            options.text("heuristic", "NAME|PARAMETERS", "with --property: its synchronisation policy");
             add_keep_option(options);
             add_lab_options(options);
           },

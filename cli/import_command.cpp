@@ -192,11 +192,9 @@ constexpr const char* kDetails =
     "  strace -f -y -ttt -T -e trace=ioctl -o LOG COMMAND   (shows no MSR values: order and time alone are judged)\n\n"
     "Exit status: 0 when there is a recording, of a part of the log too (a notice says so); 2 when nothing could be used.\n";
 
-void add_options(po::options_description& options) {
-  options.add_options()
-      ("output,o", po::value<std::string>()->value_name("REC"), "write the recordings here, one for each VM")
-      ("tsc-khz", po::value<std::uint64_t>()->default_value(0)->value_name("KHZ"),
-       "rate of the host's TSC, for traces with trace_clock x86-tsc; without it the kvmclock pages' rate");
+void add_options(OptionList& options) {
+  options.text("output,o", "REC", "write the recordings here, one for each VM");
+  options.number("tsc-khz", "KHZ", "rate of the host's TSC, for traces with trace_clock x86-tsc; without it the kvmclock pages' rate", 0);
 }
 
 }  // namespace

@@ -9,9 +9,8 @@
 
 namespace tscsim::cli {
 
-void add_keep_option(po::options_description& options) {
-  options.add_options()("keep", po::value<std::string>()->value_name("FILE"),
-                        "keep all recordings in one file; .xz compresses");
+void add_keep_option(OptionList& options) {
+  options.text("keep", "FILE", "keep all recordings in one file; .xz compresses");
 }
 
 RecordingKeeper::RecordingKeeper(const Arguments& arguments) {

@@ -9,7 +9,7 @@
 
 namespace tscsim::cli {
 
-void add_keep_option(po::options_description& options);
+void add_keep_option(OptionList& options);
 
 class RecordingKeeper {
  public:

@@ -190,9 +190,9 @@ Command lab_command() {
           "stock kernels with their own KVM under emulation: list the targets, fetch what they need, boot one, see what a "
           "kernel makes of a TSC that is moved under it",
           kExample,
-          [](po::options_description& options) {
-            options.add_options()("output,o", po::value<std::string>()->value_name("FILE"), "observe: where the recording goes")(
-                "noisy", "boot: time is this machine's, as on a real host, and does not count instructions");
+          [](OptionList& options) {
+            options.text("output,o", "FILE", "observe: where the recording goes");
+            options.flag("noisy", "boot: time is this machine's, as on a real host, and does not count instructions");
             add_bring_option(options);
           },
           run};

@@ -151,15 +151,14 @@ Command lint_command() {
                   "[FILE|RECORDING...]",
                   "mistakes in what a VMM does to its guest's clocks, by name, with consequence and cure",
                   "tscsim lint scenarios/lint --fail-on error --disable ctrl-missing",
-                  [](po::options_description& options) {
+                  [](OptionList& options) {
                     add_model_options(options);
-                    options.add_options()("list", "all findings, and no more")(
-                        "disable", po::value<std::string>()->value_name("ID,..."), "findings that are not looked for")(
-                        "fail-on", po::value<std::string>()->value_name("LEVEL")->default_value("warning"),
-                        "exit status 1 from this level on: note, warning, error or never");
+                    options.flag("list", "all findings, and no more");
+                    options.text("disable", "ID,...", "findings that are not looked for");
+                    options.text("fail-on", "LEVEL", "exit status 1 from this level on: note, warning, error or never", "warning");
                     const verdict::Thresholds defaults;
                     for (const Threshold& t : kThresholds)
-                      options.add_options()(t.option, po::value<std::uint64_t>()->value_name("MS")->default_value(to_ms(defaults.*t.member)), t.help);
+                      options.number(t.option, "MS", t.help, to_ms(defaults.*t.member));
                   },
                   run};
   command.formats.emplace_back("sarif");

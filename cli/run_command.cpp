@@ -141,9 +141,9 @@ Command run_command() {
           "FILE...",
           "replay scenarios on the model; print the timeline and the expectations' verdicts",
           "tscsim run scenarios/thread/boot-writes-zero.yaml --kernel 5.10",
-          [](po::options_description& options) {
+          [](OptionList& options) {
             add_model_options(options);
-            options.add_options()("probes", "show the state read back after each step too");
+            options.flag("probes", "show the state read back after each step too");
           },
           run};
 }

@@ -144,34 +144,29 @@ lab::LabOptions lab_options(const lab::LabTarget& target, const Arguments& argum
   return options;
 }
 
-void add_model_options(po::options_description& options) {
-  options.add_options()
-      ("kernel", po::value<std::string>()->value_name("VERSION"), "kernel of the modelled host, e.g. 6.12")
-      ("heuristic", po::value<std::string>()->value_name("NAME|PARAMETERS"),
-       "synchronisation policy instead of the kernel's own, e.g. window=500ms,zero_write=value (tscsim list parameters)")
-      ("seed", po::value<std::uint64_t>()->default_value(1)->value_name("N"), "seed, kept in the recording");
+void add_model_options(OptionList& options) {
+  options.text("kernel", "VERSION", "kernel of the modelled host, e.g. 6.12");
+  options.text("heuristic", "NAME|PARAMETERS", "synchronisation policy instead of the kernel's own, e.g. window=500ms,zero_write=value (tscsim list parameters)");
+  options.number("seed", "N", "seed, kept in the recording", 1);
   add_procedure_options(options);
 }
 
-void add_procedure_options(po::options_description& options) {
-  options.add_options()
-      ("procedure", po::value<std::vector<std::string>>()->value_name("[OLD=]NEW"),
-       "a VMM procedure in the place of another, or of all of its kind, e.g. qemu/migrate=documented/migrate")
-      ("procedures", po::value<std::vector<std::string>>()->value_name("DIR"), "a folder of VMM procedures, before the shipped ones");
+void add_procedure_options(OptionList& options) {
+  options.texts("procedure", "[OLD=]NEW", "a VMM procedure in the place of another, or of all of its kind, e.g. qemu/migrate=documented/migrate");
+  options.texts("procedures", "DIR", "a folder of VMM procedures, before the shipped ones");
 }
 
-void add_lab_options(po::options_description& options) {
-  options.add_options()("no-trace", "in the lab: do not record KVM's trace events")(
-      "noisy", "in the lab: time is this machine's, as on a real host, and does not count instructions");
+void add_lab_options(OptionList& options) {
+  options.flag("no-trace", "in the lab: do not record KVM's trace events");
+  options.flag("noisy", "in the lab: time is this machine's, as on a real host, and does not count instructions");
 }
 
-void add_bring_option(po::options_description& options) {
-  options.add_options()("bring", po::value<std::vector<std::string>>()->value_name("PROGRAM"),
-                        "in the lab: a program of this machine, with its libraries, or a file or folder; may be repeated");
+void add_bring_option(OptionList& options) {
+  options.texts("bring", "PROGRAM", "in the lab: a program of this machine, with its libraries, or a file or folder; may be repeated");
 }
 
 std::vector<std::string> brought(const Arguments& arguments) {
-  return arguments.has("bring") ? arguments.values["bring"].as<std::vector<std::string>>() : std::vector<std::string>{};
+  return arguments.texts("bring");
 }
 
 lab::LabTarget lab_target_named(std::string name) {
@@ -206,8 +201,8 @@ void check_model(const std::string& kernel, const std::string& heuristic) {
   model::machine_config(profile);
 }
 
-void add_threads_option(po::options_description& options) {
-  options.add_options()("threads", po::value<std::uint64_t>()->default_value(0)->value_name("N"), "0: as many as there are processors");
+void add_threads_option(OptionList& options) {
+  options.number("threads", "N", "0: as many as there are processors", 0);
 }
 
 unsigned threads_of(const Arguments& arguments) {

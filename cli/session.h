@@ -18,17 +18,17 @@
 namespace tscsim::cli {
 
 // --kernel, --heuristic, --seed, and those of procedures
-void add_model_options(po::options_description& options);
+void add_model_options(OptionList& options);
 
 // --procedure, --procedures
-void add_procedure_options(po::options_description& options);
+void add_procedure_options(OptionList& options);
 scenarios::ParseOptions parse_options(const Arguments& arguments);
 
 // --no-trace, --noisy
-void add_lab_options(po::options_description& options);
+void add_lab_options(OptionList& options);
 
 // --bring: programs of this machine for a lab machine.
-void add_bring_option(po::options_description& options);
+void add_bring_option(OptionList& options);
 std::vector<std::string> brought(const Arguments& arguments);
 
 // Throws UsageError for a name that is none.
@@ -38,7 +38,7 @@ kvm_backend::lab::LabTarget lab_target_named(std::string name);
 std::vector<std::string> scenario_files(const std::vector<std::string>& paths);
 
 // --threads
-void add_threads_option(po::options_description& options);
+void add_threads_option(OptionList& options);
 unsigned threads_of(const Arguments& arguments);
 
 // "OLD=NEW", or "NEW" for all of its kind.

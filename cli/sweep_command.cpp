@@ -270,19 +270,16 @@ Command sweep_command() {
           "FILE",
           "many runs of one scenario, with values drawn anew for each",
           "tscsim sweep scenarios/sweeps/live-migration.yaml --vary 'downtime=uniform(100 ms, 2 s)' --runs 100000",
-          [](po::options_description& options) {
-            options.add_options()
-                ("vary", po::value<std::vector<std::string>>()->value_name("NAME=DISTRIBUTION"),
-                 "what varies and how; may be repeated")
-                ("runs", po::value<std::uint64_t>()->value_name("N"), "how many; the points of the grids, else 10000")
-                ("show", po::value<std::vector<std::string>>()->value_name("QUANTITY"),
-                 "what is kept of each run: a metric, or an expression over captures such as 'lost = before - after'; may be repeated; else the metrics")
-                ("db", po::value<std::string>()->value_name("FILE"), "SQLite file of the results (=SCENARIO.sweep.db)")
-                ("resume", "go on with a sweep that was interrupted or killed; begin it when there is none")
-                ("keep", po::value<std::string>()->default_value("aggregates")->value_name("aggregates|runs"), "runs: a row of each run, too")
-                ("worst", po::value<std::uint64_t>()->default_value(3)->value_name("N"), "runs kept of each quantity as scenario files")
-                ("shard", po::value<std::string>()->value_name("I/N"), "only the batches of part I of N, from 0; 'tscsim merge' puts parts together")
-                ("no-histograms", "text without them");
+          [](OptionList& options) {
+            options.texts("vary", "NAME=DISTRIBUTION", "what varies and how; may be repeated");
+            options.number("runs", "N", "how many; the points of the grids, else 10000");
+            options.texts("show", "QUANTITY", "what is kept of each run: a metric, or an expression over captures such as 'lost = before - after'; may be repeated; else the metrics");
+            options.text("db", "FILE", "SQLite file of the results (=SCENARIO.sweep.db)");
+            options.flag("resume", "go on with a sweep that was interrupted or killed; begin it when there is none");
+            options.text("keep", "aggregates|runs", "runs: a row of each run, too", "aggregates");
+            options.number("worst", "N", "runs kept of each quantity as scenario files", 3);
+            options.text("shard", "I/N", "only the batches of part I of N, from 0; 'tscsim merge' puts parts together");
+            options.flag("no-histograms", "text without them");
             add_threads_option(options);
             add_model_options(options);
           },
@@ -305,7 +302,7 @@ Command merge_command() {
           "OUT.db SHARD.db...",
           "put the shards of a sweep together",
           "tscsim merge all.db part0.db part1.db",
-          [](po::options_description&) {},
+          [](OptionList&) {},
           [](const Arguments& arguments) { return with_errors([&] { return merge(arguments); }); }};
 }
 

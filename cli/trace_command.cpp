@@ -178,15 +178,12 @@ int run(const Arguments& arguments) {
 Command trace_command() {
   return {"trace", "[-- COMMAND...]", "record the time-related KVM calls of a VMM that is not ours: its recording works like any other",
           kExample,
-          [](po::options_description& options) {
-            options.add_options()("output,o", po::value<std::string>()->default_value("trace.jsonl")->value_name("FILE"),
-                                  "where the recording goes, one for each VM; FILE.xz is compressed")(
-                "with", po::value<std::string>()->default_value("auto")->value_name("WAY"),
-                "shim: a library preloaded into the command; ptrace: for static programs; auto: what the program allows")(
-                "on", po::value<std::string>()->default_value("native")->value_name("TARGET"),
-                "native, or lab:6.12, ...: the command runs there, brought along with its libraries")(
-                "pid", po::value<std::uint64_t>()->value_name("N"), "attach to a process that runs already")(
-                "noisy", "in the lab: time is this machine's, as on a real host, and does not count instructions");
+          [](OptionList& options) {
+            options.text("output,o", "FILE", "where the recording goes, one for each VM; FILE.xz is compressed", "trace.jsonl");
+            options.text("with", "WAY", "shim: a library preloaded into the command; ptrace: for static programs; auto: what the program allows", "auto");
+            options.text("on", "TARGET", "native, or lab:6.12, ...: the command runs there, brought along with its libraries", "native");
+            options.number("pid", "N", "attach to a process that runs already");
+            options.flag("noisy", "in the lab: time is this machine's, as on a real host, and does not count instructions");
             add_bring_option(options);
           },
           run};

@@ -82,11 +82,10 @@ Command verdict_command() {
           "FILE|RECORDING...",
           "what happened to the guest's clocks, in one screen: steps, losses, skew, the rule and the operation, the cure",
           "tscsim verdict scenarios/vmm/cloud-hypervisor/interleaved-restore.yaml",
-          [](po::options_description& options) {
+          [](OptionList& options) {
             add_model_options(options);
-            options.add_options()("why", po::value<std::string>()->value_name("QUESTION"),
-                                  "only walk back to the operation that decided: master-clock-off or offsets-differ")(
-                "all", "every disturbance in full, not the worst alone");
+            options.text("why", "QUESTION", "only walk back to the operation that decided: master-clock-off or offsets-differ");
+            options.flag("all", "every disturbance in full, not the worst alone");
           },
           run};
 }
