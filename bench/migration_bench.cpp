@@ -22,7 +22,8 @@ void migrate(benchmark::State& state, const model::Compiled& compiled) {
     benchmark::DoNotOptimize(runner.captured(0));
   }
   state.SetItemsProcessed(state.iterations());
-  state.counters["operations"] = benchmark::Counter(static_cast<double>(compiled.steps.size()), benchmark::Counter::kAvgThreads);
+  state.counters["operations"] =
+      benchmark::Counter(static_cast<double>(compiled.steps.size()), benchmark::Counter::kAvgThreads);
 }
 
 void migration_by_value(benchmark::State& state) {

@@ -12,8 +12,8 @@ int main(int argc, char** argv) {
     std::cerr << "usage: tscsim_migrations by-value|by-offsets N\n";
     return 2;
   }
-  const tscsim::model::Compiled compiled =
-      tscsim::bench::compiled_migration(std::string(argv[1]) == "by-value" ? tscsim::bench::kByValue : tscsim::bench::kByOffsets);
+  const tscsim::model::Compiled compiled = tscsim::bench::compiled_migration(
+      std::string(argv[1]) == "by-value" ? tscsim::bench::kByValue : tscsim::bench::kByOffsets);
   tscsim::model::Runner runner(compiled);
   const std::int64_t runs = std::atoll(argv[2]);
   std::uint64_t sum = 0;

@@ -34,9 +34,7 @@ class SteadyHost final : public model::Host<std::uint64_t> {
   std::uint64_t realtime_ns() override { return kEpoch_ns + ns_; }
   std::uint64_t run_delay_ns() override { return 0; }
   std::optional<model::ClockPair<std::uint64_t>> base_pair() override { return {{ns_, tsc_}}; }
-  std::optional<model::ClockPair<std::uint64_t>> realtime_pair() override {
-    return {{kEpoch_ns + ns_, tsc_}};
-  }
+  std::optional<model::ClockPair<std::uint64_t>> realtime_pair() override { return {{kEpoch_ns + ns_, tsc_}}; }
   bool tsc_clocksource() const override { return true; }
   bool tsc_unstable() const override { return false; }
   void mark_tsc_unstable() override {}
@@ -48,8 +46,7 @@ class SteadyHost final : public model::Host<std::uint64_t> {
   std::uint64_t ns_ = 3'600'000'000'000;
 };
 
-ops::Operation operation(ops::OpKind kind, std::int32_t vcpu, std::uint32_t msr = 0,
-                         std::uint64_t value = 0) {
+ops::Operation operation(ops::OpKind kind, std::int32_t vcpu, std::uint32_t msr = 0, std::uint64_t value = 0) {
   ops::Operation op;
   op.kind = kind;
   op.vcpu = vcpu;
@@ -74,8 +71,7 @@ model::Machine<std::uint64_t> running_vm(int vcpus, bool scaling, SteadyHost& ho
   for (int v = 0; v < vcpus; ++v) machine.perform(operation(ops::OpKind::create_vcpu, v), v, host);
   for (int v = 0; v < vcpus; ++v) {
     if (scaling) machine.perform(operation(ops::OpKind::set_tsc_khz, v, 0, 2'100'000), v, host);
-    const std::uint64_t page =
-        ops::layout::kPvclockPages + static_cast<std::uint64_t>(v) * ops::layout::kPageStride;
+    const std::uint64_t page = ops::layout::kPvclockPages + static_cast<std::uint64_t>(v) * ops::layout::kPageStride;
     machine.perform(operation(ops::OpKind::set_msr, v, ops::msr::kKvmSystemTimeNew, page | 1), v, host);
   }
   for (int round = 0; round < 2; ++round)
@@ -94,12 +90,8 @@ void read_one(benchmark::State& state, ops::OpKind kind) {
   state.SetItemsProcessed(state.iterations());
 }
 
-void guest_tsc_read(benchmark::State& state) {
-  read_one(state, ops::OpKind::rdtsc);
-}
-void kvmclock_read(benchmark::State& state) {
-  read_one(state, ops::OpKind::read_pvclock);
-}
+void guest_tsc_read(benchmark::State& state) { read_one(state, ops::OpKind::rdtsc); }
+void kvmclock_read(benchmark::State& state) { read_one(state, ops::OpKind::read_pvclock); }
 
 // Four vCPUs saved at 1 s, written by value 200 ms apart, and entered.
 constexpr const char* kRestore = R"(
@@ -149,8 +141,7 @@ void restore_on_the_machine(benchmark::State& state) {
       now_ns = op.at_ns;
       benchmark::DoNotOptimize(machine.perform(op, 0, host));
     }
-    if (!machine.vm().use_master_clock)
-      throw std::logic_error("the restore does not end with the master clock on");
+    if (!machine.vm().use_master_clock) throw std::logic_error("the restore does not end with the master clock on");
   }
   state.counters["operations"] = static_cast<double>(operations.size());
 }

@@ -18,7 +18,8 @@ using Kvm = model::SimulatedKvm<model::Host<std::uint64_t>>;
 // A VM of one vCPU with kvmclock on; `scaled`: at another rate than its host's.
 class Guest {
  public:
-  explicit Guest(bool scaled) : kvm_(host(), model::machine_config(model::profile_of(host(), "", model::Tracing::off))) {
+  explicit Guest(bool scaled)
+      : kvm_(host(), model::machine_config(model::profile_of(host(), "", model::Tracing::off))) {
     perform(ops::OpKind::create_vm, ops::kVm, 0, 0);
     perform(ops::OpKind::create_vcpu, 0, 0, 0);
     if (scaled) perform(ops::OpKind::set_tsc_khz, 0, 0, 2'100'000);
@@ -27,7 +28,8 @@ class Guest {
   }
 
   model::GuestReader reader() {
-    const auto reader = model::GuestReader::of(kvm_.machine(), 0, 0, static_cast<const model::Host<std::uint64_t>&>(kvm_.host()));
+    const auto reader =
+        model::GuestReader::of(kvm_.machine(), 0, 0, static_cast<const model::Host<std::uint64_t>&>(kvm_.host()));
     if (!reader) throw std::logic_error("a reading is more than arithmetic here");
     return *reader;
   }
@@ -88,14 +90,22 @@ void reader_many(benchmark::State& state) {
     benchmark::DoNotOptimize(ns);
   }
   state.SetItemsProcessed(state.iterations() * static_cast<std::int64_t>(ns.size()));
-  state.counters["per_reading"] = benchmark::Counter(static_cast<double>(ns.size()), benchmark::Counter::kIsIterationInvariantRate |
-                                                                                         benchmark::Counter::kInvert);
+  state.counters["per_reading"] = benchmark::Counter(
+      static_cast<double>(ns.size()), benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);
 }
 
 BENCHMARK(reader_tsc)->ArgName("scaled")->Arg(0)->Arg(1);
 BENCHMARK(reader_kvmclock)->ArgName("scaled")->Arg(0)->Arg(1);
 BENCHMARK(reader_kvmclock_at)->ArgName("scaled")->Arg(0)->Arg(1);
-BENCHMARK(reader_many<&model::GuestReader::kvmclocks>)->Name("reader_kvmclock_1024_best")->ArgName("scaled")->Arg(0)->Arg(1);
-BENCHMARK(reader_many<&model::GuestReader::kvmclocks_portable>)->Name("reader_kvmclock_1024_portable")->ArgName("scaled")->Arg(0)->Arg(1);
+BENCHMARK(reader_many<&model::GuestReader::kvmclocks>)
+    ->Name("reader_kvmclock_1024_best")
+    ->ArgName("scaled")
+    ->Arg(0)
+    ->Arg(1);
+BENCHMARK(reader_many<&model::GuestReader::kvmclocks_portable>)
+    ->Name("reader_kvmclock_1024_portable")
+    ->ArgName("scaled")
+    ->Arg(0)
+    ->Arg(1);
 
 }  // namespace

@@ -20,15 +20,18 @@ std::string overview(const std::vector<Command>& commands) {
       "tscsim: replay what hosts, VMMs and guests do to a VM's clocks, on a model of KVM and on real KVM.\n\n"
       "usage: tscsim COMMAND [ARGUMENTS] [OPTIONS]\n\n";
   for (const Command& command : commands) text += fmt::format("  {:<11} {}\n", command.name, command.summary);
-  text += "\n'tscsim COMMAND --help' tells more. Exit status: 0 all held, 1 an expectation or a cross-check failed,\n"
-          "2 bad usage or bad input, 3 a target was not available.\n";
+  text +=
+      "\n'tscsim COMMAND --help' tells more. Exit status: 0 all held, 1 an expectation or a cross-check failed,\n"
+      "2 bad usage or bad input, 3 a target was not available.\n";
   return text;
 }
 
 std::string help(const Command& command, const po::options_description& options) {
   std::ostringstream text;
   text << "usage: tscsim " << command.name << (command.positional.empty() ? "" : " " + command.positional)
-       << " [OPTIONS]\n\n" << command.summary << "\n\n" << options << "\nexample:\n  " << command.example << "\n";
+       << " [OPTIONS]\n\n"
+       << command.summary << "\n\n"
+       << options << "\nexample:\n  " << command.example << "\n";
   if (!command.details.empty()) text << "\n" << command.details;
   return text.str();
 }
@@ -47,8 +50,7 @@ void check_positional(const Command& command, const std::vector<std::string>& gi
     throw UsageError(fmt::format("'{}' needs {}\nexample: {}", command.name, command.positional, command.example));
   const bool many = command.positional.find("...") != std::string::npos;
   const std::size_t most = command.positional.empty() ? 0 : 1;
-  if (!many && given.size() > most)
-    throw UsageError(fmt::format("'{}' does not take '{}'", command.name, given[most]));
+  if (!many && given.size() > most) throw UsageError(fmt::format("'{}' does not take '{}'", command.name, given[most]));
 }
 
 // Boost reads "-1" into an unsigned number as 2^64 - 1.
@@ -73,13 +75,16 @@ po::typed_value<T>* shown(po::typed_value<T>* value, const Option& option) {
 
 const po::value_semantic* semantic_of(const Option& option) {
   switch (option.kind) {
-    case OptionKind::flag: return new po::untyped_value(true);
-    case OptionKind::texts: return shown(po::value<std::vector<std::string>>(), option);
+    case OptionKind::flag:
+      return new po::untyped_value(true);
+    case OptionKind::texts:
+      return shown(po::value<std::vector<std::string>>(), option);
     case OptionKind::number: {
       auto* const value = shown(po::value<std::uint64_t>(), option);
       return option.default_text.empty() ? value : value->default_value(std::stoull(option.default_text));
     }
-    case OptionKind::text: break;
+    case OptionKind::text:
+      break;
   }
   auto* const value = shown(po::value<std::string>(), option);
   return option.default_text.empty() ? value : value->default_value(option.default_text);
@@ -175,7 +180,8 @@ int dispatch(const std::vector<Command>& commands, int argc, const char* const* 
   }
   const std::string format = arguments.text("format");
   if (std::find(command.formats.begin(), command.formats.end(), format) == command.formats.end())
-    throw UsageError(fmt::format("--format is {}, not '{}'{}", fmt::join(command.formats, " or "), format, suggestion(format, command.formats)));
+    throw UsageError(fmt::format("--format is {}, not '{}'{}", fmt::join(command.formats, " or "), format,
+                                 suggestion(format, command.formats)));
   check_positional(command, arguments.positional);
   return command.run(arguments);
 }

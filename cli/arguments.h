@@ -27,7 +27,8 @@ class UsageError : public std::runtime_error {
 };
 
 // "; did you mean 'check'?", or "; " and `otherwise` when no word is near; nothing when that is empty, too.
-std::string suggestion(const std::string& word, const std::vector<std::string>& words, const std::string& otherwise = "");
+std::string suggestion(const std::string& word, const std::vector<std::string>& words,
+                       const std::string& otherwise = "");
 
 enum class OptionKind { flag, text, texts, number };
 

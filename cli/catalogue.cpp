@@ -31,9 +31,10 @@ std::vector<Item> scenario_items(const Arguments&) {
   std::vector<Item> items;
   for (const std::string& file : scenarios::find_scenarios(scenarios::library_folder())) {
     const scenarios::Scenario s = scenarios::load_scenario(file);
-    items.push_back({"scenario", s.meta.name, s.meta.title,
-                     fmt::format("{}\n\n{}\nsource: {}\nfile: {}\n", s.meta.title, s.meta.story, s.meta.source,
-                                 std::filesystem::path(file).lexically_relative(scenarios::library_folder()).string())});
+    items.push_back(
+        {"scenario", s.meta.name, s.meta.title,
+         fmt::format("{}\n\n{}\nsource: {}\nfile: {}\n", s.meta.title, s.meta.story, s.meta.source,
+                     std::filesystem::path(file).lexically_relative(scenarios::library_folder()).string())});
   }
   return items;
 }
@@ -73,15 +74,17 @@ std::string example_value(const ops::HeuristicParameter& parameter) {
 std::vector<Item> heuristic_items(const Arguments&) {
   std::vector<Item> items;
   for (const model::PolicyInfo& policy : model::sync_policies())
-    items.push_back({"heuristic", std::string(policy.name), std::string(policy.description),
-                     fmt::format("synchronises: {}\nsource: {}\n{}", policy.description, policy.source, spelling(policy))});
+    items.push_back(
+        {"heuristic", std::string(policy.name), std::string(policy.description),
+         fmt::format("synchronises: {}\nsource: {}\n{}", policy.description, policy.source, spelling(policy))});
   return items;
 }
 
 std::vector<Item> parameter_items(const Arguments&) {
   std::vector<Item> items;
   for (const ops::HeuristicParameter& parameter : ops::heuristic_parameters())
-    items.push_back({"parameter", std::string(parameter.name), fmt::format("{}: {}", parameter.values, parameter.meaning),
+    items.push_back({"parameter", std::string(parameter.name),
+                     fmt::format("{}: {}", parameter.values, parameter.meaning),
                      fmt::format("of a heuristic: {}\n{}\nexample: --heuristic 'base=window,{}={}'\n", parameter.values,
                                  parameter.meaning, parameter.name, example_value(parameter))});
   return items;
@@ -108,10 +111,11 @@ std::vector<Item> metric_items(const Arguments&) {
 std::vector<Item> finding_items(const Arguments&) {
   std::vector<Item> items;
   for (const verdict::FindingInfo& finding : verdict::all_findings())
-    items.push_back({"finding", std::string(finding.id), std::string(finding.explanation),
-                     fmt::format("{}: {}\nconsequence: {}\ncure: {}\nseen in: {}\nsource: vmm-procedures.md section 14, {}\n", name_of(finding.level),
-                                 finding.explanation, finding.consequence, finding.cure, finding.seen_in.empty() ? "-" : finding.seen_in,
-                                 finding.source)});
+    items.push_back(
+        {"finding", std::string(finding.id), std::string(finding.explanation),
+         fmt::format("{}: {}\nconsequence: {}\ncure: {}\nseen in: {}\nsource: vmm-procedures.md section 14, {}\n",
+                     name_of(finding.level), finding.explanation, finding.consequence, finding.cure,
+                     finding.seen_in.empty() ? "-" : finding.seen_in, finding.source)});
   return items;
 }
 
@@ -134,7 +138,8 @@ std::string parameters_text(const scenarios::Procedure& procedure) {
 }
 
 std::string procedure_text(const scenarios::Procedure& procedure) {
-  std::string text = fmt::format("{}\nfor {}; versions: {}; facts of {}\n", procedure.title, name_of(procedure.kind), procedure.versions, procedure.facts);
+  std::string text = fmt::format("{}\nfor {}; versions: {}; facts of {}\n", procedure.title, name_of(procedure.kind),
+                                 procedure.versions, procedure.facts);
   if (!procedure.of.empty()) text += fmt::format("goes on from: {}\n", fmt::join(procedure.of, ", "));
   if (!procedure.story.empty()) text += fmt::format("\n{}\n", procedure.story);
   text += parameters_text(procedure) + "\n" + procedure.steps_text + "\nsources\n";
@@ -148,7 +153,8 @@ std::vector<Item> procedure_items(const Arguments& arguments) {
   std::vector<Item> items;
   for (const std::string& name : library.names()) {
     const scenarios::Procedure* procedure = library.find(name);
-    items.push_back({"procedure", name, fmt::format("for {}: {}", name_of(procedure->kind), procedure->title), procedure_text(*procedure)});
+    items.push_back({"procedure", name, fmt::format("for {}: {}", name_of(procedure->kind), procedure->title),
+                     procedure_text(*procedure)});
   }
   return items;
 }
@@ -156,8 +162,9 @@ std::vector<Item> procedure_items(const Arguments& arguments) {
 using Lister = std::vector<Item> (*)(const Arguments&);
 const std::vector<std::pair<std::string, Lister>>& subjects() {
   static const std::vector<std::pair<std::string, Lister>> all = {
-      {"scenarios", scenario_items}, {"kernels", kernel_items}, {"guests", guest_items}, {"heuristics", heuristic_items}, {"parameters", parameter_items},
-      {"operations", operation_items}, {"metrics", metric_items}, {"procedures", procedure_items}, {"rules", rule_items},
+      {"scenarios", scenario_items},   {"kernels", kernel_items},       {"guests", guest_items},
+      {"heuristics", heuristic_items}, {"parameters", parameter_items}, {"operations", operation_items},
+      {"metrics", metric_items},       {"procedures", procedure_items}, {"rules", rule_items},
       {"findings", finding_items}};
   return all;
 }
@@ -188,8 +195,7 @@ int run_list(const Arguments& arguments) {
 int say(const Item& item, const Arguments& arguments) {
   if (arguments.json())
     print({{"command", "explain"}, {"summary", {{"kind", item.kind}, {"name", item.name}}}, {"text", item.details}});
-  else
-    std::cout << fmt::format("{} {}\n{}", item.kind, item.name, item.details);
+  else std::cout << fmt::format("{} {}\n{}", item.kind, item.name, item.details);
   return kAllHeld;
 }
 
@@ -198,7 +204,8 @@ int run_explain(const Arguments& arguments) {
   std::vector<std::string> names;
   if (const auto version = model::KernelVersion::parse_modelled(wanted); version && model::has_era(*version))
     return say({"kernel", wanted, "", kernel_text(wanted, *version)}, arguments);
-  if (const auto version = guest_kernel(wanted)) return say({"guest", wanted, "", guest_text(wanted, *version)}, arguments);
+  if (const auto version = guest_kernel(wanted))
+    return say({"guest", wanted, "", guest_text(wanted, *version)}, arguments);
   for (const auto& [subject, lister] : subjects()) {
     for (const Item& item : lister(arguments)) {
       if (item.name == wanted) return say(item, arguments);
@@ -211,13 +218,22 @@ int run_explain(const Arguments& arguments) {
 }  // namespace
 
 Command list_command() {
-  return {"list", "scenarios|kernels|guests|heuristics|parameters|operations|metrics|procedures|rules|findings", "what there is", "tscsim list kernels",
-          add_procedure_options, run_list};
+  return {"list",
+          "scenarios|kernels|guests|heuristics|parameters|operations|metrics|procedures|rules|findings",
+          "what there is",
+          "tscsim list kernels",
+          add_procedure_options,
+          run_list};
 }
 
 Command explain_command() {
-  return {"explain", "NAME", "a scenario, kernel, guest-6.8, heuristic, its parameters, operation, metric, procedure, rule or finding, and where it comes from",
-          "tscsim explain qemu/migrate", add_procedure_options, run_explain};
+  return {
+      "explain",
+      "NAME",
+      "a scenario, kernel, guest-6.8, heuristic, its parameters, operation, metric, procedure, rule or finding, and where it comes from",
+      "tscsim explain qemu/migrate",
+      add_procedure_options,
+      run_explain};
 }
 
 }  // namespace tscsim::cli

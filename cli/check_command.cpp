@@ -55,8 +55,9 @@ void check_one(const scenarios::Scenario& scenario, const Arguments& arguments, 
                               {"state", state},
                               {"fingerprint", ops::fingerprint(recording)},
                               {"expectations", verdicts_json(verdicts)}});
-  if (text) std::cout << fmt::format("{:<8} {:<46} {} held, {} failed, {} not run\n{}", state, name, t.held,
-                                     t.failed + t.unsure, t.not_run, bad);
+  if (text)
+    std::cout << fmt::format("{:<8} {:<46} {} held, {} failed, {} not run\n{}", state, name, t.held,
+                             t.failed + t.unsure, t.not_run, bad);
 }
 
 // A scenario that cannot be read is an error; the others still run.
@@ -91,11 +92,14 @@ int run(const Arguments& arguments) {
   if (arguments.json()) {
     print({{"command", "check"},
            {"summary",
-            {{"passed", report.passed}, {"failed", report.failed}, {"errors", report.errors}, {"skipped", report.skipped}}},
+            {{"passed", report.passed},
+             {"failed", report.failed},
+             {"errors", report.errors},
+             {"skipped", report.skipped}}},
            {"scenarios", report.scenarios}});
   } else {
-    std::cout << fmt::format("{} passed, {} failed, {} errors, {} skipped\n", report.passed, report.failed, report.errors,
-                             report.skipped);
+    std::cout << fmt::format("{} passed, {} failed, {} errors, {} skipped\n", report.passed, report.failed,
+                             report.errors, report.skipped);
   }
   if (report.errors != 0) return kBadUsage;
   return report.failed == 0 ? kAllHeld : kFailed;
@@ -104,7 +108,9 @@ int run(const Arguments& arguments) {
 }  // namespace
 
 Command check_command() {
-  return {"check", "[PATH...]", "the regression run on the model: every scenario, one line each (default: the shipped ones)",
+  return {"check",
+          "[PATH...]",
+          "the regression run on the model: every scenario, one line each (default: the shipped ones)",
           "tscsim check scenarios/thread --junit check.xml",
           [](OptionList& options) {
             add_model_options(options);

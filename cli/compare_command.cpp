@@ -20,7 +20,8 @@ std::vector<std::string> items_of(const std::string& option, const std::string& 
   std::vector<std::string> items;
   std::istringstream parts(text);
   for (std::string item; std::getline(parts, item, separator);) {
-    if (item.empty()) throw UsageError(fmt::format("--{} '{}': there is nothing between two '{}'", option, text, separator));
+    if (item.empty())
+      throw UsageError(fmt::format("--{} '{}': there is nothing between two '{}'", option, text, separator));
     if (std::find(items.begin(), items.end(), item) == items.end()) items.push_back(item);
   }
   if (items.empty()) throw UsageError(fmt::format("--{} names nothing", option));
@@ -36,7 +37,8 @@ std::vector<std::string> heuristics_of(const Arguments& arguments) {
   std::vector<std::string> heuristics;
   for (const std::string& given : arguments.texts("heuristics"))
     for (const std::string& heuristic : items_of("heuristics", given, ';'))
-      if (std::find(heuristics.begin(), heuristics.end(), heuristic) == heuristics.end()) heuristics.push_back(heuristic);
+      if (std::find(heuristics.begin(), heuristics.end(), heuristic) == heuristics.end())
+        heuristics.push_back(heuristic);
   return heuristics;
 }
 
@@ -49,7 +51,8 @@ Question question_of(const Arguments& arguments) {
   if (arguments.has("heuristics")) question.heuristics = heuristics_of(arguments);
   for (const std::string& folder : arguments.texts("procedure-folder")) {
     std::error_code ignored;
-    if (!std::filesystem::is_directory(folder, ignored)) throw UsageError(fmt::format("--procedure-folder {}: there is no such folder", folder));
+    if (!std::filesystem::is_directory(folder, ignored))
+      throw UsageError(fmt::format("--procedure-folder {}: there is no such folder", folder));
     question.procedure_folders.push_back(folder);
   }
   return question;
@@ -59,15 +62,15 @@ Question question_of(const Arguments& arguments) {
 std::string command_of(const Question& question, const Comparison& comparison, const ComparedRow& row) {
   std::string metrics;
   for (const Column& column : comparison.columns) metrics += (metrics.empty() ? "" : ",") + column.name;
-  std::string command = fmt::format("tscsim compare {} --kernels {} --procedures {} --heuristics {} --metrics {}", shell_word(question.file), shell_word(row.variant.kernel),
-                                    shell_word(row.variant.procedures), shell_word(row.variant.heuristic), shell_word(metrics));
+  std::string command =
+      fmt::format("tscsim compare {} --kernels {} --procedures {} --heuristics {} --metrics {}",
+                  shell_word(question.file), shell_word(row.variant.kernel), shell_word(row.variant.procedures),
+                  shell_word(row.variant.heuristic), shell_word(metrics));
   for (const std::string& folder : question.procedure_folders) command += " --procedure-folder " + shell_word(folder);
   return command;
 }
 
-std::string_view mark_text(Mark mark) {
-  return mark == Mark::best ? " *" : mark == Mark::worst ? " !" : "  ";
-}
+std::string_view mark_text(Mark mark) { return mark == Mark::best ? " *" : mark == Mark::worst ? " !" : "  "; }
 
 // ---- text ----
 
@@ -84,7 +87,8 @@ struct TextColumn {
 };
 
 std::vector<TextColumn> text_columns(const Comparison& comparison) {
-  std::vector<TextColumn> columns{{"#", "", true, {}}, {"kernel", "", false, {}}, {"procedures", "", false, {}}, {"heuristic", "", false, {}}};
+  std::vector<TextColumn> columns{
+      {"#", "", true, {}}, {"kernel", "", false, {}}, {"procedures", "", false, {}}, {"heuristic", "", false, {}}};
   for (const ComparedRow& row : comparison.rows) {
     columns[0].cells.push_back(std::to_string(columns[0].cells.size() + 1));
     columns[1].cells.push_back(row.variant.kernel);
@@ -94,35 +98,45 @@ std::vector<TextColumn> text_columns(const Comparison& comparison) {
   for (std::size_t i = 0; i < comparison.columns.size(); ++i) {
     columns.push_back({comparison.columns[i].name + "  ", comparison.columns[i].unit + "  ", true, {}});
     for (const ComparedRow& row : comparison.rows)
-      columns.back().cells.push_back((row.cells[i].text.empty() ? "-" : row.cells[i].text) + std::string(mark_text(row.cells[i].mark)));
+      columns.back().cells.push_back((row.cells[i].text.empty() ? "-" : row.cells[i].text) +
+                                     std::string(mark_text(row.cells[i].mark)));
   }
   columns.push_back({"note", "", false, {}});
-  for (const ComparedRow& row : comparison.rows) columns.back().cells.push_back(fmt::format("{}", fmt::join(row.notes, "; ")));
+  for (const ComparedRow& row : comparison.rows)
+    columns.back().cells.push_back(fmt::format("{}", fmt::join(row.notes, "; ")));
   return columns;
 }
 
 template <class Get>
 std::string line_of(const std::vector<TextColumn>& columns, Get get) {
   std::string line;
-  for (const TextColumn& column : columns) line += column.right ? fmt::format("  {:>{}}", get(column), column.width()) : fmt::format("  {:<{}}", get(column), column.width());
+  for (const TextColumn& column : columns)
+    line += column.right ? fmt::format("  {:>{}}", get(column), column.width())
+                         : fmt::format("  {:<{}}", get(column), column.width());
   return line.substr(0, line.find_last_not_of(' ') + 1) + "\n";
 }
 
 bool is_shown(const Comparison& comparison, std::string_view word, std::string Variant::*part) {
-  return std::any_of(comparison.rows.begin(), comparison.rows.end(), [&](const ComparedRow& row) { return row.variant.*part == word; });
+  return std::any_of(comparison.rows.begin(), comparison.rows.end(),
+                     [&](const ComparedRow& row) { return row.variant.*part == word; });
 }
 
 std::string legend(const Comparison& comparison) {
   const auto any = [&](auto holds) {
-    return std::any_of(comparison.rows.begin(), comparison.rows.end(), [&](const ComparedRow& row) { return std::any_of(row.cells.begin(), row.cells.end(), holds); });
+    return std::any_of(comparison.rows.begin(), comparison.rows.end(),
+                       [&](const ComparedRow& row) { return std::any_of(row.cells.begin(), row.cells.end(), holds); });
   };
   std::string text;
   if (any([](const Cell& cell) { return cell.mark != Mark::none; }))
-    text += "  * best and ! worst of the column: the smallest and the largest magnitude; master clock on and off; most and fewest held\n";
-  if (any([](const Cell& cell) { return cell.text.empty(); })) text += "  - no value: the scenario does not read what it is found in, or the run did not get there\n";
+    text +=
+        "  * best and ! worst of the column: the smallest and the largest magnitude; master clock on and off; most and fewest held\n";
+  if (any([](const Cell& cell) { return cell.text.empty(); }))
+    text += "  - no value: the scenario does not read what it is found in, or the run did not get there\n";
   if (is_shown(comparison, kOwn, &Variant::kernel)) text += fmt::format("  kernel own: {}\n", comparison.own_kernels);
   if (is_shown(comparison, kOwn, &Variant::heuristic))
-    text += fmt::format("  heuristic own: {}\n", comparison.own_heuristic.empty() ? "the kernel's" : "the scenario's, " + comparison.own_heuristic);
+    text +=
+        fmt::format("  heuristic own: {}\n",
+                    comparison.own_heuristic.empty() ? "the kernel's" : "the scenario's, " + comparison.own_heuristic);
   return text;
 }
 
@@ -131,10 +145,12 @@ void print_text(const Question& question, const Comparison& comparison) {
   std::cout << fmt::format("{}: {}\n\n", comparison.name, comparison.title);
   std::cout << line_of(columns, [](const TextColumn& column) { return column.name; });
   std::cout << line_of(columns, [](const TextColumn& column) { return column.unit; });
-  for (std::size_t i = 0; i < comparison.rows.size(); ++i) std::cout << line_of(columns, [&](const TextColumn& column) { return column.cells[i]; });
+  for (std::size_t i = 0; i < comparison.rows.size(); ++i)
+    std::cout << line_of(columns, [&](const TextColumn& column) { return column.cells[i]; });
   std::cout << "\n" << legend(comparison) << "\neach row alone\n";
   for (std::size_t i = 0; i < comparison.rows.size(); ++i)
-    std::cout << fmt::format("  {:>{}}  {}\n", i + 1, columns[0].width(), command_of(question, comparison, comparison.rows[i]));
+    std::cout << fmt::format("  {:>{}}  {}\n", i + 1, columns[0].width(),
+                             command_of(question, comparison, comparison.rows[i]));
 }
 
 // ---- for programs ----
@@ -176,13 +192,15 @@ void print_json(const Question& question, const Comparison& comparison) {
 
 void print_csv(const Question& question, const Comparison& comparison) {
   std::vector<std::string> header{"kernel", "procedures", "heuristic"};
-  for (const Column& column : comparison.columns) header.push_back(column.unit.empty() ? column.name : fmt::format("{} [{}]", column.name, column.unit));
+  for (const Column& column : comparison.columns)
+    header.push_back(column.unit.empty() ? column.name : fmt::format("{} [{}]", column.name, column.unit));
   for (const char* name : {"best", "worst", "note", "command"}) header.emplace_back(name);
   print_csv_line(header);
   for (const ComparedRow& row : comparison.rows) {
     std::vector<std::string> fields{row.variant.kernel, row.variant.procedures, row.variant.heuristic};
     for (const Cell& cell : row.cells) fields.push_back(cell.plain);
-    for (const Mark mark : {Mark::best, Mark::worst}) fields.push_back(fmt::format("{}", fmt::join(marked(comparison, row, mark), " ")));
+    for (const Mark mark : {Mark::best, Mark::worst})
+      fields.push_back(fmt::format("{}", fmt::join(marked(comparison, row, mark), " ")));
     fields.push_back(fmt::format("{}", fmt::join(row.notes, "; ")));
     fields.push_back(command_of(question, comparison, row));
     print_csv_line(fields);
@@ -200,25 +218,39 @@ int run(const Arguments& arguments) {
 }
 
 void add_options(OptionList& options) {
-  options.text("kernels", "LIST", "kernels of all hosts, such as 5.10,6.1,6.12; 'all': each that changed something; 'own': the scenario's (default)");
-  options.text("procedures", "LIST", "VMM procedures in the place of those of their kind, such as qemu/migrate,documented/migrate; OLD=NEW of that one; "
-       "several of one row joined by '+'; 'own': the scenario's (default)");
-  options.texts("heuristics", "NAME|PARAMETERS", "a heuristic, such as never or window=500ms,zero_write=value; may be repeated, or several with ';' between them; "
-       "'own': the scenario's or else the kernel's (default)");
-  options.text("metrics", "LIST", "the columns: tsc_jump, tsc_skew, kvmclock_jump, kvmclock_skew, master_clock, expectations, captures of the scenario "
-       "(after, after.tsc), with a Linux guest its metrics (tscsim list metrics); default: the first five, or the guest's");
-  options.texts("procedure-folder", "DIR", "a folder of VMM procedures, before the shipped ones; may be repeated (--procedures of other commands)");
+  options.text(
+      "kernels", "LIST",
+      "kernels of all hosts, such as 5.10,6.1,6.12; 'all': each that changed something; 'own': the scenario's (default)");
+  options.text(
+      "procedures", "LIST",
+      "VMM procedures in the place of those of their kind, such as qemu/migrate,documented/migrate; OLD=NEW of that one; "
+      "several of one row joined by '+'; 'own': the scenario's (default)");
+  options.texts(
+      "heuristics", "NAME|PARAMETERS",
+      "a heuristic, such as never or window=500ms,zero_write=value; may be repeated, or several with ';' between them; "
+      "'own': the scenario's or else the kernel's (default)");
+  options.text(
+      "metrics", "LIST",
+      "the columns: tsc_jump, tsc_skew, kvmclock_jump, kvmclock_skew, master_clock, expectations, captures of the scenario "
+      "(after, after.tsc), with a Linux guest its metrics (tscsim list metrics); default: the first five, or the guest's");
+  options.texts(
+      "procedure-folder", "DIR",
+      "a folder of VMM procedures, before the shipped ones; may be repeated (--procedures of other commands)");
 }
 
 }  // namespace
 
 Command compare_command() {
-  return {"compare", "FILE", "one scenario under several kernels, VMM procedures and heuristics on the model, as a table",
-          "tscsim compare scenarios/vmm/hosts/other-kernel.yaml --kernels 5.10,6.12 --procedures own,documented/migrate --heuristics own --heuristics never",
-          add_options, run,
-          "A value is best or worst of its column by its magnitude. What KVM refused stands in the row's note. The exit status is 0\n"
-          "whatever the table says: it compares, 'tscsim check' judges. docs/compare.md has more.\n",
-          {"text", "json", "csv"}};
+  return {
+      "compare",
+      "FILE",
+      "one scenario under several kernels, VMM procedures and heuristics on the model, as a table",
+      "tscsim compare scenarios/vmm/hosts/other-kernel.yaml --kernels 5.10,6.12 --procedures own,documented/migrate --heuristics own --heuristics never",
+      add_options,
+      run,
+      "A value is best or worst of its column by its magnitude. What KVM refused stands in the row's note. The exit status is 0\n"
+      "whatever the table says: it compares, 'tscsim check' judges. docs/compare.md has more.\n",
+      {"text", "json", "csv"}};
 }
 
 }  // namespace tscsim::cli

@@ -42,7 +42,8 @@ std::vector<std::string> kernels_of(const Question& question, const Scenario& ow
   std::vector<std::string> kernels;
   for (const std::string& kernel : question.kernels) {
     if (kernel != kOwn && kernel != kAll) check_model(kernel, "");
-    for (const std::string& one : kernel == kOwn ? of_own : kernel == kAll ? all_kernels() : std::vector{kernel}) add_once(kernels, one);
+    for (const std::string& one : kernel == kOwn ? of_own : kernel == kAll ? all_kernels() : std::vector{kernel})
+      add_once(kernels, one);
   }
   return kernels;
 }
@@ -62,7 +63,8 @@ std::string own_kernels_text(const Scenario& own) {
 std::vector<scenarios::ProcedureReplacement> replacements_in(const std::string& procedures) {
   std::vector<scenarios::ProcedureReplacement> replace;
   std::istringstream parts(procedures);
-  for (std::string part; procedures != kOwn && std::getline(parts, part, '+');) replace.push_back(replacement_from(part));
+  for (std::string part; procedures != kOwn && std::getline(parts, part, '+');)
+    replace.push_back(replacement_from(part));
   return replace;
 }
 
@@ -74,18 +76,23 @@ std::vector<std::string> names_used(const Scenario& scenario) {
 
 const scenarios::Procedure& procedure_named(const std::string& name, scenarios::ProcedureLibrary& library) {
   if (const scenarios::Procedure* found = library.find(name)) return *found;
-  throw UsageError(fmt::format("--procedures: there is no procedure '{}'{}", name, suggestion(name, library.names(), "see 'tscsim list procedures'")));
+  throw UsageError(fmt::format("--procedures: there is no procedure '{}'{}", name,
+                               suggestion(name, library.names(), "see 'tscsim list procedures'")));
 }
 
 // A row that says it is another procedure's and is not would mislead.
-void check_use(const scenarios::ProcedureReplacement& replacement, const scenarios::Procedure& made, const Scenario& own, const Scenario& variant) {
+void check_use(const scenarios::ProcedureReplacement& replacement, const scenarios::Procedure& made,
+               const Scenario& own, const Scenario& variant) {
   const std::vector<std::string> before = names_used(own), used = names_used(variant);
   if (!replacement.old_name.empty() && !contains(before, replacement.old_name))
-    throw UsageError(fmt::format("--procedures: the scenario does not use '{}'{}", replacement.old_name,
-                                 suggestion(replacement.old_name, before, before.empty() ? "it uses none" : fmt::format("it uses {}", fmt::join(before, ", ")))));
+    throw UsageError(
+        fmt::format("--procedures: the scenario does not use '{}'{}", replacement.old_name,
+                    suggestion(replacement.old_name, before,
+                               before.empty() ? "it uses none" : fmt::format("it uses {}", fmt::join(before, ", ")))));
   if (!contains(used, made.name))
-    throw UsageError(fmt::format("--procedures: '{}' replaces nothing: it is for {}, and the scenario {}uses {}", replacement.new_name, name_of(made.kind),
-                                 used == before ? "" : "then ", used.empty() ? "no procedure" : fmt::format("{}", fmt::join(used, ", "))));
+    throw UsageError(fmt::format("--procedures: '{}' replaces nothing: it is for {}, and the scenario {}uses {}",
+                                 replacement.new_name, name_of(made.kind), used == before ? "" : "then ",
+                                 used.empty() ? "no procedure" : fmt::format("{}", fmt::join(used, ", "))));
 }
 
 Scenario with_procedures(const Question& question, const std::string& procedures, const Scenario& own) {
@@ -93,7 +100,8 @@ Scenario with_procedures(const Question& question, const std::string& procedures
   options.procedure_folders = question.procedure_folders;
   scenarios::ProcedureLibrary library(question.file, options);
   options.replace = replacements_in(procedures);
-  for (const scenarios::ProcedureReplacement& replacement : options.replace) procedure_named(replacement.new_name, library);
+  for (const scenarios::ProcedureReplacement& replacement : options.replace)
+    procedure_named(replacement.new_name, library);
   Scenario variant = scenarios::load_scenario(question.file, options);
   for (const scenarios::ProcedureReplacement& replacement : options.replace)
     check_use(replacement, procedure_named(replacement.new_name, library), own, variant);
@@ -113,14 +121,16 @@ Scenario with_kernel_and_heuristic(Scenario scenario, const Variant& variant) {
 std::string refusal_text(const ops::Program& program, std::size_t step, int error) {
   const std::size_t setup = program.setup.size();
   const ops::Operation& op = (step < setup ? program.setup[step] : program.timeline[step - setup]).op;
-  return fmt::format("refused: {}{}, {}", name_of(op.kind), op.vcpu == ops::kVm ? "" : fmt::format(" on vCPU {}", op.vcpu), scenarios::errno_name(error));
+  return fmt::format("refused: {}{}, {}", name_of(op.kind),
+                     op.vcpu == ops::kVm ? "" : fmt::format(" on vCPU {}", op.vcpu), scenarios::errno_name(error));
 }
 
 void note_verdicts(const Run& run, bool expectations_shown, std::vector<std::string>& notes) {
   int not_run = 0;
   std::string why;
   for (const scenarios::Verdict& verdict : run.verdicts) {
-    if (verdict.index == scenarios::kImplicit) add_once(notes, refusal_text(run.scenario.program, verdict.step, verdict.error));
+    if (verdict.index == scenarios::kImplicit)
+      add_once(notes, refusal_text(run.scenario.program, verdict.step, verdict.error));
     else if (verdict.state == scenarios::State::not_run && not_run++ == 0) why = verdict.detail;
   }
   if (expectations_shown && not_run != 0) notes.push_back(fmt::format("{} not run: {}", not_run, why));
@@ -145,9 +155,11 @@ Run run_of(Scenario scenario) {
 
 bool may_be_refused(const Scenario& scenario, std::size_t step, int error) {
   const std::size_t setup = scenario.program.setup.size();
-  return std::any_of(scenario.tolerated.begin(), scenario.tolerated.end(), [&](const auto& one) { return one.step + setup == step && one.error == error; }) ||
-         std::any_of(scenario.expectations.begin(), scenario.expectations.end(),
-                     [&](const auto& one) { return one.subject == scenarios::Subject::step_error && one.step + setup == step; });
+  return std::any_of(scenario.tolerated.begin(), scenario.tolerated.end(),
+                     [&](const auto& one) { return one.step + setup == step && one.error == error; }) ||
+         std::any_of(scenario.expectations.begin(), scenario.expectations.end(), [&](const auto& one) {
+           return one.subject == scenarios::Subject::step_error && one.step + setup == step;
+         });
 }
 
 // A run that stopped leaves no recording; compiled, it tells how far it came.
@@ -177,7 +189,8 @@ ComparedRow row_of(const Variant& variant, const Scenario& with_procedures, cons
   try {
     const Run run = run_of(scenario);
     for (std::size_t i = 0; i < columns.size(); ++i) row.cells[i] = cell_of(columns[i], run);
-    const bool expectations = std::any_of(columns.begin(), columns.end(), [](const Column& c) { return c.shows == Column::Shows::expectations; });
+    const bool expectations = std::any_of(columns.begin(), columns.end(),
+                                          [](const Column& c) { return c.shows == Column::Shows::expectations; });
     note_verdicts(run, expectations, row.notes);
   } catch (const ops::InputError& error) {
     note_refusals_before_the_stop(scenario, row.notes);
@@ -207,7 +220,9 @@ void mark_column(std::vector<ComparedRow>& rows, std::size_t column) {
 bool says_nothing(const Column& column, const std::vector<ComparedRow>& rows, std::size_t index) {
   if (column.shows != Column::Shows::guest_metric) return false;
   const bool event = column.metric->subject == scenarios::Subject::guest_event;
-  return std::all_of(rows.begin(), rows.end(), [&](const ComparedRow& row) { return row.cells[index].text.empty() || (event && row.cells[index].plain == "0"); });
+  return std::all_of(rows.begin(), rows.end(), [&](const ComparedRow& row) {
+    return row.cells[index].text.empty() || (event && row.cells[index].plain == "0");
+  });
 }
 
 void leave_out_columns_without_news(Comparison& comparison) {
@@ -229,9 +244,11 @@ Comparison compare(const Question& question) {
   for (const std::string& heuristic : question.heuristics)
     if (heuristic != kOwn) check_model("", heuristic);
   std::vector<Scenario> variants;
-  for (const std::string& procedures : question.procedures) variants.push_back(with_procedures(question, procedures, own));
+  for (const std::string& procedures : question.procedures)
+    variants.push_back(with_procedures(question, procedures, own));
   Comparison comparison{own.meta.name, own.meta.title, own_kernels_text(own), own.program.heuristic, {}, {}};
-  comparison.columns = question.metrics.empty() ? usual_columns(has_linux_guest(own.program)) : columns_named(question.metrics, variants);
+  comparison.columns = question.metrics.empty() ? usual_columns(has_linux_guest(own.program))
+                                                : columns_named(question.metrics, variants);
   for (const std::string& kernel : kernels)
     for (std::size_t i = 0; i < variants.size(); ++i)
       for (const std::string& heuristic : question.heuristics)

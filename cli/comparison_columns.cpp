@@ -66,7 +66,9 @@ std::optional<ops::Field> field_of(const ops::Operation& op, const std::string& 
 [[noreturn]] void refuse_field(const CaptureName& wanted, const ops::Operation& op) {
   std::vector<std::string> fields;
   for (const ops::Field field : scenarios::fields_of(op.kind)) fields.emplace_back(ops::name_of(field));
-  if (wanted.field.empty()) throw UsageError(fmt::format("--metrics: '{}' is not one number; name a field: {}", wanted.name, fmt::join(fields, ", ")));
+  if (wanted.field.empty())
+    throw UsageError(
+        fmt::format("--metrics: '{}' is not one number; name a field: {}", wanted.name, fmt::join(fields, ", ")));
   throw UsageError(fmt::format("--metrics: '{}' has no field '{}'{}", wanted.name, wanted.field,
                                suggestion(wanted.field, fields, fmt::format("it has {}", fmt::join(fields, ", ")))));
 }
@@ -94,8 +96,9 @@ std::optional<Column> capture_column(const std::string& text, const std::vector<
     for (const scenarios::Metric& metric : scenarios::guest_metrics()) words.emplace(metric.name);
   }
   words.erase("");
-  throw UsageError(fmt::format("--metrics: '{}' is no metric and nothing is captured so{}", name,
-                               suggestion(name, {words.begin(), words.end()}, "'tscsim compare --help' lists the metrics")));
+  throw UsageError(
+      fmt::format("--metrics: '{}' is no metric and nothing is captured so{}", name,
+                  suggestion(name, {words.begin(), words.end()}, "'tscsim compare --help' lists the metrics")));
 }
 
 Column column_named(const std::string& name, const std::vector<scenarios::Scenario>& variants) {
@@ -103,12 +106,15 @@ Column column_named(const std::string& name, const std::vector<scenarios::Scenar
   if (name == "expectations") return {Shows::expectations, name, "held"};
   for (const Column& column : kvm_columns()) {
     if (column.name != name) continue;
-    if (guest && column.shows != Shows::master_clock) throw UsageError(fmt::format("--metrics: '{}' is of scenarios without a Linux guest; see 'monotonic_jump', 'monotonic_skew'", name));
+    if (guest && column.shows != Shows::master_clock)
+      throw UsageError(fmt::format(
+          "--metrics: '{}' is of scenarios without a Linux guest; see 'monotonic_jump', 'monotonic_skew'", name));
     return column;
   }
   for (const scenarios::Metric& metric : scenarios::guest_metrics()) {
     if (metric.name != name) continue;
-    if (!guest) throw UsageError(fmt::format("--metrics: '{}' is of scenarios with a Linux guest, which this is not", name));
+    if (!guest)
+      throw UsageError(fmt::format("--metrics: '{}' is of scenarios with a Linux guest, which this is not", name));
     return guest_column(metric);
   }
   if (const auto column = capture_column(name, variants)) return *column;
@@ -198,7 +204,8 @@ Cell expectations_cell(const Run& run) {
 
 bool has_linux_guest(const ops::Program& program) {
   bool found = false;
-  for_each_step(program, [&](const ops::Step& step, std::size_t) { found = found || ops::needs_linux_guest(step.op.kind); });
+  for_each_step(program,
+                [&](const ops::Step& step, std::size_t) { found = found || ops::needs_linux_guest(step.op.kind); });
   return found;
 }
 
@@ -209,7 +216,8 @@ std::vector<Column> usual_columns(bool linux_guest) {
   return columns;
 }
 
-std::vector<Column> columns_named(const std::vector<std::string>& names, const std::vector<scenarios::Scenario>& variants) {
+std::vector<Column> columns_named(const std::vector<std::string>& names,
+                                  const std::vector<scenarios::Scenario>& variants) {
   std::vector<Column> columns;
   for (const std::string& name : names) columns.push_back(column_named(name, variants));
   return columns;
@@ -217,14 +225,22 @@ std::vector<Column> columns_named(const std::vector<std::string>& names, const s
 
 Cell cell_of(const Column& column, const Run& run) {
   switch (column.shows) {
-    case Shows::tsc_jump: return number_cell(run.metrics.tsc_jump);
-    case Shows::tsc_skew: return number_cell(run.metrics.tsc_skew);
-    case Shows::kvmclock_jump: return number_cell(run.metrics.kvmclock_jump);
-    case Shows::kvmclock_skew: return number_cell(run.metrics.kvmclock_skew);
-    case Shows::master_clock: return master_clock_cell(run);
-    case Shows::guest_metric: return guest_cell(*column.metric, run);
-    case Shows::capture: return capture_cell(column.name, run);
-    case Shows::expectations: return expectations_cell(run);
+    case Shows::tsc_jump:
+      return number_cell(run.metrics.tsc_jump);
+    case Shows::tsc_skew:
+      return number_cell(run.metrics.tsc_skew);
+    case Shows::kvmclock_jump:
+      return number_cell(run.metrics.kvmclock_jump);
+    case Shows::kvmclock_skew:
+      return number_cell(run.metrics.kvmclock_skew);
+    case Shows::master_clock:
+      return master_clock_cell(run);
+    case Shows::guest_metric:
+      return guest_cell(*column.metric, run);
+    case Shows::capture:
+      return capture_cell(column.name, run);
+    case Shows::expectations:
+      return expectations_cell(run);
   }
   return {};
 }

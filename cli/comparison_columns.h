@@ -14,18 +14,27 @@
 namespace tscsim::cli {
 
 struct Column {
-  enum class Shows : std::uint8_t { tsc_jump, tsc_skew, kvmclock_jump, kvmclock_skew, master_clock, guest_metric, capture, expectations };
+  enum class Shows : std::uint8_t {
+    tsc_jump,
+    tsc_skew,
+    kvmclock_jump,
+    kvmclock_skew,
+    master_clock,
+    guest_metric,
+    capture,
+    expectations
+  };
   Shows shows{};
   std::string name;
-  std::string unit;                            // "cycles", "ns"; empty: a count, a word
-  const scenarios::Metric* metric = nullptr;   // of a Linux guest
+  std::string unit;                           // "cycles", "ns"; empty: a count, a word
+  const scenarios::Metric* metric = nullptr;  // of a Linux guest
 };
 
 enum class Mark : std::uint8_t { none, best, worst };
 
 struct Cell {
-  std::string text;                // with digit groups; empty: there is no value
-  std::string plain;               // for programs
+  std::string text;                  // with digit groups; empty: there is no value
+  std::string plain;                 // for programs
   std::optional<ops::Wide> badness;  // less is better; empty: it is not judged
   Mark mark = Mark::none;
 };
@@ -42,7 +51,8 @@ bool has_linux_guest(const ops::Program& program);
 
 // Of the metrics named; of none, those that are shown unless one says which. A capture must be one of a variant's. Throws
 // UsageError.
-std::vector<Column> columns_named(const std::vector<std::string>& names, const std::vector<scenarios::Scenario>& variants);
+std::vector<Column> columns_named(const std::vector<std::string>& names,
+                                  const std::vector<scenarios::Scenario>& variants);
 std::vector<Column> usual_columns(bool linux_guest);
 
 Cell cell_of(const Column& column, const Run& run);

@@ -58,9 +58,9 @@ class Crosscheck {
  public:
   Crosscheck(const Arguments& arguments, CrosscheckReport& report, RecordingKeeper& keeper)
       : arguments_(arguments), report_(report), keeper_(keeper), loaded_(load_all(arguments, report)) {
-    const auto long_ones = std::stable_partition(loaded_.begin(), loaded_.end(), [](const scenarios::Scenario& scenario) {
-      return length_ns(scenario) <= kLongest_ns;
-    });
+    const auto long_ones =
+        std::stable_partition(loaded_.begin(), loaded_.end(),
+                              [](const scenarios::Scenario& scenario) { return length_ns(scenario) <= kLongest_ns; });
     too_long_.assign(long_ones, loaded_.end());
     loaded_.erase(long_ones, loaded_.end());
   }
@@ -70,7 +70,8 @@ class Crosscheck {
   void run(std::vector<std::unique_ptr<Target>>& targets) {
     for (const auto& target : targets)
       for (const scenarios::Scenario& scenario : too_long_)
-        report_.not_run(scenario.meta.name, target->name(), "needs: the model; it would take " + time_text(length_ns(scenario)));
+        report_.not_run(scenario.meta.name, target->name(),
+                        "needs: the model; it would take " + time_text(length_ns(scenario)));
     if (loaded_.empty()) return;
     std::vector<std::future<std::vector<Ran>>> under_way(targets.size());
     for (std::size_t i = 0; i < targets.size(); ++i)
@@ -79,10 +80,8 @@ class Crosscheck {
     for (std::size_t i = 0; i < targets.size(); ++i) {
       throw_if_interrupted();
       try {
-        if (under_way[i].valid())
-          compare_all(*targets[i], under_way[i].get());
-        else
-          targets[i]->run(loaded_, arguments_, [&](std::size_t k, const Ran& ran) { compare(*targets[i], k, ran); });
+        if (under_way[i].valid()) compare_all(*targets[i], under_way[i].get());
+        else targets[i]->run(loaded_, arguments_, [&](std::size_t k, const Ran& ran) { compare(*targets[i], k, ran); });
       } catch (const ops::TargetError& error) {
         if (targets.size() == 1) throw;
         report_.unavailable(targets[i]->name(), error.what());
@@ -109,7 +108,8 @@ class Crosscheck {
     if (announced_ != target.name()) announce(ran.recording->header);
     announced_ = target.name();
     keeper_.add(*ran.recording);
-    report_.compare(name, *ran.recording, scenarios::evaluate(scenario, *ran.recording), kept_path(name, target.name()));
+    report_.compare(name, *ran.recording, scenarios::evaluate(scenario, *ran.recording),
+                    kept_path(name, target.name()));
   }
 
   const Arguments& arguments_;
@@ -157,13 +157,16 @@ int run_record(const Arguments& arguments) {
   return kAllHeld;
 }
 
-void require_same_scenario(const scenarios::Scenario& scenario, const ops::Recording& recording, const std::string& path) {
+void require_same_scenario(const scenarios::Scenario& scenario, const ops::Recording& recording,
+                           const std::string& path) {
   if (recording.header.scenario_hash == scenario.program.hash) return;
-  throw ops::InputError(ops::Diagnostic{{path, 1, 0},
-                                        fmt::format("this is a recording of '{}' with hash {}, not of '{}' with hash {}",
-                                                    recording.header.scenario, recording.header.scenario_hash,
-                                                    scenario.meta.name, scenario.program.hash),
-                                        "record the scenario again, or name the file it was recorded from", "", 1});
+  throw ops::InputError(ops::Diagnostic{
+      {path, 1, 0},
+      fmt::format("this is a recording of '{}' with hash {}, not of '{}' with hash {}", recording.header.scenario,
+                  recording.header.scenario_hash, scenario.meta.name, scenario.program.hash),
+      "record the scenario again, or name the file it was recorded from",
+      "",
+      1});
 }
 
 int run_verify(const Arguments& arguments) {
@@ -175,7 +178,8 @@ int run_verify(const Arguments& arguments) {
       throw_if_interrupted();
       std::vector<scenarios::Verdict> verdicts;
       if (arguments.has("scenario")) {
-        const scenarios::Scenario scenario = scenarios::load_scenario(arguments.text("scenario"), parse_options(arguments));
+        const scenarios::Scenario scenario =
+            scenarios::load_scenario(arguments.text("scenario"), parse_options(arguments));
         require_same_scenario(scenario, recording, path);
         verdicts = scenarios::evaluate(scenario, recording);
       }
@@ -186,28 +190,33 @@ int run_verify(const Arguments& arguments) {
   return report.finish("verify", arguments);
 }
 
-void add_target_option(OptionList& options, const char* names) {
-  options.text("on", "TARGET", names, "native");
-}
+void add_target_option(OptionList& options, const char* names) { options.text("on", "TARGET", names, "native"); }
 
 }  // namespace
 
 Command crosscheck_command() {
-  return {"crosscheck", "FILE|DIR...", "run scenarios on real KVM and demand that the model derives every value it returned",
-          "tscsim crosscheck scenarios --on native",
-          [](OptionList& options) {
-            add_target_option(options, "native: this machine's /dev/kvm; lab:6.12, lab:intel-6.1, ... (tscsim lab list); lab:6.1+lab:6.12, one for each host; several with commas; all");
-            options.number("seed", "N", "seed, kept in the recording", 1);
-            options.text("junit", "FILE", "also write a JUnit report");
-            add_procedure_options(options);
-            add_keep_option(options);
-            add_lab_options(options);
-          },
-          run_crosscheck};
+  return {
+      "crosscheck",
+      "FILE|DIR...",
+      "run scenarios on real KVM and demand that the model derives every value it returned",
+      "tscsim crosscheck scenarios --on native",
+      [](OptionList& options) {
+        add_target_option(
+            options,
+            "native: this machine's /dev/kvm; lab:6.12, lab:intel-6.1, ... (tscsim lab list); lab:6.1+lab:6.12, one for each host; several with commas; all");
+        options.number("seed", "N", "seed, kept in the recording", 1);
+        options.text("junit", "FILE", "also write a JUnit report");
+        add_procedure_options(options);
+        add_keep_option(options);
+        add_lab_options(options);
+      },
+      run_crosscheck};
 }
 
 Command record_command() {
-  return {"record", "FILE", "run a scenario on a target and keep the recording",
+  return {"record",
+          "FILE",
+          "run a scenario on a target and keep the recording",
           "tscsim record scenarios/thread/boot-writes-zero.yaml --on native -o boot.jsonl",
           [](OptionList& options) {
             add_target_option(options, "native: this machine's /dev/kvm; lab:6.12, lab:intel-6.1, ...; model");
@@ -219,9 +228,13 @@ Command record_command() {
 }
 
 Command verify_command() {
-  return {"verify", "REC...", "compare recordings, made here or elsewhere, with the model", "tscsim verify boot.jsonl",
+  return {"verify",
+          "REC...",
+          "compare recordings, made here or elsewhere, with the model",
+          "tscsim verify boot.jsonl",
           [](OptionList& options) {
-            options.text("scenario", "FILE", "also judge this scenario's expectations; it must be the one that was recorded");
+            options.text("scenario", "FILE",
+                         "also judge this scenario's expectations; it must be the one that was recorded");
             options.text("junit", "FILE", "also write a JUnit report");
             add_procedure_options(options);
           },

@@ -36,7 +36,8 @@ std::string trouble_text(const crosscheck::Result& result) {
   for (const crosscheck::Mismatch& mismatch : result.mismatches) text += mismatch.explanation + "\n";
   if (result.unchecked_entries != 0)
     text += fmt::format("  {} later operations were not compared: {}\n", result.unchecked_entries,
-                        result.mismatches.empty() ? "what happened in the first of them can be told in too many ways" : "the state is not known after a mismatch");
+                        result.mismatches.empty() ? "what happened in the first of them can be told in too many ways"
+                                                  : "the state is not known after a mismatch");
   return text;
 }
 
@@ -97,12 +98,14 @@ Json Counts::json() const {
 
 std::string Counts::text() const {
   std::string text;
-  for (const Verdict v : kVerdicts) text += fmt::format("{}{} {}", text.empty() ? "" : ", ", (*this)[v], crosscheck::name_of(v));
+  for (const Verdict v : kVerdicts)
+    text += fmt::format("{}{} {}", text.empty() ? "" : ", ", (*this)[v], crosscheck::name_of(v));
   return text;
 }
 
 std::string matrix_text(const std::vector<Compared>& cells) {
-  const std::vector<std::string> scenarios = distinct(cells, &Compared::scenario), targets = distinct(cells, &Compared::target);
+  const std::vector<std::string> scenarios = distinct(cells, &Compared::scenario),
+                                 targets = distinct(cells, &Compared::target);
   std::map<std::pair<std::string, std::string>, std::string> table;
   for (const Compared& cell : cells) table[{cell.scenario, cell.target}] = cell_text(cell);
   std::size_t width = 8;
@@ -131,7 +134,8 @@ void CrosscheckReport::compare(const std::string& name, const ops::Recording& re
 
   std::string trouble = trouble_text(result);
   const std::string failed = failed_lines(verdicts);
-  cell.disagrees = !result.mismatches.empty() || !failed.empty();  // not when an operation has too many histories: undecided
+  cell.disagrees =
+      !result.mismatches.empty() || !failed.empty();  // not when an operation has too many histories: undecided
   if (cell.disagrees && !kept.empty()) trouble += keep(recording, kept);
   junit_.push_back({"crosscheck " + target, name, cell.disagrees ? trouble + failed : "", ""});
   items_.push_back({{"name", name},
@@ -143,7 +147,8 @@ void CrosscheckReport::compare(const std::string& name, const ops::Recording& re
                     {"expectations", verdicts_json(verdicts)}});
   if (text_)
     std::cout << fmt::format("{:<9} {:<42} {}; expectations: {} held, {} unsure, {} not run\n",
-                             cell.disagrees ? "DISAGREE" : "agree", name, cell.counts.text(), t.held, t.unsure, t.not_run)
+                             cell.disagrees ? "DISAGREE" : "agree", name, cell.counts.text(), t.held, t.unsure,
+                             t.not_run)
               << trouble << failed << std::flush;
   cells_.push_back(std::move(cell));
 }

@@ -26,8 +26,8 @@ struct Compared {
   std::string scenario;
   std::string target;
   Counts counts;
-  bool disagrees = false;    // a mismatch, or an expectation that failed
-  std::string not_run;       // the reason; empty when it ran
+  bool disagrees = false;  // a mismatch, or an expectation that failed
+  std::string not_run;     // the reason; empty when it ran
 };
 
 class CrosscheckReport {
@@ -36,8 +36,8 @@ class CrosscheckReport {
   explicit CrosscheckReport(bool text) : text_(text) {}
 
   // Compares one recording. `kept`: where it is written when it disagrees; empty: nowhere.
-  void compare(const std::string& name, const ops::Recording& recording, const std::vector<scenarios::Verdict>& verdicts,
-               const std::string& kept);
+  void compare(const std::string& name, const ops::Recording& recording,
+               const std::vector<scenarios::Verdict>& verdicts, const std::string& kept);
   // An operand that cannot be evaluated because the target refused what it rests on says something about the target.
   void not_run(const std::string& name, const std::string& target, const std::string& why);
   // The target died, or never came up, which says nothing of the model: exit status 3, unless something disagrees.

@@ -21,10 +21,17 @@ int run(const Arguments& arguments) {
     const ops::TargetProfile& p = report.profile;
     print({{"command", "doctor"},
            {"summary",
-            {{"target", p.target}, {"kernel", p.kernel}, {"vendor", p.vendor}, {"host_khz", p.host_khz},
-             {"tsc_scaling", p.tsc_scaling}, {"tsc_clocksource", p.tsc_clocksource},
-             {"offset_attribute", p.offset_attribute}, {"honours_tsc_offset", p.honours_tsc_offset},
-             {"clock_has_realtime", p.clock_has_realtime}, {"guest_rdtscp", p.guest_rdtscp}, {"pcpus", p.pcpus}}},
+            {{"target", p.target},
+             {"kernel", p.kernel},
+             {"vendor", p.vendor},
+             {"host_khz", p.host_khz},
+             {"tsc_scaling", p.tsc_scaling},
+             {"tsc_clocksource", p.tsc_clocksource},
+             {"offset_attribute", p.offset_attribute},
+             {"honours_tsc_offset", p.honours_tsc_offset},
+             {"clock_has_realtime", p.clock_has_realtime},
+             {"guest_rdtscp", p.guest_rdtscp},
+             {"pcpus", p.pcpus}}},
            {"findings", findings}});
     return kAllHeld;
   }
@@ -39,10 +46,11 @@ int run(const Arguments& arguments) {
 }  // namespace
 
 Command doctor_command() {
-  return {"doctor", "", "what this machine's KVM supports, and what it honours, found by experiment", "tscsim doctor --format json",
-          [](OptionList& options) {
-            options.text("device", "PATH", "instead of /dev/kvm");
-          },
+  return {"doctor",
+          "",
+          "what this machine's KVM supports, and what it honours, found by experiment",
+          "tscsim doctor --format json",
+          [](OptionList& options) { options.text("device", "PATH", "instead of /dev/kvm"); },
           run};
 }
 

@@ -21,12 +21,14 @@ int run_tscsim(int argc, const char* const* argv, sweep::Ranks* ranks) {
   ranks_of_process = ranks;
   try {
     cli::handle_interrupts();
-    const int status = cli::dispatch({cli::run_command(), cli::check_command(), cli::crosscheck_command(),
-                                      cli::record_command(), cli::verify_command(), cli::trace_command(), cli::hunt_command(),
-                                      cli::export_command(), cli::import_command(), cli::doctor_command(), cli::lab_command(), cli::guest_pauses_command(), cli::verdict_command(), cli::stats_command(),
-                                      cli::lint_command(), cli::compare_command(), cli::sweep_command(), cli::merge_command(), cli::evaluate_command(), cli::list_command(),
-                                      cli::explain_command()},
-                                     argc, argv);
+    const int status = cli::dispatch(
+        {cli::run_command(),     cli::check_command(),  cli::crosscheck_command(), cli::record_command(),
+         cli::verify_command(),  cli::trace_command(),  cli::hunt_command(),       cli::export_command(),
+         cli::import_command(),  cli::doctor_command(), cli::lab_command(),        cli::guest_pauses_command(),
+         cli::verdict_command(), cli::stats_command(),  cli::lint_command(),       cli::compare_command(),
+         cli::sweep_command(),   cli::merge_command(),  cli::evaluate_command(),   cli::list_command(),
+         cli::explain_command()},
+        argc, argv);
     std::cout.flush();
     if (!std::cout) throw cli::UsageError("standard output cannot be written");
     return status;

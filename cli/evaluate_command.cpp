@@ -57,7 +57,8 @@ std::string size_of_greatest(const sweep::QuantityAggregate& one) {
 std::uint64_t judged(const Cell& cell) { return cell.of(Told::error).runs + cell.of(Told::error).outside; }
 
 const std::vector<std::string>& headings() {
-  static const std::vector<std::string> all{"policy", "missed", "false", "skew p50", "skew p99", "skew max", "master clock on", "greatest kvmclock step"};
+  static const std::vector<std::string> all{"policy",   "missed",   "false",           "skew p50",
+                                            "skew p99", "skew max", "master clock on", "greatest kvmclock step"};
   return all;
 }
 
@@ -66,8 +67,14 @@ std::vector<std::string> row(const Scorecard& card, std::size_t policy) {
   const Cell together = card.sum(policy, Meant::together), apart = card.sum(policy, Meant::apart);
   const sweep::QuantityAggregate& skew = together.of(Told::error);
   const sweep::QuantityAggregate& master = together.of(Told::master_clock);
-  return {card.policies[policy].label, percent(together.wrong(), judged(together)), percent(apart.wrong(), judged(apart)), bound(skew, 500'000), bound(skew, 990'000),
-          skew.runs == 0 ? "-" : scenarios::grouped(skew.greatest), percent(static_cast<std::uint64_t>(master.sum), master.runs), size_of_greatest(together.of(Told::kvmclock_jump))};
+  return {card.policies[policy].label,
+          percent(together.wrong(), judged(together)),
+          percent(apart.wrong(), judged(apart)),
+          bound(skew, 500'000),
+          bound(skew, 990'000),
+          skew.runs == 0 ? "-" : scenarios::grouped(skew.greatest),
+          percent(static_cast<std::uint64_t>(master.sum), master.runs),
+          size_of_greatest(together.of(Told::kvmclock_jump))};
 }
 
 void print_table(const std::vector<std::vector<std::string>>& rows, bool markdown) {
@@ -77,7 +84,8 @@ void print_table(const std::vector<std::vector<std::string>>& rows, bool markdow
   for (std::size_t r = 0; r < rows.size(); ++r) {
     std::string line = markdown ? "|" : "";
     for (std::size_t i = 0; i < rows[r].size(); ++i) {
-      const std::string cell = i == 0 ? fmt::format("{:<{}}", rows[r][i], widths[i]) : fmt::format("{:>{}}", rows[r][i], widths[i]);
+      const std::string cell =
+          i == 0 ? fmt::format("{:<{}}", rows[r][i], widths[i]) : fmt::format("{:>{}}", rows[r][i], widths[i]);
       line += markdown ? " " + cell + " |" : (i == 0 ? "" : "  ") + cell;
     }
     std::cout << line << "\n";
@@ -106,18 +114,25 @@ void print_scores(const Scorecard& card, bool markdown) {
 }
 
 void print_csv(const Scorecard& card) {
-  print_csv_line({"policy", "kernel", "heuristic", "situation", "meant", "runs", "wrong", "error_p50", "error_p99", "error_least", "error_greatest", "master_clock_on",
-                  "kvmclock_jump_least", "kvmclock_jump_greatest"});
+  print_csv_line({"policy", "kernel", "heuristic", "situation", "meant", "runs", "wrong", "error_p50", "error_p99",
+                  "error_least", "error_greatest", "master_clock_on", "kvmclock_jump_least", "kvmclock_jump_greatest"});
   for (std::size_t policy = 0; policy < card.policies.size(); ++policy)
     for (std::size_t s = 0; s < card.situations.size(); ++s) {
       const Cell& cell = card.cells[policy][s];
-      const sweep::QuantityAggregate &error = cell.of(Told::error), &master = cell.of(Told::master_clock), &jump = cell.of(Told::kvmclock_jump);
-      const auto edge = [](const sweep::QuantityAggregate& of, std::int64_t value) { return of.runs == 0 ? "" : std::to_string(value); };
-      const auto share = [&](std::uint32_t ppm) { return error.percentile(ppm) ? std::to_string(error.percentile(ppm)->high) : ""; };
-      print_csv_line({card.policies[policy].label, card.policies[policy].kernel, card.policies[policy].heuristic, card.situations[s].name,
-                      card.situations[s].sweep.meant == Meant::together ? "together" : "apart", std::to_string(judged(cell)), std::to_string(cell.wrong()),
-                      share(500'000), share(990'000), edge(error, error.least), edge(error, error.greatest), edge(master, static_cast<std::int64_t>(master.sum)),
-                      edge(jump, jump.least), edge(jump, jump.greatest)});
+      const sweep::QuantityAggregate &error = cell.of(Told::error), &master = cell.of(Told::master_clock),
+                                     &jump = cell.of(Told::kvmclock_jump);
+      const auto edge = [](const sweep::QuantityAggregate& of, std::int64_t value) {
+        return of.runs == 0 ? "" : std::to_string(value);
+      };
+      const auto share = [&](std::uint32_t ppm) {
+        return error.percentile(ppm) ? std::to_string(error.percentile(ppm)->high) : "";
+      };
+      print_csv_line({card.policies[policy].label, card.policies[policy].kernel, card.policies[policy].heuristic,
+                      card.situations[s].name, card.situations[s].sweep.meant == Meant::together ? "together" : "apart",
+                      std::to_string(judged(cell)), std::to_string(cell.wrong()), share(500'000), share(990'000),
+                      edge(error, error.least), edge(error, error.greatest),
+                      edge(master, static_cast<std::int64_t>(master.sum)), edge(jump, jump.least),
+                      edge(jump, jump.greatest)});
     }
 }
 
@@ -127,10 +142,16 @@ Json scores_json(const Scorecard& card, const sweep::Trial& trial) {
     Json situations = Json::array();
     for (std::size_t s = 0; s < card.situations.size(); ++s) {
       const Cell& cell = card.cells[policy][s];
-      situations.push_back({{"name", card.situations[s].name}, {"meant", card.situations[s].sweep.meant == Meant::together ? "together" : "apart"}, {"runs", judged(cell)}, {"wrong", cell.wrong()}, {"impossible", cell.impossible}});
+      situations.push_back({{"name", card.situations[s].name},
+                            {"meant", card.situations[s].sweep.meant == Meant::together ? "together" : "apart"},
+                            {"runs", judged(cell)},
+                            {"wrong", cell.wrong()},
+                            {"impossible", cell.impossible}});
     }
     const std::vector<std::string> texts = row(card, policy);
-    Json one = {{"policy", card.policies[policy].label}, {"kernel", card.policies[policy].kernel}, {"heuristic", card.policies[policy].heuristic}};
+    Json one = {{"policy", card.policies[policy].label},
+                {"kernel", card.policies[policy].kernel},
+                {"heuristic", card.policies[policy].heuristic}};
     for (std::size_t i = 1; i < texts.size(); ++i) one[headings()[i]] = texts[i];
     one["situations"] = std::move(situations);
     policies.push_back(std::move(one));
@@ -141,10 +162,12 @@ Json scores_json(const Scorecard& card, const sweep::Trial& trial) {
 std::vector<Policy> policies_of(const Arguments& arguments) {
   const std::string kernel = arguments.has("kernel") ? arguments.text("kernel") : std::string(model::kNewestKernel);
   std::vector<Policy> own;
-  for (const std::string& heuristic : arguments.texts("heuristic")) own.push_back({kernel + " " + heuristic, kernel, heuristic});
+  for (const std::string& heuristic : arguments.texts("heuristic"))
+    own.push_back({kernel + " " + heuristic, kernel, heuristic});
   if (own.empty() && arguments.has("kernel")) own.push_back({kernel, kernel, ""});
   std::vector<Policy> all = arguments.has("only") ? std::vector<Policy>{} : sweep::known_policies();
-  if (arguments.has("only") && own.empty()) throw UsageError("--only leaves no policy; name one with --kernel or --heuristic");
+  if (arguments.has("only") && own.empty())
+    throw UsageError("--only leaves no policy; name one with --kernel or --heuristic");
   all.insert(all.end(), own.begin(), own.end());
   for (const Policy& policy : own) check_model(policy.kernel, policy.heuristic);
   return all;
@@ -152,10 +175,14 @@ std::vector<Policy> policies_of(const Arguments& arguments) {
 
 int run(const Arguments& arguments) {
   Scorecard card;
-  const std::vector<std::string> paths = arguments.positional.empty() ? std::vector<std::string>{scenarios::library_folder() + "/evaluation"} : arguments.positional;
-  for (const std::string& file : scenario_files(paths)) card.situations.push_back(sweep::load_situation(file, parse_options(arguments)));
+  const std::vector<std::string> paths = arguments.positional.empty()
+                                             ? std::vector<std::string>{scenarios::library_folder() + "/evaluation"}
+                                             : arguments.positional;
+  for (const std::string& file : scenario_files(paths))
+    card.situations.push_back(sweep::load_situation(file, parse_options(arguments)));
   card.policies = policies_of(arguments);
-  const sweep::Trial trial{arguments.number("runs"), arguments.number("seed"), threads_of(arguments), &interrupt_flag()};
+  const sweep::Trial trial{arguments.number("runs"), arguments.number("seed"), threads_of(arguments),
+                           &interrupt_flag()};
   if (trial.runs == 0) throw UsageError("--runs 0: at least one");
   Progress progress("trials", 0, card.policies.size() * card.situations.size());
   std::uint64_t done = 0;

@@ -26,12 +26,12 @@ std::vector<ops::Recording> recordings_of(const std::string& path, const Argumen
 
 void require_traces(const ops::HostHeader& host, const ops::Header& header, const std::string& path) {
   if (!host.profile.traces.empty()) return;
-  throw ops::InputError(ops::Diagnostic{{path, 0, 0},
-                                        fmt::format("the recording of '{}' on {} holds no trace events", header.scenario,
-                                                    host.profile.target),
-                                        "record it in the lab without --no-trace, or give the scenario",
-                                        "",
-                                        1});
+  throw ops::InputError(ops::Diagnostic{
+      {path, 0, 0},
+      fmt::format("the recording of '{}' on {} holds no trace events", header.scenario, host.profile.target),
+      "record it in the lab without --no-trace, or give the scenario",
+      "",
+      1});
 }
 
 int run(const Arguments& arguments) {
@@ -63,8 +63,12 @@ int run(const Arguments& arguments) {
 }  // namespace
 
 Command export_command() {
-  return {"export", "ftrace SCENARIO|REC...", "recordings, or scenarios replayed on the model, as KVM's tracepoints print them",
-          "tscsim export ftrace scenarios/thread/boot-writes-zero.yaml", add_model_options, run};
+  return {"export",
+          "ftrace SCENARIO|REC...",
+          "recordings, or scenarios replayed on the model, as KVM's tracepoints print them",
+          "tscsim export ftrace scenarios/thread/boot-writes-zero.yaml",
+          add_model_options,
+          run};
 }
 
 }  // namespace tscsim::cli

@@ -56,11 +56,14 @@ class Pause {
     quiet_ = true;  // what comes from here on comes of the pause
     const std::int64_t first = read(go), later = read(go + 5 * kSecond);
     // Nothing but the time that was counted may lie between, and it must lie there at once.
-    return {first >= before && later - first >= 5 * kSecond - kTolerance_ns && later - first <= 5 * kSecond + kTolerance_ns, quiet_};
+    return {
+        first >= before && later - first >= 5 * kSecond - kTolerance_ns && later - first <= 5 * kSecond + kTolerance_ns,
+        quiet_};
   }
 
  private:
-  static constexpr std::int64_t kTolerance_ns = 1'000'000;  // a kHz that the guest's rate may be off makes 2 us in five seconds
+  static constexpr std::int64_t kTolerance_ns =
+      1'000'000;  // a kHz that the guest's rate may be off makes 2 us in five seconds
 
   ops::Entry execute(OpKind kind, int vcpu, std::int64_t at_ns, std::uint64_t value = 0) {
     ops::Operation op;
@@ -72,12 +75,15 @@ class Pause {
     if (kind == OpKind::boot_guest) op.guest = case_.guest;
     ops::Entry entry = executor_->execute(op);
     for (const ops::GuestEvent& event : entry.guest)
-      if (event.kind != ops::GuestEventKind::stop_flag_consumed && event.kind != ops::GuestEventKind::watchdog_disarmed &&
-          event.kind != ops::GuestEventKind::watchdog_skipped && event.kind != ops::GuestEventKind::clocksource_switched)
+      if (event.kind != ops::GuestEventKind::stop_flag_consumed &&
+          event.kind != ops::GuestEventKind::watchdog_disarmed && event.kind != ops::GuestEventKind::watchdog_skipped &&
+          event.kind != ops::GuestEventKind::clocksource_switched)
         quiet_ = false;
     return entry;
   }
-  std::int64_t read(std::int64_t at_ns) { return static_cast<std::int64_t>(*execute(OpKind::read_clock, 0, at_ns).outcome.find(ops::Field::ns)); }
+  std::int64_t read(std::int64_t at_ns) {
+    return static_cast<std::int64_t>(*execute(OpKind::read_clock, 0, at_ns).outcome.find(ops::Field::ns));
+  }
 
   const Case& case_;
   std::unique_ptr<ops::Executor> executor_;
@@ -152,15 +158,20 @@ int run(const Arguments& arguments) {
   std::cout << "| guest | clocksource |";
   for (const std::string_view stopped : kStopped) std::cout << fmt::format(" {}: time | detectors |", stopped);
   std::cout << "\n|---|---|---|---|---|---|---|---|\n";
-  for (const Row& row : rows) std::cout << fmt::format("| {} | {} | {} |\n", row.kernel, row.clocksource, fmt::join(row.cells, " | "));
+  for (const Row& row : rows)
+    std::cout << fmt::format("| {} | {} | {} |\n", row.kernel, row.clocksource, fmt::join(row.cells, " | "));
   return kAllHeld;
 }
 
 }  // namespace
 
 Command guest_pauses_command() {
-  return {"guest-pauses", "", "how long a VM may be paused before the time of its Linux guest breaks, by kernel and clocksource (model)",
-          "tscsim guest-pauses", [](OptionList&) {}, run};
+  return {"guest-pauses",
+          "",
+          "how long a VM may be paused before the time of its Linux guest breaks, by kernel and clocksource (model)",
+          "tscsim guest-pauses",
+          [](OptionList&) {},
+          run};
 }
 
 }  // namespace tscsim::cli

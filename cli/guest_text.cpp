@@ -13,7 +13,8 @@ constexpr std::string_view kPrefix = "guest-";
 }  // namespace
 
 std::string source_text(const GuestChange& change) {
-  return fmt::format("({}{}linux-guest.md section {})", change.commits, change.commits.empty() ? "" : "; ", change.section);
+  return fmt::format("({}{}linux-guest.md section {})", change.commits, change.commits.empty() ? "" : "; ",
+                     change.section);
 }
 
 std::optional<model::KernelVersion> guest_kernel(std::string_view name) {

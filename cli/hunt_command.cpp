@@ -41,14 +41,16 @@ int hunt_on_model(const Arguments& arguments) {
   if (property == nullptr) {
     std::vector<std::string> names;
     for (const hunt::Property& known : hunt::properties()) names.emplace_back(known.name);
-    throw UsageError(fmt::format("unknown property '{}'; one of {}", arguments.text("property"), fmt::join(names, ", ")));
+    throw UsageError(
+        fmt::format("unknown property '{}'; one of {}", arguments.text("property"), fmt::join(names, ", ")));
   }
   const hunt::Options options = options_of(arguments);
   Progress progress("runs", 0, options.runs);
-  const auto find = hunt::hunt_property(*property, {arguments.text("kernel"), arguments.text("heuristic")}, options, [&](std::uint64_t runs) {
-    throw_if_interrupted();
-    progress.show(runs);
-  });
+  const auto find = hunt::hunt_property(*property, {arguments.text("kernel"), arguments.text("heuristic")}, options,
+                                        [&](std::uint64_t runs) {
+                                          throw_if_interrupted();
+                                          progress.show(runs);
+                                        });
   progress.finish();
   const std::string path = find ? keep(find->draft) : "";
   if (arguments.json())
@@ -60,8 +62,7 @@ int hunt_on_model(const Arguments& arguments) {
   else if (find)
     std::cout << fmt::format("{} does not hold: {}\n  kept   {}\n  again  tscsim run {} --probes\n", property->name,
                              find->violation, path, path);
-  else
-    std::cout << fmt::format("{} holds in {} runs: {}\n", property->name, options.runs, property->sentence);
+  else std::cout << fmt::format("{} holds in {} runs: {}\n", property->name, options.runs, property->sentence);
   return find ? kFailed : kAllHeld;
 }
 
@@ -122,13 +123,14 @@ int hunt_on_target(const Arguments& arguments) {
     if (!arguments.json()) std::cout << find_text(find, kept, arguments.text("on")) << std::flush;
   };
   Progress progress("runs", 0, options.runs);
-  const hunt::Outcome outcome = hunt::hunt(
-      options, hunt::ground_of(profile), run_batch,
-      {[&](const hunt::Tally& tally) { progress.show(tally.runs); }, spotted, found});
+  const hunt::Outcome outcome =
+      hunt::hunt(options, hunt::ground_of(profile), run_batch,
+                 {[&](const hunt::Tally& tally) { progress.show(tally.runs); }, spotted, found});
   progress.finish();
   keeper.save();
   if (arguments.json())
-    print({{"command", "hunt"}, {"summary", summary_json(outcome.tally)}, {"target", profile.target}, {"finds", finds}});
+    print(
+        {{"command", "hunt"}, {"summary", summary_json(outcome.tally)}, {"target", profile.target}, {"finds", finds}});
   else
     std::cout << fmt::format("{}: {} runs, {} operations, {} mismatches in {} exact and {} bracketed observations\n",
                              profile.target, outcome.tally.runs, outcome.tally.operations, outcome.finds.size(),
@@ -143,7 +145,9 @@ int run(const Arguments& arguments) {
 }  // namespace
 
 Command hunt_command() {
-  return {"hunt", "", "random operation lists against real KVM, or a property on the model; what is found is shrunk and kept",
+  return {"hunt",
+          "",
+          "random operation lists against real KVM, or a property on the model; what is found is shrunk and kept",
           "tscsim hunt --on native --runs 200 --seed 1",
           [](OptionList& options) {
             options.text("on", "TARGET", "the real KVM to compare with", "native");

@@ -36,7 +36,8 @@ logs::Import import_log(const std::string& source, const std::string& path, cons
   logs::ImportOptions options;
   options.host_khz = static_cast<std::uint32_t>(arguments.number("tsc-khz"));
   std::ifstream in = opened(path);
-  logs::Import import = source == "strace" ? logs::import_strace(in, path, options) : logs::import_trace(in, path, source, options);
+  logs::Import import =
+      source == "strace" ? logs::import_strace(in, path, options) : logs::import_trace(in, path, source, options);
   for (logs::ImportedVm& vm : import.vms) vm.recording.header.tool_version = TSCSIM_VERSION;
   return import;
 }
@@ -45,19 +46,23 @@ logs::Import import_log(const std::string& source, const std::string& path, cons
 void warn(const logs::Import& import) {
   for (const ops::Diagnostic& problem : import.problems.kept) std::cerr << ops::to_text(problem) << "\n";
   if (import.problems.count > import.problems.kept.size())
-    std::cerr << fmt::format("and {} more lines that were left out\n", import.problems.count - import.problems.kept.size());
+    std::cerr << fmt::format("and {} more lines that were left out\n",
+                             import.problems.count - import.problems.kept.size());
   if (import.partial())
-    std::cerr << fmt::format("notice: the log was imported in part: {} lines left out, {} events lost by the recorder\n",
-                             import.problems.count, import.lost_events);
+    std::cerr << fmt::format(
+        "notice: the log was imported in part: {} lines left out, {} events lost by the recorder\n",
+        import.problems.count, import.lost_events);
 }
 
 std::string vcpu_line(const logs::VcpuSummary& vcpu) {
   std::string text = fmt::format("  vCPU {:<3}", vcpu.vcpu);
   text += vcpu.offset ? fmt::format(" offset {}", logs::signed_text(*vcpu.offset)) : " offset not seen";
-  if (vcpu.in_generation) text += *vcpu.in_generation ? ", in the current generation" : ", not in the current generation";
+  if (vcpu.in_generation)
+    text += *vcpu.in_generation ? ", in the current generation" : ", not in the current generation";
   if (vcpu.pages != 0) text += fmt::format("; {} page{} at {} kHz", vcpu.pages, vcpu.pages == 1 ? "" : "s", vcpu.khz);
   if (vcpu.steps != 0)
-    text += fmt::format(", steps from {} to {}", logs::ns_text(vcpu.least_step_ns), logs::ns_text(vcpu.greatest_step_ns));
+    text +=
+        fmt::format(", steps from {} to {}", logs::ns_text(vcpu.least_step_ns), logs::ns_text(vcpu.greatest_step_ns));
   return text + "\n";
 }
 
@@ -67,8 +72,9 @@ std::string phase_line(const logs::MasterClockPhase& phase, const ops::Recording
 }
 
 std::string finding_lines(const logs::Finding& finding, const ops::Recording& recording) {
-  std::string text = fmt::format("  {}  {}{}\n    {}\n", finding.id, logs::moment_text(recording, finding.entry),
-                                 finding.until ? ", until " + logs::moment_text(recording, *finding.until).substr(3) : "", finding.text);
+  std::string text = fmt::format(
+      "  {}  {}{}\n    {}\n", finding.id, logs::moment_text(recording, finding.entry),
+      finding.until ? ", until " + logs::moment_text(recording, *finding.until).substr(3) : "", finding.text);
   if (!finding.rule.empty()) text += fmt::format("    rule: {}\n", finding.rule);
   if (!finding.cure.empty()) text += fmt::format("    cure: {}\n", finding.cure);
   return text;
@@ -135,18 +141,24 @@ Json vm_json(const logs::ImportedVm& vm) {
   json["vcpus"] = Json::array();
   for (const logs::VcpuSummary& vcpu : explanation.vcpus) json["vcpus"].push_back(vcpu_json(vcpu));
   json["master_clock"] = Json::array();
-  for (const logs::MasterClockPhase& phase : explanation.master_clock) json["master_clock"].push_back(phase_json(phase, vm.recording));
+  for (const logs::MasterClockPhase& phase : explanation.master_clock)
+    json["master_clock"].push_back(phase_json(phase, vm.recording));
   json["undecided"] = explanation.undecided;
   json["findings"] = Json::array();
-  for (const logs::Finding& finding : explanation.findings) json["findings"].push_back(finding_json(finding, vm.recording));
+  for (const logs::Finding& finding : explanation.findings)
+    json["findings"].push_back(finding_json(finding, vm.recording));
   return json;
 }
 
 Json import_json(const logs::Import& import, const std::string& path) {
-  Json json = {{"log", path}, {"partial", import.partial()}, {"lines_left_out", import.problems.count}, {"events_lost", import.lost_events}};
+  Json json = {{"log", path},
+               {"partial", import.partial()},
+               {"lines_left_out", import.problems.count},
+               {"events_lost", import.lost_events}};
   json["problems"] = Json::array();
   for (const ops::Diagnostic& problem : import.problems.kept)
-    json["problems"].push_back({{"line", problem.place.line}, {"column", problem.place.column}, {"message", problem.message}});
+    json["problems"].push_back(
+        {{"line", problem.place.line}, {"column", problem.place.column}, {"message", problem.message}});
   json["facts"] = import.facts;
   json["assumptions"] = import.assumptions;
   json["vms"] = Json::array();
@@ -157,7 +169,8 @@ Json import_json(const logs::Import& import, const std::string& path) {
 void check_usage(const Arguments& arguments) {
   const std::string& source = arguments.positional.front();
   if (std::find(kSources.begin(), kSources.end(), source) == kSources.end())
-    throw UsageError(fmt::format("cannot import '{}'{}", source, suggestion(source, kSources, "only ftrace, perf and strace")));
+    throw UsageError(
+        fmt::format("cannot import '{}'{}", source, suggestion(source, kSources, "only ftrace, perf and strace")));
   if (arguments.positional.size() < 2) throw UsageError(fmt::format("'import {}' needs the log", source));
   if (arguments.number("tsc-khz") > UINT32_MAX) throw UsageError("'import': --tsc-khz is a rate in kHz, below 2^32");
   if (arguments.has("output")) storage::require_folder_of(arguments.text("output"));
@@ -179,7 +192,9 @@ int run(const Arguments& arguments) {
   }
   if (arguments.has("output")) storage::write_recordings(arguments.text("output"), recordings);
   if (arguments.json())
-    print({{"command", "import"}, {"summary", {{"recordings", recordings.size()}, {"partial", partial}}}, {"logs", documents}});
+    print({{"command", "import"},
+           {"summary", {{"recordings", recordings.size()}, {"partial", partial}}},
+           {"logs", documents}});
   return kAllHeld;
 }
 
@@ -194,14 +209,20 @@ constexpr const char* kDetails =
 
 void add_options(OptionList& options) {
   options.text("output,o", "REC", "write the recordings here, one for each VM");
-  options.number("tsc-khz", "KHZ", "rate of the host's TSC, for traces with trace_clock x86-tsc; without it the kvmclock pages' rate", 0);
+  options.number("tsc-khz", "KHZ",
+                 "rate of the host's TSC, for traces with trace_clock x86-tsc; without it the kvmclock pages' rate", 0);
 }
 
 }  // namespace
 
 Command import_command() {
-  return {"import", "ftrace|perf|strace LOG...", "what others recorded of a VM: recordings, and what happened to its clocks and why",
-          "tscsim import ftrace LOG -o rec.jsonl", add_options, run, kDetails};
+  return {"import",
+          "ftrace|perf|strace LOG...",
+          "what others recorded of a VM: recordings, and what happened to its clocks and why",
+          "tscsim import ftrace LOG -o rec.jsonl",
+          add_options,
+          run,
+          kDetails};
 }
 
 }  // namespace tscsim::cli

@@ -7,7 +7,7 @@
 namespace tscsim::cli {
 
 struct JunitCase {
-  std::string suite;    // "check", "crosscheck native"
+  std::string suite;  // "check", "crosscheck native"
   std::string name;
   std::string failure;  // empty: passed
   std::string skipped;  // reason; empty: not skipped

@@ -23,9 +23,7 @@ namespace lab = kvm_backend::lab;
 
 constexpr const char* kExample = "tscsim lab fetch 6.12";
 
-std::string emulator_name(lab::Emulator emulator) {
-  return emulator == lab::Emulator::qemu ? "QEMU" : "Bochs";
-}
+std::string emulator_name(lab::Emulator emulator) { return emulator == lab::Emulator::qemu ? "QEMU" : "Bochs"; }
 
 std::vector<lab::LabTarget> targets_named(const std::vector<std::string>& names) {
   if (names.empty() || names == std::vector<std::string>{"all"}) return lab::lab_targets();
@@ -43,17 +41,22 @@ int list(const Arguments& arguments) {
   Json items = Json::array();
   for (const lab::LabTarget& target : lab::lab_targets()) {
     const bool ready = cache.has_kernel(target) && cache.has_emulator(target.emulator);
-    items.push_back({{"name", "lab:" + target.name}, {"kernel", target.kernel}, {"module", target.module},
-                     {"emulator", emulator_name(target.emulator)}, {"suite", target.suites.front()}, {"fetched", ready}});
+    items.push_back({{"name", "lab:" + target.name},
+                     {"kernel", target.kernel},
+                     {"module", target.module},
+                     {"emulator", emulator_name(target.emulator)},
+                     {"suite", target.suites.front()},
+                     {"fetched", ready}});
     if (!arguments.json())
       std::cout << fmt::format("lab:{:<12} {:<10} under {:<6} Debian {:<9} {}\n", target.name, target.module,
-                               emulator_name(target.emulator), target.suites.front(), ready ? "fetched" : "not fetched");
+                               emulator_name(target.emulator), target.suites.front(),
+                               ready ? "fetched" : "not fetched");
   }
-  if (arguments.json())
-    print({{"command", "lab list"}, {"cache", cache.folder().string()}, {"targets", items}});
+  if (arguments.json()) print({{"command", "lab list"}, {"cache", cache.folder().string()}, {"targets", items}});
   else
-    std::cout << fmt::format("\ncache: {}\nAny other kernel: lab:amd-SUITE, lab:intel-SUITE/PACKAGE, e.g. lab:amd-trixie-backports\n",
-                             cache.folder().string());
+    std::cout << fmt::format(
+        "\ncache: {}\nAny other kernel: lab:amd-SUITE, lab:intel-SUITE/PACKAGE, e.g. lab:amd-trixie-backports\n",
+        cache.folder().string());
   return kAllHeld;
 }
 
@@ -84,8 +87,7 @@ int run_inside(const lab::LabTarget& target, const std::string& command, const A
   const lab::CommandEnd end = lab::command_in_lab(target, command, lab_options(target, arguments), brought(arguments));
   if (arguments.json())
     print({{"command", "lab boot"}, {"target", "lab:" + target.name}, {"output", end.output}, {"status", end.status}});
-  else
-    std::cout << end.output << std::flush;
+  else std::cout << end.output << std::flush;
   return end.status;
 }
 
@@ -112,7 +114,8 @@ const ops::LinuxExperiment& experiment_named(const std::string& name) {
     if (experiment.name == name) return experiment;
     names.push_back(experiment.name);
   }
-  throw UsageError(fmt::format("unknown experiment '{}'{}", name, suggestion(name, names, "'tscsim lab observe' lists them")));
+  throw UsageError(
+      fmt::format("unknown experiment '{}'{}", name, suggestion(name, names, "'tscsim lab observe' lists them")));
 }
 
 int list_experiments(const Arguments& arguments) {
@@ -133,13 +136,18 @@ int compare(const std::string& file, const ops::LinuxRecording& recording, const
   for (const crosscheck::LinuxObservation& observation : result.observations)
     if (observation.verdict == Verdict::mismatch)
       mismatches.push_back(fmt::format("line {}: {}: {}", observation.event + 2, observation.what, observation.text));
-  items.push_back({{"file", file}, {"experiment", recording.header.experiment.name}, {"kernel", recording.header.kernel},
-                   {"exact", result.count(Verdict::exact)}, {"bracketed", result.count(Verdict::bracketed)},
-                   {"undecided", result.count(Verdict::undecided)}, {"mismatches", mismatches}});
+  items.push_back({{"file", file},
+                   {"experiment", recording.header.experiment.name},
+                   {"kernel", recording.header.kernel},
+                   {"exact", result.count(Verdict::exact)},
+                   {"bracketed", result.count(Verdict::bracketed)},
+                   {"undecided", result.count(Verdict::undecided)},
+                   {"mismatches", mismatches}});
   if (!arguments.json()) {
     std::cout << fmt::format("{}  {}: {} on Linux {}: {} exact, {} bracketed, {} undecided, {} mismatch\n",
-                             mismatches.empty() ? "agree   " : "MISMATCH", file, recording.header.experiment.name, recording.header.kernel,
-                             result.count(Verdict::exact), result.count(Verdict::bracketed), result.count(Verdict::undecided), mismatches.size());
+                             mismatches.empty() ? "agree   " : "MISMATCH", file, recording.header.experiment.name,
+                             recording.header.kernel, result.count(Verdict::exact), result.count(Verdict::bracketed),
+                             result.count(Verdict::undecided), mismatches.size());
     for (const Json& mismatch : mismatches) std::cout << "  " << mismatch.get<std::string>() << "\n";
   }
   return mismatches.empty() ? kAllHeld : kFailed;
@@ -149,7 +157,8 @@ int verify(const std::vector<std::string>& files, const Arguments& arguments) {
   if (files.empty()) throw UsageError("'lab verify' needs a recording\nexample: tscsim lab verify backward.jsonl.xz");
   Json items = Json::array();
   int status = kAllHeld;
-  for (const std::string& file : files) status = std::max(status, compare(file, storage::read_linux_recording(file), arguments, items));
+  for (const std::string& file : files)
+    status = std::max(status, compare(file, storage::read_linux_recording(file), arguments, items));
   if (arguments.json()) print({{"command", "lab verify"}, {"recordings", items}});
   return status;
 }
@@ -158,7 +167,8 @@ int verify(const std::vector<std::string>& files, const Arguments& arguments) {
 int observe(const std::vector<std::string>& words, const Arguments& arguments) {
   if (words.empty()) return list_experiments(arguments);
   if (words.size() != 2 || !arguments.has("output"))
-    throw UsageError("'lab observe' needs an experiment, a target and -o FILE\nexample: tscsim lab observe backward intel-6.12 -o backward.jsonl.xz");
+    throw UsageError(
+        "'lab observe' needs an experiment, a target and -o FILE\nexample: tscsim lab observe backward intel-6.12 -o backward.jsonl.xz");
   const ops::LinuxExperiment& experiment = experiment_named(words[0]);
   const lab::LabTarget target = lab_target_named(words[1]);
   const std::string file = arguments.text("output");
@@ -186,16 +196,18 @@ int run(const Arguments& arguments) {
 }  // namespace
 
 Command lab_command() {
-  return {"lab", "list|fetch [TARGET...]|boot TARGET [-- COMMAND]|observe [EXPERIMENT TARGET]|verify REC...",
-          "stock kernels with their own KVM under emulation: list the targets, fetch what they need, boot one, see what a "
-          "kernel makes of a TSC that is moved under it",
-          kExample,
-          [](OptionList& options) {
-            options.text("output,o", "FILE", "observe: where the recording goes");
-            options.flag("noisy", "boot: time is this machine's, as on a real host, and does not count instructions");
-            add_bring_option(options);
-          },
-          run};
+  return {
+      "lab",
+      "list|fetch [TARGET...]|boot TARGET [-- COMMAND]|observe [EXPERIMENT TARGET]|verify REC...",
+      "stock kernels with their own KVM under emulation: list the targets, fetch what they need, boot one, see what a "
+      "kernel makes of a TSC that is moved under it",
+      kExample,
+      [](OptionList& options) {
+        options.text("output,o", "FILE", "observe: where the recording goes");
+        options.flag("noisy", "boot: time is this machine's, as on a real host, and does not count instructions");
+        add_bring_option(options);
+      },
+      run};
 }
 
 }  // namespace tscsim::cli

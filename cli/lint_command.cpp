@@ -19,7 +19,7 @@ using verdict::Level;
 
 struct Threshold {
   const char* option;
-  verdict::Wide verdict::Thresholds::* member;
+  verdict::Wide verdict::Thresholds::*member;
   const char* help;
 };
 constexpr Threshold kThresholds[] = {
@@ -46,7 +46,8 @@ std::set<std::string> disabled_of(const Arguments& arguments) {
     std::vector<std::string> known;
     for (const verdict::FindingInfo& info : verdict::all_findings()) known.emplace_back(info.id);
     if (verdict::find_finding(name) == nullptr)
-      throw UsageError(fmt::format("no finding is called '{}'{}", name, suggestion(name, known, "see 'tscsim lint --list'")));
+      throw UsageError(
+          fmt::format("no finding is called '{}'{}", name, suggestion(name, known, "see 'tscsim lint --list'")));
     disabled.insert(name);
   }
   return disabled;
@@ -63,9 +64,14 @@ std::optional<Level> fails_from(const Arguments& arguments) {
 int list_findings(const Arguments& arguments) {
   Json list = Json::array();
   for (const verdict::FindingInfo& info : verdict::all_findings()) {
-    list.push_back({{"id", info.id}, {"level", name_of(info.level)}, {"explanation", info.explanation}, {"consequence", info.consequence},
-                    {"cure", info.cure}, {"source", info.source}});
-    if (!arguments.json()) std::cout << fmt::format("{:<24} {:<8} {}\n", info.id, name_of(info.level), info.explanation);
+    list.push_back({{"id", info.id},
+                    {"level", name_of(info.level)},
+                    {"explanation", info.explanation},
+                    {"consequence", info.consequence},
+                    {"cure", info.cure},
+                    {"source", info.source}});
+    if (!arguments.json())
+      std::cout << fmt::format("{:<24} {:<8} {}\n", info.id, name_of(info.level), info.explanation);
   }
   if (arguments.json()) print({{"command", "lint"}, {"summary", {{"count", list.size()}}}, {"findings", list}});
   return kAllHeld;
@@ -86,18 +92,21 @@ struct Totals {
 };
 
 // The findings that a recording made from outside shows, under lint's names. All others cannot be decided on it.
-void add_seen(const ops::Recording& recording, const std::set<std::string>& disabled, verdict::Course& course, verdict::LintReport& report) {
+void add_seen(const ops::Recording& recording, const std::set<std::string>& disabled, verdict::Course& course,
+              verdict::LintReport& report) {
   course.recording = recording;
   report.course = &course;
   report.name = recording.header.scenario;
   std::set<std::string> found;
   for (const logs::Finding& seen : logs::explain(recording).findings) {
-    const bool off = seen.id == "host-clocksource" || seen.id == "host-tsc-backwards" || seen.id == "old-kvmclock" || seen.id == "master-clock-vetoed";
+    const bool off = seen.id == "host-clocksource" || seen.id == "host-tsc-backwards" || seen.id == "old-kvmclock" ||
+                     seen.id == "master-clock-vetoed";
     const std::string id = off ? "master-clock-off" : seen.id;
     const verdict::FindingInfo* info = verdict::find_finding(id);
     if (info == nullptr || disabled.contains(id)) continue;
     found.insert(id);
-    report.findings.push_back({info, info->level, course.moments.size(), {seen.vcpus.begin(), seen.vcpus.end()}, seen.text});
+    report.findings.push_back(
+        {info, info->level, course.moments.size(), {seen.vcpus.begin(), seen.vcpus.end()}, seen.text});
     course.moments.emplace_back().entry = seen.entry;
   }
   for (const verdict::FindingInfo& info : verdict::all_findings())
@@ -129,13 +138,17 @@ int run(const Arguments& arguments) {
                           take(std::move(report), file);
                         }});
   const std::string format = arguments.text("format");
-  const std::string count = fmt::format("{} files: {} errors, {} warnings, {} notes, {} not decidable", reports.size(), totals.errors,
-                                        totals.warnings, totals.notes, totals.undecided);
+  const std::string count = fmt::format("{} files: {} errors, {} warnings, {} notes, {} not decidable", reports.size(),
+                                        totals.errors, totals.warnings, totals.notes, totals.undecided);
   if (format == "sarif") {
     std::cout << verdict::lint_sarif(reports, TSCSIM_VERSION) << "\n";
   } else if (format == "json") {
     print({{"command", "lint"},
-           {"summary", {{"errors", totals.errors}, {"warnings", totals.warnings}, {"notes", totals.notes}, {"not_decidable", totals.undecided}}},
+           {"summary",
+            {{"errors", totals.errors},
+             {"warnings", totals.warnings},
+             {"notes", totals.notes},
+             {"not_decidable", totals.undecided}}},
            {"files", Json::parse(verdict::lint_json(reports))}});
   } else {
     for (const verdict::LintReport& report : reports) std::cout << verdict::lint_text(report);
@@ -155,7 +168,8 @@ Command lint_command() {
                     add_model_options(options);
                     options.flag("list", "all findings, and no more");
                     options.text("disable", "ID,...", "findings that are not looked for");
-                    options.text("fail-on", "LEVEL", "exit status 1 from this level on: note, warning, error or never", "warning");
+                    options.text("fail-on", "LEVEL", "exit status 1 from this level on: note, warning, error or never",
+                                 "warning");
                     const verdict::Thresholds defaults;
                     for (const Threshold& t : kThresholds)
                       options.number(t.option, "MS", t.help, to_ms(defaults.*t.member));

@@ -23,11 +23,13 @@ std::vector<const ops::Step*> steps_of(const ops::Program& program) {
 // What the guest's kernel found meanwhile.
 void print_guest_events(const ops::Entry& entry) {
   for (const ops::GuestEvent& event : entry.guest)
-    std::cout << fmt::format("  {:>8}    guest, vcpu {}: {}\n", time_text(event.at_ns), event.vcpu, guest_event_text(event));
+    std::cout << fmt::format("  {:>8}    guest, vcpu {}: {}\n", time_text(event.at_ns), event.vcpu,
+                             guest_event_text(event));
 }
 
 // One line for what was done and what came of it, and one for the rules that led there.
-void print_entry(const ops::Entry& entry, const ops::Header& header, const std::string& when, const std::string& capture) {
+void print_entry(const ops::Entry& entry, const ops::Header& header, const std::string& when,
+                 const std::string& capture) {
   print_guest_events(entry);
   const std::string host = header.hosts() == 1 ? "" : header.host(entry.op.host).name + ": ";
   std::string line = fmt::format("  {:>8}  {}{}", when, host, ops::action_text(entry.op));
@@ -40,7 +42,8 @@ void print_entry(const ops::Entry& entry, const ops::Header& header, const std::
 
 // "qemu/migrate, line 12" above the steps that come from there.
 std::string heading_of(const ops::Step* step) {
-  return step == nullptr || step->procedure.empty() ? "" : fmt::format("{}, line {}", step->procedure, step->used_at.line);
+  return step == nullptr || step->procedure.empty() ? ""
+                                                    : fmt::format("{}, line {}", step->procedure, step->used_at.line);
 }
 
 void print_text(const scenarios::Scenario& scenario, const ops::Recording& recording,
@@ -76,8 +79,7 @@ void print_text(const scenarios::Scenario& scenario, const ops::Recording& recor
 Json entry_json(const ops::Entry& entry, const ops::Header& header) {
   Json fields = Json::object();
   for (std::size_t i = 0; i < entry.outcome.count; ++i)
-    fields[std::string(ops::name_of(entry.outcome.fields[i].field))] =
-        std::to_string(entry.outcome.fields[i].value);
+    fields[std::string(ops::name_of(entry.outcome.fields[i].field))] = std::to_string(entry.outcome.fields[i].value);
   Json json = {{"at_ns", entry.op.at_ns},
                {"operation", ops::action_text(entry.op)},
                {"supported", entry.supported},
@@ -86,7 +88,10 @@ Json entry_json(const ops::Entry& entry, const ops::Header& header) {
                {"rules", entry.note}};
   if (header.hosts() > 1) json["host"] = header.host(entry.op.host).name;
   for (const ops::GuestEvent& event : entry.guest)
-    json["guest"].push_back({{"at_ns", event.at_ns}, {"vcpu", event.vcpu}, {"event", ops::name_of(event.kind)}, {"value", std::to_string(event.value)}});
+    json["guest"].push_back({{"at_ns", event.at_ns},
+                             {"vcpu", event.vcpu},
+                             {"event", ops::name_of(event.kind)},
+                             {"value", std::to_string(event.value)}});
   return json;
 }
 

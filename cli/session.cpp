@@ -117,7 +117,8 @@ class LabRunner final : public Target {
 std::string unknown_target(const std::string& name) {
   std::vector<std::string> names = {"native", "all"};
   for (const lab::LabTarget& target : lab::lab_targets()) names.push_back(std::string(kLabPrefix) + target.name);
-  return fmt::format("unknown target '{}'{}", name, suggestion(name, names, fmt::format("there are {}", fmt::join(names, ", "))));
+  return fmt::format("unknown target '{}'{}", name,
+                     suggestion(name, names, fmt::format("there are {}", fmt::join(names, ", "))));
 }
 
 // "lab:6.1+lab:6.12": a target for each host.
@@ -125,8 +126,10 @@ std::vector<lab::LabTarget> lab_targets_of(const std::string& names) {
   std::vector<lab::LabTarget> targets;
   std::istringstream parts(names);
   for (std::string name; std::getline(parts, name, '+');) {
-    if (name == "native") throw UsageError("only lab targets can be joined by '+'; 'native' runs all hosts of a scenario itself");
-    const auto target = name.rfind(kLabPrefix, 0) == 0 ? lab::find_lab_target(name.substr(kLabPrefix.size())) : std::nullopt;
+    if (name == "native")
+      throw UsageError("only lab targets can be joined by '+'; 'native' runs all hosts of a scenario itself");
+    const auto target =
+        name.rfind(kLabPrefix, 0) == 0 ? lab::find_lab_target(name.substr(kLabPrefix.size())) : std::nullopt;
     if (!target) throw UsageError(unknown_target(name));
     targets.push_back(*target);
   }
@@ -146,13 +149,16 @@ lab::LabOptions lab_options(const lab::LabTarget& target, const Arguments& argum
 
 void add_model_options(OptionList& options) {
   options.text("kernel", "VERSION", "kernel of the modelled host, e.g. 6.12");
-  options.text("heuristic", "NAME|PARAMETERS", "synchronisation policy instead of the kernel's own, e.g. window=500ms,zero_write=value (tscsim list parameters)");
+  options.text(
+      "heuristic", "NAME|PARAMETERS",
+      "synchronisation policy instead of the kernel's own, e.g. window=500ms,zero_write=value (tscsim list parameters)");
   options.number("seed", "N", "seed, kept in the recording", 1);
   add_procedure_options(options);
 }
 
 void add_procedure_options(OptionList& options) {
-  options.texts("procedure", "[OLD=]NEW", "a VMM procedure in the place of another, or of all of its kind, e.g. qemu/migrate=documented/migrate");
+  options.texts("procedure", "[OLD=]NEW",
+                "a VMM procedure in the place of another, or of all of its kind, e.g. qemu/migrate=documented/migrate");
   options.texts("procedures", "DIR", "a folder of VMM procedures, before the shipped ones");
 }
 
@@ -162,19 +168,19 @@ void add_lab_options(OptionList& options) {
 }
 
 void add_bring_option(OptionList& options) {
-  options.texts("bring", "PROGRAM", "in the lab: a program of this machine, with its libraries, or a file or folder; may be repeated");
+  options.texts("bring", "PROGRAM",
+                "in the lab: a program of this machine, with its libraries, or a file or folder; may be repeated");
 }
 
-std::vector<std::string> brought(const Arguments& arguments) {
-  return arguments.texts("bring");
-}
+std::vector<std::string> brought(const Arguments& arguments) { return arguments.texts("bring"); }
 
 lab::LabTarget lab_target_named(std::string name) {
   if (name.rfind("lab:", 0) == 0) name.erase(0, 4);
   if (const auto target = lab::find_lab_target(name)) return *target;
   std::vector<std::string> names;
   for (const lab::LabTarget& target : lab::lab_targets()) names.push_back(target.name);
-  throw UsageError(fmt::format("unknown lab target '{}'{}", name, suggestion(name, names, "'tscsim lab list' lists them")));
+  throw UsageError(
+      fmt::format("unknown lab target '{}'{}", name, suggestion(name, names, "'tscsim lab list' lists them")));
 }
 
 std::vector<std::string> scenario_files(const std::vector<std::string>& paths) {
@@ -221,7 +227,8 @@ scenarios::ParseOptions parse_options(const Arguments& arguments) {
   scenarios::ParseOptions options;
   for (const std::string& folder : arguments.texts("procedures")) {
     std::error_code ignored;
-    if (!std::filesystem::is_directory(folder, ignored)) throw UsageError(fmt::format("--procedures {}: there is no such folder", folder));
+    if (!std::filesystem::is_directory(folder, ignored))
+      throw UsageError(fmt::format("--procedures {}: there is no such folder", folder));
     options.procedure_folders.push_back(folder);
   }
   for (const std::string& given : arguments.texts("procedure")) options.replace.push_back(replacement_from(given));
@@ -256,7 +263,8 @@ std::vector<std::unique_ptr<Target>> targets_of(const std::string& on) {
   for (std::string name; std::getline(names, name, ',');) {
     if (name == "native" || name == "all") targets.push_back(std::make_unique<NativeTarget>());
     if (name == "all")
-      for (const lab::LabTarget& target : lab::lab_targets()) targets.push_back(std::make_unique<LabRunner>(std::vector{target}));
+      for (const lab::LabTarget& target : lab::lab_targets())
+        targets.push_back(std::make_unique<LabRunner>(std::vector{target}));
     if (name == "native" || name == "all") continue;
     targets.push_back(std::make_unique<LabRunner>(lab_targets_of(name)));
   }
@@ -279,10 +287,18 @@ Tally tally(const std::vector<scenarios::Verdict>& verdicts) {
   Tally result;
   for (const scenarios::Verdict& verdict : verdicts) {
     switch (verdict.state) {
-      case scenarios::State::held: ++result.held; break;
-      case scenarios::State::failed: ++result.failed; break;
-      case scenarios::State::unsure: ++result.unsure; break;
-      case scenarios::State::not_run: ++result.not_run; break;
+      case scenarios::State::held:
+        ++result.held;
+        break;
+      case scenarios::State::failed:
+        ++result.failed;
+        break;
+      case scenarios::State::unsure:
+        ++result.unsure;
+        break;
+      case scenarios::State::not_run:
+        ++result.not_run;
+        break;
     }
   }
   return result;

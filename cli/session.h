@@ -81,7 +81,7 @@ class Target {
   // What this KVM is and honours; in the lab, a boot finds it out.
   virtual ops::TargetProfile profile(const Arguments& arguments) = 0;
   virtual bool runs_beside_others() const = 0;  // without harm to what it measures
-  virtual std::size_t batch() const = 0;  // how many scenarios to hand over at once, as far as there is a choice
+  virtual std::size_t batch() const = 0;        // how many scenarios to hand over at once, as far as there is a choice
 };
 
 // The lab's defaults, with notices on standard error.

@@ -22,7 +22,8 @@ using statistics::Series;
 const char* unit_of(const Series& series) { return series.counts_cycles() ? "cycles" : "ns"; }
 
 std::string rate_text(const Series& series, const statistics::Fit& fit) {
-  return series.counts_cycles() ? fmt::format("{:.3f} kHz", fit.rate * 1e6) : fmt::format("{:+.3f} ppb", (fit.rate - 1) * 1e9);
+  return series.counts_cycles() ? fmt::format("{:.3f} kHz", fit.rate * 1e6)
+                                : fmt::format("{:+.3f} ppb", (fit.rate - 1) * 1e9);
 }
 
 std::string allan_text(const statistics::Allan& allan) {
@@ -37,17 +38,21 @@ std::string series_text(const Series& series) {
   std::string text = fmt::format("  vcpu {:<3} {} readings", series.vcpu, series.readings.size());
   const auto fit = statistics::fit_line(series);
   if (!fit) return text + "; no rate: it needs two at different times\n";
-  text += fmt::format(", rate {}, off the line by {:.1f} {} rms, {:.1f} at most\n", rate_text(series, *fit), fit->residual_rms, unit_of(series), fit->residual_max);
-  return text + fmt::format("           Allan deviation {}\n", allan_text(statistics::allan_deviation(series, fit->rate)));
+  text += fmt::format(", rate {}, off the line by {:.1f} {} rms, {:.1f} at most\n", rate_text(series, *fit),
+                      fit->residual_rms, unit_of(series), fit->residual_max);
+  return text +
+         fmt::format("           Allan deviation {}\n", allan_text(statistics::allan_deviation(series, fit->rate)));
 }
 
 std::string skew_text(std::span<const Series> clock) {
   const Eigen::MatrixXd skew = statistics::skew_matrix(clock);
-  std::string text = fmt::format("  skew, {}, of the column's vCPU against the row's\n          ", unit_of(clock.front()));
+  std::string text =
+      fmt::format("  skew, {}, of the column's vCPU against the row's\n          ", unit_of(clock.front()));
   for (const Series& column : clock) text += fmt::format("{:>14}", fmt::format("vcpu {}", column.vcpu));
   for (Eigen::Index i = 0; i < skew.rows(); ++i) {
     text += fmt::format("\n  vcpu {:<3}", clock[static_cast<std::size_t>(i)].vcpu);
-    for (Eigen::Index j = 0; j < skew.cols(); ++j) text += std::isnan(skew(i, j)) ? fmt::format("{:>14}", "-") : fmt::format("{:>14.0f}", skew(i, j));
+    for (Eigen::Index j = 0; j < skew.cols(); ++j)
+      text += std::isnan(skew(i, j)) ? fmt::format("{:>14}", "-") : fmt::format("{:>14.0f}", skew(i, j));
   }
   return text + "\n";
 }
@@ -56,7 +61,8 @@ std::string skew_text(std::span<const Series> clock) {
 std::vector<std::span<const Series>> clocks_of(const std::vector<Series>& all) {
   std::vector<std::span<const Series>> clocks;
   for (auto first = all.begin(); first != all.end();) {
-    const auto last = std::find_if(first, all.end(), [&](const Series& series) { return series.clock != first->clock; });
+    const auto last =
+        std::find_if(first, all.end(), [&](const Series& series) { return series.clock != first->clock; });
     clocks.emplace_back(first, last);
     first = last;
   }
@@ -75,7 +81,8 @@ std::string text_of(const std::string& name, const std::vector<Series>& all) {
 }
 
 Json json_of(const Series& series) {
-  Json json = {{"clock", series.clock}, {"vcpu", series.vcpu}, {"unit", unit_of(series)}, {"readings", series.readings.size()}};
+  Json json = {
+      {"clock", series.clock}, {"vcpu", series.vcpu}, {"unit", unit_of(series)}, {"readings", series.readings.size()}};
   const auto fit = statistics::fit_line(series);
   if (!fit) return json;
   json["rate_per_ns"] = fit->rate;
@@ -93,7 +100,8 @@ Json skew_json(std::span<const Series> clock) {
   Json rows = Json::array();
   for (Eigen::Index i = 0; i < skew.rows(); ++i) {
     Json row = Json::array();
-    for (Eigen::Index j = 0; j < skew.cols(); ++j) row.push_back(std::isnan(skew(i, j)) ? Json(nullptr) : Json(skew(i, j)));
+    for (Eigen::Index j = 0; j < skew.cols(); ++j)
+      row.push_back(std::isnan(skew(i, j)) ? Json(nullptr) : Json(skew(i, j)));
     rows.push_back(row);
   }
   return {{"clock", clock.front().clock}, {"rows_minus", rows}};
@@ -115,19 +123,25 @@ int run(const Arguments& arguments) {
   };
   for (const std::string& path : arguments.positional) {
     if (is_scenario(path))
-      for (const scenarios::Scenario& scenario : load_for_model(path, arguments)) tell(path, run_on_model(scenario, arguments));
+      for (const scenarios::Scenario& scenario : load_for_model(path, arguments))
+        tell(path, run_on_model(scenario, arguments));
     else
       for (const ops::Recording& recording : storage::read_recordings(path)) tell(path, recording);
   }
-  if (arguments.json()) print({{"command", "stats"}, {"summary", {{"count", documents.size()}}}, {"recordings", documents}});
+  if (arguments.json())
+    print({{"command", "stats"}, {"summary", {{"count", documents.size()}}}, {"recordings", documents}});
   return kAllHeld;
 }
 
 }  // namespace
 
 Command stats_command() {
-  return {"stats", "FILE|RECORDING...", "rates (least squares), Allan deviations and skews between vCPUs of the clocks that were read",
-          "tscsim stats scenarios/kvmclock/invariant-across-vcpus.yaml", add_model_options, run};
+  return {"stats",
+          "FILE|RECORDING...",
+          "rates (least squares), Allan deviations and skews between vCPUs of the clocks that were read",
+          "tscsim stats scenarios/kvmclock/invariant-across-vcpus.yaml",
+          add_model_options,
+          run};
 }
 
 }  // namespace tscsim::cli

@@ -23,8 +23,8 @@ namespace tscsim::cli {
 namespace {
 
 constexpr std::uint64_t kMostRuns = 1'000'000'000'000;
-constexpr std::uint64_t kBatch = 16'384;      // of runs of a compiled scenario: some hundredths of a second
-constexpr std::uint64_t kSlowBatch = 64;      // of runs that are read one by one
+constexpr std::uint64_t kBatch = 16'384;  // of runs of a compiled scenario: some hundredths of a second
+constexpr std::uint64_t kSlowBatch = 64;  // of runs that are read one by one
 
 struct Shard {
   std::uint64_t index = 0, of = 1;
@@ -35,12 +35,15 @@ Shard shard_of(const Arguments& arguments) {
   const std::string text = arguments.text("shard");
   const std::size_t slash = text.find('/');
   const auto number = [&](const std::string& part) -> std::uint64_t {
-    if (part.empty() || part.size() > 6 || part.find_first_not_of("0123456789") != std::string::npos) throw UsageError(fmt::format("--shard {}: write it as in '--shard 0/4'", text));
+    if (part.empty() || part.size() > 6 || part.find_first_not_of("0123456789") != std::string::npos)
+      throw UsageError(fmt::format("--shard {}: write it as in '--shard 0/4'", text));
     return std::stoull(part);
   };
   if (slash == std::string::npos) throw UsageError(fmt::format("--shard {}: write it as in '--shard 0/4'", text));
   const Shard shard{number(text.substr(0, slash)), number(text.substr(slash + 1))};
-  if (shard.index >= shard.of) throw UsageError(fmt::format("--shard {}: shards are counted from 0, so of {} the last is {}", text, shard.of, shard.of == 0 ? 0 : shard.of - 1));
+  if (shard.index >= shard.of)
+    throw UsageError(fmt::format("--shard {}: shards are counted from 0, so of {} the last is {}", text, shard.of,
+                                 shard.of == 0 ? 0 : shard.of - 1));
   return shard;
 }
 
@@ -50,7 +53,8 @@ std::string stem_of(const std::string& file) { return std::filesystem::path(file
 void add_file_variations(sweep::SubjectSpec& spec) {
   const scenarios::Scenario scenario = scenarios::parse_scenario(spec.text, spec.file, spec.options);
   for (sweep::Variation& variation : sweep::variations_of(scenario.sweep, spec.file)) {
-    const auto given = std::find_if(spec.variations.begin(), spec.variations.end(), [&](const auto& one) { return one.name == variation.name; });
+    const auto given = std::find_if(spec.variations.begin(), spec.variations.end(),
+                                    [&](const auto& one) { return one.name == variation.name; });
     if (given == spec.variations.end()) spec.variations.push_back(std::move(variation));
   }
 }
@@ -60,8 +64,11 @@ void refuse_equal_names(const sweep::SubjectSpec& spec) {
   std::set<std::string> seen{"run", "fate"};
   const auto take = [&](std::string name) {
     const std::string written = name;
-    std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-    if (!seen.insert(name).second) throw UsageError(fmt::format("'{0}' names two columns; give a quantity another name, as in --show 'other = {0}'", written));
+    std::transform(name.begin(), name.end(), name.begin(),
+                   [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    if (!seen.insert(name).second)
+      throw UsageError(
+          fmt::format("'{0}' names two columns; give a quantity another name, as in --show 'other = {0}'", written));
   };
   for (const sweep::Variation& variation : spec.variations) take(variation.name);
   for (const sweep::Quantity& quantity : spec.quantities) take(quantity.name());
@@ -80,7 +87,8 @@ sweep::SubjectSpec spec_of(const Arguments& arguments) {
   try {
     for (const std::string& text : arguments.texts("vary")) {
       spec.variations.push_back(sweep::parse_variation(text));
-      const auto twice = std::find_if(spec.variations.begin(), spec.variations.end() - 1, [&](const auto& one) { return one.name == spec.variations.back().name; });
+      const auto twice = std::find_if(spec.variations.begin(), spec.variations.end() - 1,
+                                      [&](const auto& one) { return one.name == spec.variations.back().name; });
       if (twice != spec.variations.end() - 1) throw UsageError(fmt::format("--vary: '{}' varies twice", twice->name));
     }
     for (const std::string& text : arguments.texts("show")) spec.quantities.push_back(sweep::Quantity::parse(text));
@@ -89,7 +97,8 @@ sweep::SubjectSpec spec_of(const Arguments& arguments) {
   }
   add_file_variations(spec);
   refuse_equal_names(spec);
-  if (spec.variations.empty()) throw UsageError("nothing varies; say what does, as in --vary 'downtime=uniform(100 ms, 2 s)'");
+  if (spec.variations.empty())
+    throw UsageError("nothing varies; say what does, as in --vary 'downtime=uniform(100 ms, 2 s)'");
   if (spec.quantities.empty()) spec.quantities = sweep::all_metrics();
   return spec;
 }
@@ -125,7 +134,8 @@ sweep::Inputs inputs_of(const Arguments& arguments, const sweep::Subject& subjec
   const std::string keep = arguments.text("keep");
   if (keep != "aggregates" && keep != "runs") throw UsageError(fmt::format("--keep {}: 'aggregates' or 'runs'", keep));
   in.keep = keep == "runs" ? sweep::Keep::runs : sweep::Keep::aggregates;
-  for (const sweep::Variation& variation : spec.variations) in.variations.push_back(variation.name + "=" + variation.distribution.source());
+  for (const sweep::Variation& variation : spec.variations)
+    in.variations.push_back(variation.name + "=" + variation.distribution.source());
   for (const sweep::Quantity& quantity : spec.quantities) in.quantities.push_back(quantity.text());
   in.shard = shard.index;
   in.shards = shard.of;
@@ -139,21 +149,25 @@ void refuse_other_inputs(const std::string& path, const sweep::Inputs& there, co
   const auto theirs = there.named();
   for (const auto& [name, value] : here.named())
     if (theirs.at(name) != value)
-      throw UsageError(fmt::format("{} is another sweep: its {} is '{}', here it is '{}'\n  next: repeat its options, or name another file with --db", path, name,
-                                   shortened(theirs.at(name)), shortened(value)));
+      throw UsageError(fmt::format(
+          "{} is another sweep: its {} is '{}', here it is '{}'\n  next: repeat its options, or name another file with --db",
+          path, name, shortened(theirs.at(name)), shortened(value)));
 }
 
 sweep::Database database_for(const Arguments& arguments, const std::string& path, const sweep::Inputs& inputs) {
   std::error_code ignored;
   const bool there = std::filesystem::exists(path, ignored);
-  if (there && !arguments.has("resume")) throw UsageError(fmt::format("{} is there already\n  next: --resume goes on with it; --db names another file", path));
+  if (there && !arguments.has("resume"))
+    throw UsageError(
+        fmt::format("{} is there already\n  next: --resume goes on with it; --db names another file", path));
   if (!there) return sweep::Database::create(path, inputs);
   sweep::Database database = sweep::Database::open(path);
   refuse_other_inputs(path, database.inputs(), inputs);
   return database;
 }
 
-void report(const Arguments& arguments, const sweep::Database& database, const sweep::Subject& subject, const std::string& folder) {
+void report(const Arguments& arguments, const sweep::Database& database, const sweep::Subject& subject,
+            const std::string& folder) {
   const auto worst = write_worst_runs(database, subject, folder);
   if (arguments.json()) {
     Json json = {{"command", "sweep"}};
@@ -170,7 +184,8 @@ void become_a_rank() {
   if (other_ranks() != nullptr || size == nullptr) return;
   const std::string program = std::filesystem::read_symlink("/proc/self/exe").string() + "-mpi";
   if (!std::filesystem::exists(program))
-    throw UsageError("mpirun has started this, and tscsim was built without MPI\n  next: install libopenmpi-dev and build again, or use --shard and 'tscsim merge'");
+    throw UsageError(
+        "mpirun has started this, and tscsim was built without MPI\n  next: install libopenmpi-dev and build again, or use --shard and 'tscsim merge'");
   std::vector<std::string> words;
   std::ifstream line("/proc/self/cmdline", std::ios::binary);
   for (std::string word; std::getline(line, word, '\0');) words.push_back(word);
@@ -188,7 +203,8 @@ int run(const Arguments& arguments) {
   const unsigned threads = threads_of(arguments);
   const std::string path = arguments.has("db") ? arguments.text("db") : stem_of(inputs.scenario) + ".sweep.db";
   if (!subject.compiled_once())
-    std::cerr << fmt::format("each run is read and compiled for itself, some thousands of them a second: {}\n", subject.slow());
+    std::cerr << fmt::format("each run is read and compiled for itself, some thousands of them a second: {}\n",
+                             subject.slow());
   sweep::Ranks* const ranks = other_ranks();
   if (ranks != nullptr && ranks->rank() != 0) {
     sweep::run_sweep_on_ranks(subject, inputs, nullptr, *ranks, threads, &interrupt_flag(), {});
@@ -198,7 +214,8 @@ int run(const Arguments& arguments) {
   const std::uint64_t all = inputs.shards == 1 ? inputs.runs : inputs.own_batches() * inputs.batch;
   Progress progress("runs", std::min(database.batches_done() * inputs.batch, all), all);
   const auto committed = [&](std::uint64_t batches) { progress.show(std::min(batches * inputs.batch, all)); };
-  const bool complete = ranks != nullptr ? sweep::run_sweep_on_ranks(subject, inputs, &database, *ranks, threads, &interrupt_flag(), committed)
+  const bool complete = ranks != nullptr ? sweep::run_sweep_on_ranks(subject, inputs, &database, *ranks, threads,
+                                                                     &interrupt_flag(), committed)
                                          : sweep::run_sweep(subject, database, threads, &interrupt_flag(), committed);
   progress.finish();
   database.close();
@@ -211,7 +228,8 @@ int run(const Arguments& arguments) {
 }
 
 int merge(const Arguments& arguments) {
-  if (arguments.positional.size() < 2) throw UsageError("'merge' takes the file to make and the shards, OUT.db SHARD.db...");
+  if (arguments.positional.size() < 2)
+    throw UsageError("'merge' takes the file to make and the shards, OUT.db SHARD.db...");
   const std::string& out = arguments.positional.front();
   std::vector<sweep::Database> shards;
   for (auto path = arguments.positional.begin() + 1; path != arguments.positional.end(); ++path) {
@@ -220,13 +238,16 @@ int merge(const Arguments& arguments) {
     sweep::Inputs expected = shards.front().inputs();
     expected.shard = in.shard;
     refuse_other_inputs(*path, in, expected);
-    if (!shards.back().complete()) throw UsageError(fmt::format("{} is not complete: {} of {} batches\n  next: run it again with --resume", *path, shards.back().batches_done(), in.own_batches()));
+    if (!shards.back().complete())
+      throw UsageError(fmt::format("{} is not complete: {} of {} batches\n  next: run it again with --resume", *path,
+                                   shards.back().batches_done(), in.own_batches()));
     for (auto other = arguments.positional.begin() + 1; other != path; ++other)
       if (shards[static_cast<std::size_t>(other - arguments.positional.begin() - 1)].inputs().shard == in.shard)
         throw UsageError(fmt::format("{} and {} are the same shard, {}/{}", *other, *path, in.shard, in.shards));
   }
   sweep::Inputs whole = shards.front().inputs();
-  if (shards.size() != whole.shards) throw UsageError(fmt::format("{} of {} shards are given", shards.size(), whole.shards));
+  if (shards.size() != whole.shards)
+    throw UsageError(fmt::format("{} of {} shards are given", shards.size(), whole.shards));
   whole.shard = 0;
   whole.shards = 1;
   sweep::Database merged = sweep::Database::create(out, whole);
@@ -266,25 +287,28 @@ int with_errors(Work work) {
 }  // namespace
 
 Command sweep_command() {
-  return {"sweep",
-          "FILE",
-          "many runs of one scenario, with values drawn anew for each",
-          "tscsim sweep scenarios/sweeps/live-migration.yaml --vary 'downtime=uniform(100 ms, 2 s)' --runs 100000",
-          [](OptionList& options) {
-            options.texts("vary", "NAME=DISTRIBUTION", "what varies and how; may be repeated");
-            options.number("runs", "N", "how many; the points of the grids, else 10000");
-            options.texts("show", "QUANTITY", "what is kept of each run: a metric, or an expression over captures such as 'lost = before - after'; may be repeated; else the metrics");
-            options.text("db", "FILE", "SQLite file of the results (=SCENARIO.sweep.db)");
-            options.flag("resume", "go on with a sweep that was interrupted or killed; begin it when there is none");
-            options.text("keep", "aggregates|runs", "runs: a row of each run, too", "aggregates");
-            options.number("worst", "N", "runs kept of each quantity as scenario files", 3);
-            options.text("shard", "I/N", "only the batches of part I of N, from 0; 'tscsim merge' puts parts together");
-            options.flag("no-histograms", "text without them");
-            add_threads_option(options);
-            add_model_options(options);
-          },
-          [](const Arguments& arguments) { return with_errors([&] { return run(arguments); }); },
-          R"(distributions, of integers in ns, kHz, ppb or plain:
+  return {
+      "sweep",
+      "FILE",
+      "many runs of one scenario, with values drawn anew for each",
+      "tscsim sweep scenarios/sweeps/live-migration.yaml --vary 'downtime=uniform(100 ms, 2 s)' --runs 100000",
+      [](OptionList& options) {
+        options.texts("vary", "NAME=DISTRIBUTION", "what varies and how; may be repeated");
+        options.number("runs", "N", "how many; the points of the grids, else 10000");
+        options.texts(
+            "show", "QUANTITY",
+            "what is kept of each run: a metric, or an expression over captures such as 'lost = before - after'; may be repeated; else the metrics");
+        options.text("db", "FILE", "SQLite file of the results (=SCENARIO.sweep.db)");
+        options.flag("resume", "go on with a sweep that was interrupted or killed; begin it when there is none");
+        options.text("keep", "aggregates|runs", "runs: a row of each run, too", "aggregates");
+        options.number("worst", "N", "runs kept of each quantity as scenario files", 3);
+        options.text("shard", "I/N", "only the batches of part I of N, from 0; 'tscsim merge' puts parts together");
+        options.flag("no-histograms", "text without them");
+        add_threads_option(options);
+        add_model_options(options);
+      },
+      [](const Arguments& arguments) { return with_errors([&] { return run(arguments); }); },
+      R"(distributions, of integers in ns, kHz, ppb or plain:
   uniform(A, B)  normal(MEAN, SD[, LOW, HIGH])  exponential(MEAN[, LOW, HIGH])  choice(A, B, ...)
   grid(FROM, TO, STEP)  empirical(FILE)
 

@@ -15,10 +15,11 @@
 namespace tscsim::cli {
 namespace {
 
-using sweep::QuantityAggregate;
 using scenarios::grouped;
+using sweep::QuantityAggregate;
 
-constexpr std::array<std::pair<std::uint32_t, const char*>, 6> kPercentiles{{{10'000, "p1"}, {100'000, "p10"}, {500'000, "p50"}, {900'000, "p90"}, {990'000, "p99"}, {1'000'000, "greatest"}}};
+constexpr std::array<std::pair<std::uint32_t, const char*>, 6> kPercentiles{
+    {{10'000, "p1"}, {100'000, "p10"}, {500'000, "p50"}, {900'000, "p90"}, {990'000, "p99"}, {1'000'000, "greatest"}}};
 constexpr std::size_t kBars = 12;
 
 const char* name_of(sweep::Fate fate) {
@@ -42,14 +43,17 @@ Percentile percentile(const sweep::Database& database, std::size_t quantity, std
 std::string mean_text(const QuantityAggregate& one) {
   const ops::Wide tenths = one.sum * 10 / static_cast<ops::Wide>(one.runs);
   const ops::Wide size = tenths < 0 ? -tenths : tenths;
-  return fmt::format("{}{}.{}", tenths < 0 ? "-" : "", grouped(static_cast<std::int64_t>(size / 10)), static_cast<int>(size % 10));
+  return fmt::format("{}{}.{}", tenths < 0 ? "-" : "", grouped(static_cast<std::int64_t>(size / 10)),
+                     static_cast<int>(size % 10));
 }
 
 void print_quantity(const sweep::Database& database, std::size_t i, const std::string& name, const std::string& unit) {
   const QuantityAggregate& one = database.total().of[i];
   std::cout << fmt::format("\n{}{}\n", name, unit.empty() ? "" : ", " + unit);
-  if (one.without != 0) std::cout << fmt::format("  {} runs have none\n", grouped(static_cast<std::int64_t>(one.without)));
-  if (one.outside != 0) std::cout << fmt::format("  {} runs: beyond 64 bits\n", grouped(static_cast<std::int64_t>(one.outside)));
+  if (one.without != 0)
+    std::cout << fmt::format("  {} runs have none\n", grouped(static_cast<std::int64_t>(one.without)));
+  if (one.outside != 0)
+    std::cout << fmt::format("  {} runs: beyond 64 bits\n", grouped(static_cast<std::int64_t>(one.outside)));
   if (one.runs == 0) return;
   std::string line = fmt::format("  least {}, mean {}", grouped(one.least), mean_text(one));
   bool exact = true;
@@ -79,15 +83,18 @@ void print_histogram(const QuantityAggregate& one) {
   }
   bars.front().low = std::max(bars.front().low, one.least);
   bars.back().high = std::min(bars.back().high, one.greatest);
-  const auto most = std::max_element(bars.begin(), bars.end(), [](const Bar& a, const Bar& b) { return a.runs < b.runs; })->runs;
+  const auto most =
+      std::max_element(bars.begin(), bars.end(), [](const Bar& a, const Bar& b) { return a.runs < b.runs; })->runs;
   for (const Bar& bar : bars)
-    std::cout << fmt::format("  {:>22} .. {:<22} {:>11} {}\n", grouped(bar.low), grouped(bar.high), grouped(static_cast<std::int64_t>(bar.runs)),
+    std::cout << fmt::format("  {:>22} .. {:<22} {:>11} {}\n", grouped(bar.low), grouped(bar.high),
+                             grouped(static_cast<std::int64_t>(bar.runs)),
                              std::string(static_cast<std::size_t>((bar.runs * 40 + most - 1) / most), '#'));
 }
 
 }  // namespace
 
-std::vector<std::vector<std::string>> write_worst_runs(const sweep::Database& database, const sweep::Subject& subject, const std::string& folder) {
+std::vector<std::vector<std::string>> write_worst_runs(const sweep::Database& database, const sweep::Subject& subject,
+                                                       const std::string& folder) {
   std::vector<std::vector<std::string>> paths(database.total().of.size());
   const auto& quantities = subject.spec().quantities;
   for (std::size_t i = 0; i < quantities.size(); ++i) {
@@ -98,16 +105,25 @@ std::vector<std::vector<std::string>> write_worst_runs(const sweep::Database& da
       std::string stem = fmt::format("{}-{}", quantities[i].name(), ++place), values;
       for (char& c : stem)
         if (std::isalnum(static_cast<unsigned char>(c)) == 0 && c != '_') c = '-';
-      scenarios::Rewrite rewrite{stem, "", fmt::format("run {} of a sweep of {}, seed {}", worst.run, database.inputs().scenario, database.inputs().seed),
-                                 subject.spec().options, subject.spec().kernel, subject.spec().heuristic, {}};
+      scenarios::Rewrite rewrite{stem,
+                                 "",
+                                 fmt::format("run {} of a sweep of {}, seed {}", worst.run, database.inputs().scenario,
+                                             database.inputs().seed),
+                                 subject.spec().options,
+                                 subject.spec().kernel,
+                                 subject.spec().heuristic,
+                                 {}};
       for (std::size_t v = 0; v < drawn.size(); ++v) {
         const sweep::Variation& variation = subject.spec().variations[v];
         rewrite.options.overrides.push_back({variation.name, variation.distribution.written(drawn[v])});
-        values += fmt::format("{}{} {}", v == 0 ? " with " : ", ", variation.name, variation.distribution.written(drawn[v]));
+        values +=
+            fmt::format("{}{} {}", v == 0 ? " with " : ", ", variation.name, variation.distribution.written(drawn[v]));
       }
       rewrite.title = fmt::format("{} is {}{}", quantities[i].text(), worst.value, values);
       const bool judged = quantities[i].is_metric() && quantities[i].unit() != "on";
-      if (judged) rewrite.expect.push_back({quantities[i].text(), fmt::format("{}{}", worst.value, quantities[i].unit() == "ns" ? " ns" : "")});
+      if (judged)
+        rewrite.expect.push_back(
+            {quantities[i].text(), fmt::format("{}{}", worst.value, quantities[i].unit() == "ns" ? " ns" : "")});
       std::filesystem::create_directories(folder);
       paths[i].push_back(folder + "/" + stem + ".yaml");
       storage::write_file(paths[i].back(), scenarios::rewritten(subject.spec().text, subject.spec().file, rewrite));
@@ -119,12 +135,16 @@ std::vector<std::vector<std::string>> write_worst_runs(const sweep::Database& da
 void print_sweep(const sweep::Database& database, const std::vector<std::vector<std::string>>& worst, bool histograms) {
   const sweep::Inputs& inputs = database.inputs();
   const std::uint64_t done = std::min(inputs.runs, database.batches_done() * inputs.batch);
-  std::cout << fmt::format("{}: {} runs{}{}\n", inputs.scenario, grouped(static_cast<std::int64_t>(done)),
-                           inputs.shards > 1 ? fmt::format(" at most, shard {} of {}", inputs.shard, inputs.shards) : "", database.complete() ? "" : fmt::format(" of {}", grouped(static_cast<std::int64_t>(inputs.runs))));
+  std::cout << fmt::format(
+      "{}: {} runs{}{}\n", inputs.scenario, grouped(static_cast<std::int64_t>(done)),
+      inputs.shards > 1 ? fmt::format(" at most, shard {} of {}", inputs.shard, inputs.shards) : "",
+      database.complete() ? "" : fmt::format(" of {}", grouped(static_cast<std::int64_t>(inputs.runs))));
   for (const std::string& variation : inputs.variations) std::cout << "  " << variation << "\n";
   for (const auto& [fate, count] : database.total().fates)
     if (fate != sweep::Fate::ran)
-      std::cout << fmt::format("  {} runs {}, the first is run {}: {}\n", grouped(static_cast<std::int64_t>(count.runs)), name_of(fate), count.first, count.example);
+      std::cout << fmt::format("  {} runs {}, the first is run {}: {}\n",
+                               grouped(static_cast<std::int64_t>(count.runs)), name_of(fate), count.first,
+                               count.example);
   for (std::size_t i = 0; i < inputs.quantities.size(); ++i) {
     const sweep::Quantity quantity = sweep::Quantity::parse(inputs.quantities[i]);
     print_quantity(database, i, quantity.text(), quantity.unit());
@@ -139,7 +159,11 @@ Json sweep_json(const sweep::Database& database, const std::vector<std::vector<s
   for (std::size_t i = 0; i < inputs.quantities.size(); ++i) {
     const sweep::Quantity quantity = sweep::Quantity::parse(inputs.quantities[i]);
     const QuantityAggregate& one = database.total().of[i];
-    Json item = {{"name", quantity.name()}, {"unit", quantity.unit()}, {"runs", one.runs}, {"without", one.without}, {"outside", one.outside}};
+    Json item = {{"name", quantity.name()},
+                 {"unit", quantity.unit()},
+                 {"runs", one.runs},
+                 {"without", one.without},
+                 {"outside", one.outside}};
     if (one.runs != 0) {
       item["least"] = one.least;
       item["mean"] = static_cast<double>(one.sum) / static_cast<double>(one.runs);
@@ -149,15 +173,22 @@ Json sweep_json(const sweep::Database& database, const std::vector<std::vector<s
       }
     }
     item["histogram"] = Json::array();
-    for (const auto& [number, runs] : one.histogram) item["histogram"].push_back({sweep::bucket(number).low, sweep::bucket(number).high, runs});
+    for (const auto& [number, runs] : one.histogram)
+      item["histogram"].push_back({sweep::bucket(number).low, sweep::bucket(number).high, runs});
     item["worst"] = Json::array();
     for (std::size_t place = 0; place < one.worst.size(); ++place)
-      item["worst"].push_back({{"run", one.worst[place].run}, {"value", one.worst[place].value}, {"scenario", i < worst.size() && place < worst[i].size() ? worst[i][place] : ""}});
+      item["worst"].push_back({{"run", one.worst[place].run},
+                               {"value", one.worst[place].value},
+                               {"scenario", i < worst.size() && place < worst[i].size() ? worst[i][place] : ""}});
     quantities.push_back(std::move(item));
   }
   Json fates = Json::object();
-  for (const auto& [fate, count] : database.total().fates) fates[name_of(fate)] = {{"runs", count.runs}, {"first", count.first}, {"example", count.example}};
-  return {{"scenario", inputs.scenario}, {"runs", inputs.runs}, {"complete", database.complete()}, {"seed", inputs.seed}, {"variations", inputs.variations}, {"fates", fates}, {"quantities", quantities}};
+  for (const auto& [fate, count] : database.total().fates)
+    fates[name_of(fate)] = {{"runs", count.runs}, {"first", count.first}, {"example", count.example}};
+  return {{"scenario", inputs.scenario},     {"runs", inputs.runs},
+          {"complete", database.complete()}, {"seed", inputs.seed},
+          {"variations", inputs.variations}, {"fates", fates},
+          {"quantities", quantities}};
 }
 
 }  // namespace tscsim::cli

@@ -37,9 +37,7 @@ std::string guest_event_text(const ops::GuestEvent& event) {
   return fmt::format("{} {}", name, number_text(event.value));
 }
 
-std::string first_line(const std::string& text) {
-  return text.substr(0, text.find('\n'));
-}
+std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
 
 std::string in_shell_quotes(const std::string& word) {
   std::string text = "'";
@@ -60,8 +58,7 @@ std::string outcome_text(const ops::Entry& entry, const std::string& capture) {
   for (std::size_t i = 0; i < entry.outcome.count; ++i) {
     const auto& [field, value] = entry.outcome.fields[i];
     if (!text.empty()) text += ", ";
-    const std::string name =
-        primary == field && !capture.empty() ? capture : std::string(ops::name_of(field));
+    const std::string name = primary == field && !capture.empty() ? capture : std::string(ops::name_of(field));
     text += fmt::format("{} = {}", name, number_text(value));
   }
   return text;
@@ -89,8 +86,6 @@ Json verdicts_json(const std::vector<scenarios::Verdict>& verdicts) {
   return list;
 }
 
-void print(const Json& document) {
-  std::cout << document.dump(2) << "\n";
-}
+void print(const Json& document) { std::cout << document.dump(2) << "\n"; }
 
 }  // namespace tscsim::cli

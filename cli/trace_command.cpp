@@ -23,7 +23,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kExample = "tscsim trace -o qemu.jsonl -- qemu-system-x86_64 -accel kvm -display none";
-constexpr const char* kLabExample = "tscsim trace --on lab:6.12 -o qemu.jsonl -- qemu-system-x86_64 -accel kvm -display none";
+constexpr const char* kLabExample =
+    "tscsim trace --on lab:6.12 -o qemu.jsonl -- qemu-system-x86_64 -accel kvm -display none";
 
 void notice(const std::string& text) { std::cerr << "tscsim: " << text << "\n"; }
 
@@ -31,7 +32,9 @@ tracer::Way way_for(const Arguments& arguments, const fs::path& program) {
   const std::string with = arguments.text("with");
   if (with == "shim") return tracer::Way::shim;
   if (with == "ptrace" || arguments.has("pid")) return tracer::Way::ptrace;
-  if (with != "auto") throw UsageError(fmt::format("--with is auto, shim or ptrace, not '{}'{}", with, suggestion(with, {"auto", "shim", "ptrace"})));
+  if (with != "auto")
+    throw UsageError(
+        fmt::format("--with is auto, shim or ptrace, not '{}'{}", with, suggestion(with, {"auto", "shim", "ptrace"})));
   return tracer::can_preload(program) ? tracer::Way::shim : tracer::Way::ptrace;
 }
 
@@ -44,16 +47,19 @@ tracer::Order order_from(const Arguments& arguments) {
   order.interrupted = &interrupt_flag();
   if (arguments.has("pid")) order.pid = static_cast<pid_t>(arguments.number("pid"));
   if (order.command.empty() == (order.pid == 0))
-    throw UsageError(fmt::format("'trace' needs a command behind --, or the --pid of a process\nexample: {}", kExample));
+    throw UsageError(
+        fmt::format("'trace' needs a command behind --, or the --pid of a process\nexample: {}", kExample));
   return order;
 }
 
 void check_way(const Arguments& arguments, const fs::path& program) {
   if (arguments.text("with") != "shim") return;
-  if (arguments.has("pid")) throw UsageError("nothing can be preloaded into a process that runs already; leave --with out");
+  if (arguments.has("pid"))
+    throw UsageError("nothing can be preloaded into a process that runs already; leave --with out");
   if (!program.empty() && !tracer::can_preload(program))
-    notice(fmt::format("nothing can be preloaded into {}, which is static or runs with other rights: only what it starts is seen",
-                       program.string()));
+    notice(fmt::format(
+        "nothing can be preloaded into {}, which is static or runs with other rights: only what it starts is seen",
+        program.string()));
 }
 
 std::string command_name(const tracer::Order& order) {
@@ -104,10 +110,16 @@ void report_json(const Arguments& arguments, const Traced& traced) {
   const tracer::CommandEnd& end = traced.witnessed.end;
   Json vms = Json::array();
   for (const ops::Recording& recording : traced.recordings)
-    vms.push_back({{"operations", recording.entries.size()}, {"cut", recording.cut}, {"fingerprint", ops::fingerprint(recording)}});
+    vms.push_back({{"operations", recording.entries.size()},
+                   {"cut", recording.cut},
+                   {"fingerprint", ops::fingerprint(recording)}});
   print({{"command", "trace"},
-         {"summary", {{"with", name_of(traced.way)}, {"vms", traced.recordings.size()}, {"command_runs_on", !end.known},
-                      {"command_status", end.status}, {"command_signal", end.signal}}},
+         {"summary",
+          {{"with", name_of(traced.way)},
+           {"vms", traced.recordings.size()},
+           {"command_runs_on", !end.known},
+           {"command_status", end.status},
+           {"command_signal", end.signal}}},
          {"file", traced.recordings.empty() ? "" : arguments.text("output")},
          {"vms", vms},
          {"counted", tracer::others_text(traced.witnessed.seen)}});
@@ -125,9 +137,11 @@ int status_of(const Traced& traced) {
 constexpr std::string_view kMarker = "\n--- tscsim: the recording ---\n";
 
 std::string command_inside(const Arguments& arguments, const fs::path& tscsim) {
-  std::string text = fmt::format("{} trace --with {} -o /tmp/recording.jsonl --", in_shell_quotes(tscsim.string()), arguments.text("with"));
+  std::string text = fmt::format("{} trace --with {} -o /tmp/recording.jsonl --", in_shell_quotes(tscsim.string()),
+                                 arguments.text("with"));
   for (const std::string& word : arguments.positional) text += " " + in_shell_quotes(word);
-  return fmt::format("{}; status=$?; printf {}; cat /tmp/recording.jsonl; (exit $status)", text, in_shell_quotes(std::string(kMarker)));
+  return fmt::format("{}; status=$?; printf {}; cat /tmp/recording.jsonl; (exit $status)", text,
+                     in_shell_quotes(std::string(kMarker)));
 }
 
 std::vector<std::string> to_bring(const Arguments& arguments, const fs::path& tscsim) {
@@ -141,23 +155,30 @@ std::vector<std::string> to_bring(const Arguments& arguments, const fs::path& ts
 
 int run_in_lab(const Arguments& arguments) {
   namespace lab = kvm_backend::lab;
-  if (arguments.positional.empty()) throw UsageError(fmt::format("'trace --on lab:...' needs a command behind --\nexample: {}", kLabExample));
-  if (arguments.has("pid")) throw UsageError("a process of this machine cannot be attached to in the lab; leave --pid or --on out");
+  if (arguments.positional.empty())
+    throw UsageError(fmt::format("'trace --on lab:...' needs a command behind --\nexample: {}", kLabExample));
+  if (arguments.has("pid"))
+    throw UsageError("a process of this machine cannot be attached to in the lab; leave --pid or --on out");
   const lab::LabTarget target = lab_target_named(arguments.text("on"));
   const fs::path tscsim = fs::read_symlink("/proc/self/exe");
-  const lab::CommandEnd end = lab::command_in_lab(target, command_inside(arguments, tscsim), lab_options(target, arguments),
-                                                  to_bring(arguments, tscsim));
+  const lab::CommandEnd end = lab::command_in_lab(target, command_inside(arguments, tscsim),
+                                                  lab_options(target, arguments), to_bring(arguments, tscsim));
   const std::size_t marker = end.output.rfind(kMarker);
   (arguments.json() ? std::cerr : std::cout) << end.output.substr(0, marker) << std::flush;
   std::vector<ops::Recording> recordings;
-  if (marker != std::string::npos && marker + kMarker.size() < end.output.size() && end.output[marker + kMarker.size()] == '{') {
+  if (marker != std::string::npos && marker + kMarker.size() < end.output.size() &&
+      end.output[marker + kMarker.size()] == '{') {
     std::istringstream lines(end.output.substr(marker + kMarker.size()));
     recordings = ops::read_all_json_lines(lines, "lab:" + target.name);
   }
   for (ops::Recording& recording : recordings) recording.header.profile.target = "lab:" + target.name;
   if (!recordings.empty()) storage::write_recordings(arguments.text("output"), recordings);
-  if (arguments.json()) print({{"command", "trace"}, {"target", "lab:" + target.name}, {"file", recordings.empty() ? "" : arguments.text("output")},
-                               {"vms", recordings.size()}, {"status", end.status}});
+  if (arguments.json())
+    print({{"command", "trace"},
+           {"target", "lab:" + target.name},
+           {"file", recordings.empty() ? "" : arguments.text("output")},
+           {"vms", recordings.size()},
+           {"status", end.status}});
   else notice(recordings.empty() ? "nothing was recorded" : "written to " + arguments.text("output"));
   return end.status;
 }
@@ -176,17 +197,25 @@ int run(const Arguments& arguments) {
 }  // namespace
 
 Command trace_command() {
-  return {"trace", "[-- COMMAND...]", "record the time-related KVM calls of a VMM that is not ours: its recording works like any other",
-          kExample,
-          [](OptionList& options) {
-            options.text("output,o", "FILE", "where the recording goes, one for each VM; FILE.xz is compressed", "trace.jsonl");
-            options.text("with", "WAY", "shim: a library preloaded into the command; ptrace: for static programs; auto: what the program allows", "auto");
-            options.text("on", "TARGET", "native, or lab:6.12, ...: the command runs there, brought along with its libraries", "native");
-            options.number("pid", "N", "attach to a process that runs already");
-            options.flag("noisy", "in the lab: time is this machine's, as on a real host, and does not count instructions");
-            add_bring_option(options);
-          },
-          run};
+  return {
+      "trace",
+      "[-- COMMAND...]",
+      "record the time-related KVM calls of a VMM that is not ours: its recording works like any other",
+      kExample,
+      [](OptionList& options) {
+        options.text("output,o", "FILE", "where the recording goes, one for each VM; FILE.xz is compressed",
+                     "trace.jsonl");
+        options.text(
+            "with", "WAY",
+            "shim: a library preloaded into the command; ptrace: for static programs; auto: what the program allows",
+            "auto");
+        options.text("on", "TARGET",
+                     "native, or lab:6.12, ...: the command runs there, brought along with its libraries", "native");
+        options.number("pid", "N", "attach to a process that runs already");
+        options.flag("noisy", "in the lab: time is this machine's, as on a real host, and does not count instructions");
+        add_bring_option(options);
+      },
+      run};
 }
 
 }  // namespace tscsim::cli

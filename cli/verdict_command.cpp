@@ -24,14 +24,16 @@ std::string answer(const std::string& question, const verdict::Course& course, c
 void check_question(const std::string& question) {
   const std::vector<std::string> known{std::string(kMasterClockOff), std::string(kOffsetsDiffer)};
   if (question.empty() || question == known[0] || question == known[1]) return;
-  throw UsageError("--why does not answer '" + question + "'" + suggestion(question, known, "it answers master-clock-off and offsets-differ"));
+  throw UsageError("--why does not answer '" + question + "'" +
+                   suggestion(question, known, "it answers master-clock-off and offsets-differ"));
 }
 
 // Of a recording that was made from outside: what its events say.
 std::string seen_text(const ops::Recording& recording) {
   const logs::Explanation seen = logs::explain(recording);
   std::string text = recording.header.scenario + "\n  seen from outside: by its events alone\n\n";
-  if (const logs::MasterClockPhase* off = logs::why_master_clock_off(seen)) text += fmt::format("master clock off: {}\n", off->why);
+  if (const logs::MasterClockPhase* off = logs::why_master_clock_off(seen))
+    text += fmt::format("master clock off: {}\n", off->why);
   for (const logs::Finding& finding : seen.findings) {
     text += fmt::format("{} {}\n  {}\n", finding.id, logs::moment_text(recording, finding.entry), finding.text);
     if (!finding.rule.empty()) text += fmt::format("  rule: {}\n", finding.rule);
@@ -45,8 +47,16 @@ Json seen_json(const std::string& file, const ops::Recording& recording) {
   const logs::Explanation seen = logs::explain(recording);
   Json findings = Json::array();
   for (const logs::Finding& finding : seen.findings)
-    findings.push_back({{"id", finding.id}, {"entry", finding.entry + 1}, {"text", finding.text}, {"rule", finding.rule}, {"cure", finding.cure}});
-  Json json = {{"name", recording.header.scenario}, {"file", file}, {"observed", true}, {"findings", findings}, {"not_judged", seen.undecided}};
+    findings.push_back({{"id", finding.id},
+                        {"entry", finding.entry + 1},
+                        {"text", finding.text},
+                        {"rule", finding.rule},
+                        {"cure", finding.cure}});
+  Json json = {{"name", recording.header.scenario},
+               {"file", file},
+               {"observed", true},
+               {"findings", findings},
+               {"not_judged", seen.undecided}};
   if (const logs::MasterClockPhase* off = logs::why_master_clock_off(seen)) json["master_clock_off"] = off->why;
   return json;
 }
@@ -71,23 +81,26 @@ int run(const Arguments& arguments) {
                           else std::cout << (first ? "" : "\n") << seen_text(recording);
                           first = false;
                         }});
-  if (arguments.json()) print({{"command", "verdict"}, {"summary", {{"count", documents.size()}}}, {"verdicts", documents}});
+  if (arguments.json())
+    print({{"command", "verdict"}, {"summary", {{"count", documents.size()}}}, {"verdicts", documents}});
   return departed ? kFailed : kAllHeld;
 }
 
 }  // namespace
 
 Command verdict_command() {
-  return {"verdict",
-          "FILE|RECORDING...",
-          "what happened to the guest's clocks, in one screen: steps, losses, skew, the rule and the operation, the cure",
-          "tscsim verdict scenarios/vmm/cloud-hypervisor/interleaved-restore.yaml",
-          [](OptionList& options) {
-            add_model_options(options);
-            options.text("why", "QUESTION", "only walk back to the operation that decided: master-clock-off or offsets-differ");
-            options.flag("all", "every disturbance in full, not the worst alone");
-          },
-          run};
+  return {
+      "verdict",
+      "FILE|RECORDING...",
+      "what happened to the guest's clocks, in one screen: steps, losses, skew, the rule and the operation, the cure",
+      "tscsim verdict scenarios/vmm/cloud-hypervisor/interleaved-restore.yaml",
+      [](OptionList& options) {
+        add_model_options(options);
+        options.text("why", "QUESTION",
+                     "only walk back to the operation that decided: master-clock-off or offsets-differ");
+        options.flag("all", "every disturbance in full, not the worst alone");
+      },
+      run};
 }
 
 }  // namespace tscsim::cli

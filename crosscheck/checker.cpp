@@ -22,7 +22,8 @@ struct Advanced {
 // Executes one entry under every answer to the questions it raises. False when there are too many, those before included:
 // on a host whose TSC is unstable each of a guest's exits changes its offset, and what a long run was made of can be told
 // in more ways than anybody can wait for.
-bool explore(const Hypothesis& start, const ops::Entry& entry, std::size_t index, std::size_t most, std::size_t& histories, Advanced& result) {
+bool explore(const Hypothesis& start, const ops::Entry& entry, std::size_t index, std::size_t most,
+             std::size_t& histories, Advanced& result) {
   std::vector<std::vector<bool>> scripts{{}};
   while (!scripts.empty()) {
     if (++histories > most) return false;
@@ -65,7 +66,8 @@ Followed follow(std::vector<Hypothesis> hypotheses, const ops::Recording& record
     std::size_t histories = 0;
     const std::size_t most = limits.histories + limits.each * hypotheses.size();
     for (const Hypothesis& hypothesis : hypotheses)
-      if (!explore(hypothesis, recording.entries[i], i, most, histories, advanced)) return {{std::move(hypotheses), {}}, i, true};
+      if (!explore(hypothesis, recording.entries[i], i, most, histories, advanced))
+        return {{std::move(hypotheses), {}}, i, true};
     drop_duplicates(advanced.survivors);
     if (advanced.survivors.empty()) return {std::move(advanced), i, false};
     hypotheses = std::move(advanced.survivors);
@@ -92,7 +94,8 @@ bool overlap(const ops::Entry& a, const ops::Entry& b) {
 }
 
 // The next call, or the next two in both orders. `next` becomes the entry after them.
-Followed follow_next(std::vector<Hypothesis> hypotheses, const ops::Recording& recording, const Limits& limits, std::size_t& next) {
+Followed follow_next(std::vector<Hypothesis> hypotheses, const ops::Recording& recording, const Limits& limits,
+                     std::size_t& next) {
   const std::size_t first = next, second = end_of_call(recording, first);
   std::vector<std::size_t> order;
   for (std::size_t i = first; i < second; ++i) order.push_back(i);
@@ -118,9 +121,8 @@ Followed follow_next(std::vector<Hypothesis> hypotheses, const ops::Recording& r
 void add_undecided(const std::vector<Hypothesis>& survivors, Result& result) {
   std::set<std::pair<std::size_t, std::string>> open;
   const auto answered = [](const Hypothesis& h, const Answer& a) {
-    return std::find_if(h.answers.begin(), h.answers.end(), [&](const Answer& other) {
-      return other.entry == a.entry && other.question == a.question;
-    });
+    return std::find_if(h.answers.begin(), h.answers.end(),
+                        [&](const Answer& other) { return other.entry == a.entry && other.question == a.question; });
   };
   for (const Answer& answer : survivors.front().answers) {
     if (answer.question.starts_with("delayed:")) continue;
@@ -144,8 +146,9 @@ void require_operations(const ops::Recording& recording) {
   if (!ops::is_observed(recording)) return;
   throw ops::InputError(ops::Diagnostic{
       {},
-      fmt::format("the recording of '{}' was made from outside ({}): what was asked of KVM is not known, so nothing can be verified",
-                  recording.header.scenario, recording.header.profile.target),
+      fmt::format(
+          "the recording of '{}' was made from outside ({}): what was asked of KVM is not known, so nothing can be verified",
+          recording.header.scenario, recording.header.profile.target),
       "'tscsim import' explains what it shows",
       "",
       1});

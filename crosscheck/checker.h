@@ -50,8 +50,8 @@ struct Mismatch {
 
 struct Result {
   std::vector<Observation> observations;
-  std::vector<Mismatch> mismatches;       // at most one: after it the state is not known
-  std::size_t unchecked_entries = 0;      // those after a mismatch, or from one on that has too many histories
+  std::vector<Mismatch> mismatches;   // at most one: after it the state is not known
+  std::size_t unchecked_entries = 0;  // those after a mismatch, or from one on that has too many histories
   // Of a history that explains the recording, or most of it: in which order its entries came, and the answers.
   std::vector<std::size_t> order;
   std::vector<Answer> answers;

@@ -21,9 +21,10 @@ ops::Program two_vcpus() {
   program.hosts.front().kernel = "6.12";
   program.setup = {step(OpKind::create_vm, 0), step(OpKind::create_vcpu, 0, 0), step(OpKind::create_vcpu, 0, 1)};
   for (int i = 0; i < 2; ++i)
-    program.setup.push_back(step(OpKind::set_msr, 0, i,
-                                 (ops::layout::kPvclockPages + static_cast<std::uint64_t>(i) * ops::layout::kPageStride) | 1,
-                                 ops::msr::kKvmSystemTimeNew));
+    program.setup.push_back(
+        step(OpKind::set_msr, 0, i,
+             (ops::layout::kPvclockPages + static_cast<std::uint64_t>(i) * ops::layout::kPageStride) | 1,
+             ops::msr::kKvmSystemTimeNew));
   return program;
 }
 
@@ -72,8 +73,8 @@ TEST(Checker, ADeadlineThatLiesAheadIsExact) {
   const struct {
     std::uint64_t deadline, seen;
     bool possible;
-  } rows[] = {{kAhead, kAhead, true},      {kAhead, 0, false},           {kAhead, kAhead + 1, false},
-              {kPassed, kPassed, true},    {kPassed, 0, true},           {kPassed, kPassed + 1, false}};
+  } rows[] = {{kAhead, kAhead, true},   {kAhead, 0, false}, {kAhead, kAhead + 1, false},
+              {kPassed, kPassed, true}, {kPassed, 0, true}, {kPassed, kPassed + 1, false}};
   for (const auto& row : rows) {
     ops::Program program = two_vcpus();
     program.setup.front().op.flags = ops::vm_flag::kIrqchip;
@@ -82,7 +83,8 @@ TEST(Checker, ADeadlineThatLiesAheadIsExact) {
                         step(OpKind::get_msr, 2000, 0, 0, ops::msr::kIa32TscDeadline)};
     ops::Recording recording = record(program);
     for (ops::Entry& entry : recording.entries)
-      if (entry.op.kind == OpKind::get_msr && entry.op.msr == ops::msr::kIa32TscDeadline) entry.outcome.fields[0].value = row.seen;
+      if (entry.op.kind == OpKind::get_msr && entry.op.msr == ops::msr::kIa32TscDeadline)
+        entry.outcome.fields[0].value = row.seen;
     EXPECT_EQ(check(recording).count(Verdict::mismatch) == 0, row.possible) << row.deadline << " read as " << row.seen;
   }
 }
@@ -92,7 +94,8 @@ TEST(Checker, WideBracketsStillAdmitTheTruth) {
   for (const auto& [before, after] : widths) {
     const Result result = check(widened(record(restore_and_read()), before, after));
     EXPECT_EQ(result.count(Verdict::mismatch), 0u)
-        << before << " " << after << "\n" << (result.mismatches.empty() ? "" : result.mismatches[0].explanation);
+        << before << " " << after << "\n"
+        << (result.mismatches.empty() ? "" : result.mismatches[0].explanation);
     EXPECT_EQ(result.count(Verdict::undecided), 0u);
     EXPECT_GT(result.count(Verdict::exact), 60u);
   }
@@ -169,8 +172,8 @@ ops::Recording open_window() {
   program.hosts.front().kernel = "6.12";
   program.timeline.push_back(step(OpKind::set_msr, 0, 0, 5'000'000'000, ops::msr::kIa32Tsc));
   constexpr std::uint64_t kTenMs_cycles = 26'000'000, kSecond_cycles = 2'600'000'000;
-  program.timeline.push_back(step(OpKind::set_msr, 10'000'000, 1, 5'000'000'000 + kTenMs_cycles + kSecond_cycles,
-                                  ops::msr::kIa32Tsc));
+  program.timeline.push_back(
+      step(OpKind::set_msr, 10'000'000, 1, 5'000'000'000 + kTenMs_cycles + kSecond_cycles, ops::msr::kIa32Tsc));
   return widened(record(program), 1000, 1000);
 }
 
@@ -181,7 +184,8 @@ TEST(Checker, AnOpenWindowIsDecidedByTheOffsetOrReported) {
   EXPECT_EQ(check(wide).count(Verdict::undecided), 0u) << "the offset attribute shows what happened";
 
   ops::Recording blind = wide;
-  std::erase_if(blind.entries, [](const ops::Entry& e) { return e.op.kind == OpKind::get_tsc_offset && e.op.at_ns > 0; });
+  std::erase_if(blind.entries,
+                [](const ops::Entry& e) { return e.op.kind == OpKind::get_tsc_offset && e.op.at_ns > 0; });
   EXPECT_EQ(check(blind).count(Verdict::mismatch), 0u);
   EXPECT_GT(check(blind).count(Verdict::undecided), 0u);
 }
@@ -202,13 +206,15 @@ TEST(Checker, AnOperationWithTooManyHistoriesEndsTheComparison) {
   EXPECT_EQ(cut.observations.back().entry, at);
   EXPECT_EQ(cut.observations.back().verdict, Verdict::undecided);
   EXPECT_EQ(cut.count(Verdict::undecided), 1u);
-  EXPECT_EQ(cut.observations.size() - 1, static_cast<std::size_t>(std::count_if(
-      whole.observations.begin(), whole.observations.end(), [&](const Observation& o) { return o.entry < at; })));
+  EXPECT_EQ(cut.observations.size() - 1,
+            static_cast<std::size_t>(std::count_if(whole.observations.begin(), whole.observations.end(),
+                                                   [&](const Observation& o) { return o.entry < at; })));
 
   const auto with_wrong_offset = [&](bool before, const Limits& limits) {
     ops::Recording wrong = recording;
     for (std::size_t i = 0; i < wrong.entries.size(); ++i)
-      if (wrong.entries[i].op.kind == OpKind::get_tsc_offset && (i < at) == before) wrong.entries[i].outcome.fields[0].value += 5000;
+      if (wrong.entries[i].op.kind == OpKind::get_tsc_offset && (i < at) == before)
+        wrong.entries[i].outcome.fields[0].value += 5000;
     return check(wrong, limits).count(Verdict::mismatch);
   };
   EXPECT_EQ(with_wrong_offset(true, too_few), 1u) << "what came before it is compared";
@@ -258,8 +264,9 @@ ops::Program migration() {
   program.timeline.push_back(on(1, step(OpKind::set_clock, 4 * kMs, ops::kVm, 123'456'789)));
   for (int i = 0; i < 2; ++i) program.timeline.push_back(on(1, step(OpKind::peek_pvclock, 4 * kMs, i)));
   for (int i = 0; i < 2; ++i)
-    program.timeline.push_back(on(1, step(OpKind::set_msr, 4 * kMs, i, program.setup[static_cast<std::size_t>(3 + i)].op.value,
-                                          ops::msr::kKvmSystemTimeNew)));
+    program.timeline.push_back(
+        on(1, step(OpKind::set_msr, 4 * kMs, i, program.setup[static_cast<std::size_t>(3 + i)].op.value,
+                   ops::msr::kKvmSystemTimeNew)));
   for (int i = 0; i < 2; ++i) program.timeline.push_back(on(1, step(OpKind::read_pvclock, 5 * kMs, i)));
   return program;
 }

@@ -45,7 +45,8 @@ class Finder {
     if (!reg) return;
     Known& known = known_[{op.host, is_of_vm(*reg) ? ops::kVm : op.vcpu, *reg}];
     if (op.kind == OpKind::get_msr)
-      if (const std::uint64_t* value = entry.outcome.find(ops::Field::value)) return learn(known, index, op, *reg, *value);
+      if (const std::uint64_t* value = entry.outcome.find(ops::Field::value))
+        return learn(known, index, op, *reg, *value);
     known = {op.value, index, std::nullopt};
   }
 
@@ -54,7 +55,7 @@ class Finder {
  private:
   struct Known {
     std::uint64_t value = 0;
-    std::size_t since = 0;  // entry
+    std::size_t since = 0;             // entry
     std::optional<std::size_t> guess;  // the write of which only bit 0 is known so far
   };
   struct Run {

@@ -11,9 +11,9 @@
 namespace tscsim::crosscheck {
 
 struct GuestWrite {
-  ops::Operation op;       // a wrmsr; its vCPU is the one that is run
+  ops::Operation op;         // a wrmsr; its vCPU is the one that is run
   bool by_any_vcpu = false;  // the MSR is one for the VM
-  std::size_t first = 0;   // the KVM_RUNs in which it may have happened: numbers of entries
+  std::size_t first = 0;     // the KVM_RUNs in which it may have happened: numbers of entries
   std::size_t last = 0;
 };
 

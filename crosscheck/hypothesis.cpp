@@ -28,8 +28,8 @@ model::Machine<Witness>& machine_of(Hypothesis& h, const ops::Entry& entry) {
 bool compare_value(Hypothesis& h, const ops::Entry& entry, std::size_t index, std::string what, const Witness& derived,
                    std::uint64_t observed) {
   const witness::Interval interval = h.space.interval(derived);
-  Observation seen{index, std::move(what), Verdict::exact, observed, interval.lo,
-                   interval.full ? interval.lo - 1 : interval.hi()};
+  Observation seen{index,    std::move(what), Verdict::exact,
+                   observed, interval.lo,     interval.full ? interval.lo - 1 : interval.hi()};
   if (!interval.is_point()) seen.verdict = Verdict::bracketed;
   const bool possible = h.space.observe(derived, observed);
   if (!possible) seen.verdict = Verdict::mismatch;
@@ -57,8 +57,9 @@ class TraceComparison final : public model::TraceListener<Witness> {
     taken_ = place_of_next() + 1;
     const auto names = ops::trace_values(derived.kind);
     for (std::size_t i = 0; i < names.size() && !failed_; ++i)
-      failed_ = !compare_value(hypothesis_, entry_, index_, fmt::format("trace {} {}", ops::name_of(derived.kind), names[i]),
-                               derived.values[i], seen->values[i]);
+      failed_ =
+          !compare_value(hypothesis_, entry_, index_, fmt::format("trace {} {}", ops::name_of(derived.kind), names[i]),
+                         derived.values[i], seen->values[i]);
   }
 
   // What the model makes of the operation is complete. False when it was contradicted.
@@ -141,7 +142,8 @@ class BracketedHost final : public model::Host<Witness> {
   Witness base_ns() override { return space().unknown(bracket_.base_ns.lo, bracket_.base_ns.hi); }
   Witness run_delay_ns() override {
     const bool measured = bracket_.run_delay_ns != ops::Range{};
-    return measured ? space().unknown(bracket_.run_delay_ns.lo, bracket_.run_delay_ns.hi) : space().unknown(0, INT64_MAX);
+    return measured ? space().unknown(bracket_.run_delay_ns.lo, bracket_.run_delay_ns.hi)
+                    : space().unknown(0, INT64_MAX);
   }
   Witness realtime_ns() override { return space().unknown(bracket_.realtime_ns.lo, bracket_.realtime_ns.hi); }
   std::optional<model::ClockPair<Witness>> base_pair() override { return pair(&BracketedHost::base_ns); }
@@ -154,7 +156,9 @@ class BracketedHost final : public model::Host<Witness> {
     if (history_.tsc_clocksource)
       history_.pending.push_back({model::DelayedWork::clocksource_falls_away, bracket_.base_ns.lo});
   }
-  bool interrupts_guest() override { return !space().choose("delayed: no interrupt takes the guest out after its WRMSR"); }
+  bool interrupts_guest() override {
+    return !space().choose("delayed: no interrupt takes the guest out after its WRMSR");
+  }
   bool deadline_timer_fired(bool) override { return space().choose("delayed: the TSC deadline timer has fired"); }
   // Traces tell that there were such exits, and how many; whether before or after what the guest did is open.
   bool guest_exits_by_itself() override {
@@ -186,8 +190,8 @@ class BracketedHost final : public model::Host<Witness> {
   // Counted at the host's rate, and a thousandth more for what the rate is not.
   std::uint64_t highest_tsc_now() const {
     const auto passed_ns = static_cast<std::int64_t>(bracket_.base_ns.hi - history_.highest_at_base_ns);
-    const auto cycles = static_cast<__int128>(std::max<std::int64_t>(passed_ns, 0)) *
-                        history_.machine.config().host_khz / 1'000'000;
+    const auto cycles =
+        static_cast<__int128>(std::max<std::int64_t>(passed_ns, 0)) * history_.machine.config().host_khz / 1'000'000;
     return history_.highest_tsc + static_cast<std::uint64_t>(cycles + cycles / 1000 + 1);
   }
   std::optional<model::ClockPair<Witness>> pair(Witness (BracketedHost::*clock)()) {
@@ -214,7 +218,8 @@ bool has_pages(const ops::Recording& recording) {
   const auto enables = [](const ops::Entry& entry) {
     const ops::Operation& op = entry.op;
     const bool writes = op.kind == OpKind::set_msr || op.kind == OpKind::wrmsr;
-    const bool page = op.msr == ops::msr::kKvmSystemTime || op.msr == ops::msr::kKvmSystemTimeNew || op.msr == ops::msr::kHvReferenceTsc;
+    const bool page = op.msr == ops::msr::kKvmSystemTime || op.msr == ops::msr::kKvmSystemTimeNew ||
+                      op.msr == ops::msr::kHvReferenceTsc;
     return writes && page && (op.value & 1) != 0;
   };
   return std::any_of(recording.entries.begin(), recording.entries.end(), enables);
@@ -252,7 +257,8 @@ void note_jump(HostHistory& h, const ops::Entry& entry) {
 
 // A worker tells the VMs, which may come late. Whether a VM before this one had the master clock, the recording does not say.
 void leave_tsc_clocksource(WitnessSpace& space, HostHistory& h, const ops::Entry& entry) {
-  const bool tells = h.machine.had_master_clock() || (!h.clocksource_left && space.choose("delayed: another VM has had the master clock"));
+  const bool tells = h.machine.had_master_clock() ||
+                     (!h.clocksource_left && space.choose("delayed: another VM has had the master clock"));
   h.clocksource_left = true;
   if (tells) h.pending.push_back({model::DelayedWork::clocksource_left, entry.bracket.base_ns.lo});
 }
@@ -275,7 +281,8 @@ void resume(WitnessSpace& space, HostHistory& h, const ops::Entry& entry, const 
   }
 }
 
-void happen(WitnessSpace& space, HostHistory& h, const ops::Entry& entry, BracketedHost& host, const TraceComparison& traces) {
+void happen(WitnessSpace& space, HostHistory& h, const ops::Entry& entry, BracketedHost& host,
+            const TraceComparison& traces) {
   const ops::Operation& op = entry.op;
   h.machine.begin_story();
   switch (op.kind) {
@@ -340,9 +347,11 @@ bool compare_error(Hypothesis& h, const ops::Entry& entry, std::size_t index, in
 }
 
 // The same where each of vCPU 0's clock updates writes the Hyper-V page (to 5.12).
-bool follow_extra_hyperv_pages(model::Machine<Witness>& machine, Field field, const Witness& derived, std::uint64_t observed) {
+bool follow_extra_hyperv_pages(model::Machine<Witness>& machine, Field field, const Witness& derived,
+                               std::uint64_t observed) {
   if (field != Field::version || machine.vcpus().empty() || !machine.vcpus().front().tsc_always_catchup) return false;
-  if (machine.config().era.hyperv_page != model::HypervPageUpdate::every_update || !machine.vm().hyperv.enabled()) return false;
+  if (machine.config().era.hyperv_page != model::HypervPageUpdate::every_update || !machine.vm().hyperv.enabled())
+    return false;
   const std::uint64_t extra = observed - derived.constant();
   if (derived.constant() == 0 || extra == 0 || extra > 0xffff) return false;
   machine.continue_hyperv_sequence(static_cast<std::uint32_t>(observed));
@@ -352,7 +361,8 @@ bool follow_extra_hyperv_pages(model::Machine<Witness>& machine, Field field, co
 // With always-catch-up every exit refreshes the page, also those that no operation causes (faults, interrupts), and on an
 // unstable TSC every load of the vCPU does (preemption): the
 // version is known from below only. What was seen is then where it goes on from.
-bool follow_extra_updates(Hypothesis& h, const ops::Entry& entry, Field field, const Witness& derived, std::uint64_t observed) {
+bool follow_extra_updates(Hypothesis& h, const ops::Entry& entry, Field field, const Witness& derived,
+                          std::uint64_t observed) {
   if (entry.op.kind == OpKind::peek_hyperv_page || entry.op.kind == OpKind::read_hyperv_page)
     return follow_extra_hyperv_pages(machine_of(h, entry), field, derived, observed);
   if (field != Field::version || entry.op.vcpu == ops::kVm || !derived.is_constant()) return false;
@@ -367,7 +377,8 @@ bool follow_extra_updates(Hypothesis& h, const ops::Entry& entry, Field field, c
 
 // A thread that waited while it was in KVM_RUN was taken off its CPU there; when it came back the record was renewed once
 // more. What was waited is counted all the same, so that only the version is known from below.
-bool follow_extra_records(Hypothesis& h, const ops::Entry& entry, Field field, const Witness& derived, std::uint64_t observed) {
+bool follow_extra_records(Hypothesis& h, const ops::Entry& entry, Field field, const Witness& derived,
+                          std::uint64_t observed) {
   if (field != Field::version || entry.op.kind != OpKind::peek_steal_time) return false;
   auto& here = h.hosts[static_cast<std::size_t>(entry.op.host)];
   const bool waited = here.waited_in_guest.erase(entry.op.vcpu) != 0;
@@ -385,7 +396,8 @@ void note_waiting(HostHistory& here, const ops::Entry& entry) {
 bool compare_field(Hypothesis& h, const ops::Entry& entry, std::size_t index, Field field, const Witness& derived) {
   const std::uint64_t* observed = entry.outcome.find(field);
   if (observed == nullptr) return true;  // recorded by another version of the vocabulary: refused by the reader
-  if (follow_extra_records(h, entry, field, derived, *observed) || follow_extra_updates(h, entry, field, derived, *observed)) {
+  if (follow_extra_records(h, entry, field, derived, *observed) ||
+      follow_extra_updates(h, entry, field, derived, *observed)) {
     h.observations.push_back({index, "version", Verdict::bracketed, *observed, derived.constant(), *observed});
     return true;
   }
@@ -394,10 +406,8 @@ bool compare_field(Hypothesis& h, const ops::Entry& entry, std::size_t index, Fi
 
 // Pages that another host put aside: a recording whose numbers are out of order has none.
 bool carry_memory(Hypothesis& h, HostHistory& here, const ops::Operation& op) {
-  if (op.kind == OpKind::save_memory)
-    here.saved = here.machine.memory();
-  else if (op.value < h.hosts.size())
-    here.machine.set_memory(h.hosts[op.value].saved);
+  if (op.kind == OpKind::save_memory) here.saved = here.machine.memory();
+  else if (op.value < h.hosts.size()) here.machine.set_memory(h.hosts[op.value].saved);
   return true;
 }
 
@@ -424,18 +434,20 @@ std::string digest_of(const model::GuestMemory<Witness>& memory, const Spell& sp
 template <class Spell>
 std::string digest_of(const HostHistory& h, const Spell& spell) {
   const auto& vm = h.machine.vm();
-  std::string text = fmt::format("{}{}{}{}{}{}{}{}{}{}{}|", h.tsc_clocksource, h.tsc_unstable, h.clocksource_left,
-                                 h.machine.had_master_clock(), vm.backwards_tsc_observed, vm.use_master_clock, vm.cur_tsc_generation,
-                                 vm.nr_vcpus_matched_tsc, vm.user_set_tsc, vm.last_tsc_khz, h.machine.delayed_update_pending());
+  std::string text =
+      fmt::format("{}{}{}{}{}{}{}{}{}{}{}|", h.tsc_clocksource, h.tsc_unstable, h.clocksource_left,
+                  h.machine.had_master_clock(), vm.backwards_tsc_observed, vm.use_master_clock, vm.cur_tsc_generation,
+                  vm.nr_vcpus_matched_tsc, vm.user_set_tsc, vm.last_tsc_khz, h.machine.delayed_update_pending());
   text += fmt::format("{},{},{},{}{}{}|", vm.cur_tsc_khz, vm.cur_freq_generation, vm.nr_vcpus_matched_freq,
                       vm.all_vcpus_matched_tsc, vm.all_vcpus_matched_freq, vm.disabled_quirks);
   text += fmt::format("{},{},{},", static_cast<int>(vm.hyperv.state), vm.hyperv.last.sequence, vm.hyperv.last.scale);
-  for (const Witness* x : {&vm.hyperv.last.offset, &vm.last_tsc_nsec, &vm.last_tsc_write, &vm.last_tsc_offset, &vm.cur_tsc_nsec,
-                           &vm.cur_tsc_write, &vm.cur_tsc_offset, &vm.master_kernel_ns, &vm.master_cycle_now,
-                           &vm.kvmclock_offset})
+  for (const Witness* x :
+       {&vm.hyperv.last.offset, &vm.last_tsc_nsec, &vm.last_tsc_write, &vm.last_tsc_offset, &vm.cur_tsc_nsec,
+        &vm.cur_tsc_write, &vm.cur_tsc_offset, &vm.master_kernel_ns, &vm.master_cycle_now, &vm.kvmclock_offset})
     text += spell(*x);
   for (const auto& v : h.machine.vcpus()) {
-    text += fmt::format("|{},{},{},{},{},", v.requests, v.cpu, v.this_tsc_generation, v.guest_stopped_request, v.hw_tsc_hz);
+    text +=
+        fmt::format("|{},{},{},{},{},", v.requests, v.cpu, v.this_tsc_generation, v.guest_stopped_request, v.hw_tsc_hz);
     if (v.tsc_offset_adjustment) text += spell(*v.tsc_offset_adjustment);
     if (h.tsc_unstable) text += spell(v.last_guest_tsc);
     text += fmt::format("{},{},", v.told_preempted, v.l2.has_value()) + spell(v.last_steal) + spell(v.tsc_offset);
@@ -443,7 +455,8 @@ std::string digest_of(const HostHistory& h, const Spell& spell) {
     text += spell(v.l1_tsc_offset) + spell(v.ia32_tsc_adjust) + spell(v.this_tsc_nsec) + spell(v.this_tsc_write);
   }
   text += digest_of(h.machine.memory(), spell) + "|" + digest_of(h.saved, spell);
-  for (const Pending& item : h.pending) text += fmt::format("|{}@{}", static_cast<int>(item.work), item.earliest_base_ns);
+  for (const Pending& item : h.pending)
+    text += fmt::format("|{}@{}", static_cast<int>(item.work), item.earliest_base_ns);
   return text;
 }
 
@@ -478,7 +491,8 @@ bool interrupted(const ops::Entry& entry) {
 
 bool was_not_entered(WitnessSpace& space, const ops::Entry& entry) {
   if (!interrupted(entry)) return false;
-  return entry.outcome.error == EAGAIN || !space.choose("delayed: the guest was entered before KVM_RUN was interrupted");
+  return entry.outcome.error == EAGAIN ||
+         !space.choose("delayed: the guest was entered before KVM_RUN was interrupted");
 }
 
 // The deadline counts only in its mode, which the guest sets without an MSR.
@@ -489,7 +503,8 @@ void perform_guest_write(HostHistory& here, ops::Operation op, int pcpu, Bracket
 }
 
 // In each KVM_RUN in which a write may have happened it has, or it has not; in the last one it has.
-void let_guest_write(Hypothesis& h, HostHistory& here, const ops::Entry& entry, std::size_t index, BracketedHost& host) {
+void let_guest_write(Hypothesis& h, HostHistory& here, const ops::Entry& entry, std::size_t index,
+                     BracketedHost& host) {
   std::erase_if(h.guest_writes, [&](const GuestWrite& write) {
     if (write.op.host != entry.op.host || (!write.by_any_vcpu && write.op.vcpu != entry.op.vcpu)) return false;
     if (index < write.first || index > write.last) return false;
@@ -502,7 +517,8 @@ void let_guest_write(Hypothesis& h, HostHistory& here, const ops::Entry& entry, 
 }
 
 // Somebody else's KVM_RUN: its guest does what it likes, and a signal may come first.
-bool run_strange_guest(Hypothesis& h, HostHistory& here, const ops::Entry& entry, std::size_t index, BracketedHost& host) {
+bool run_strange_guest(Hypothesis& h, HostHistory& here, const ops::Entry& entry, std::size_t index,
+                       BracketedHost& host) {
   if (was_not_entered(h.space, entry)) here.machine.visit(entry.op.vcpu, entry.pcpu, host);
   else here.machine.perform(entry.op, entry.pcpu, host);
   let_guest_write(h, here, entry, index, host);
@@ -537,7 +553,8 @@ bool advance(Hypothesis& h, const ops::Entry& entry, std::size_t index) {
     return h.space.consistent();
   }
   if (op.kind == OpKind::create_vm) leave_vm(here);
-  if (here.strange_guest && op.kind == OpKind::run) return run_strange_guest(h, here, entry, index, host) && h.space.consistent();
+  if (here.strange_guest && op.kind == OpKind::run)
+    return run_strange_guest(h, here, entry, index, host) && h.space.consistent();
   const auto derived = here.machine.perform(op, entry.pcpu, host);
   note_waiting(here, entry);
   if (!traces.finish()) return false;
@@ -545,13 +562,16 @@ bool advance(Hypothesis& h, const ops::Entry& entry, std::size_t index) {
   if (!compare_error(h, entry, index, derived.error)) return false;
   for (const auto& [field, value] : in_observation_order(derived))
     if (!compare_field(h, entry, index, field, value)) return false;
-  if (!h.space.consistent()) h.failure = operation_text(entry.op) + "\n  the readings it needs cannot all lie in their brackets";
+  if (!h.space.consistent())
+    h.failure = operation_text(entry.op) + "\n  the readings it needs cannot all lie in their brackets";
   return h.space.consistent();
 }
 
 HostHistory::HostHistory(const ops::Recording& recording, int host)
-    : machine(config_for(recording.header, host)), tsc_clocksource(recording.header.host(host).profile.tsc_clocksource),
-      tsc_unstable(recording.header.host(host).profile.tsc_unstable), traces(recording.header.host(host).profile.traces),
+    : machine(config_for(recording.header, host)),
+      tsc_clocksource(recording.header.host(host).profile.tsc_clocksource),
+      tsc_unstable(recording.header.host(host).profile.tsc_unstable),
+      traces(recording.header.host(host).profile.traces),
       strange_guest(!recording.header.vmm.empty()),
       pages_are_seen((!traces.empty() || looks_at_pages(recording)) && (strange_guest || has_pages(recording))) {}
 
@@ -559,7 +579,8 @@ Hypothesis::Hypothesis(const ops::Recording& recording) : guest_writes(crosschec
   for (int host = 0; host < recording.header.hosts(); ++host) hosts.emplace_back(recording, host);
 }
 
-void retrace(const ops::Recording& recording, const Result& found, const std::function<void(Hypothesis&, std::size_t)>& visit) {
+void retrace(const ops::Recording& recording, const Result& found,
+             const std::function<void(Hypothesis&, std::size_t)>& visit) {
   Hypothesis history(recording);
   std::map<std::size_t, std::vector<bool>> scripts;
   for (const Answer& answer : found.answers)

@@ -39,12 +39,12 @@ struct HostHistory {
   // base_ns around the last jump of the TSC. Until the next tick jiffies stand where they were before it; a delay that
   // is counted from there is over as soon as the tick finds out.
   std::optional<ops::Range> jump;
-  bool clocksource_left = false;  // since; what other VMs had before does not matter any more
-  model::GuestMemory<Witness> saved;  // put aside for another host
+  bool clocksource_left = false;       // since; what other VMs had before does not matter any more
+  model::GuestMemory<Witness> saved;   // put aside for another host
   std::vector<ops::TraceKind> traces;  // the tracepoints that were listened to
-  bool strange_guest = false;   // it runs code of its own (ops::Header::vmm)
-  bool pages_are_seen = true;   // there are such pages, and somebody looks: else it does not matter when KVM writes them
-  bool joined_late = false;     // what was done to the VM before is not known: nothing of it can be judged
+  bool strange_guest = false;          // it runs code of its own (ops::Header::vmm)
+  bool pages_are_seen = true;  // there are such pages, and somebody looks: else it does not matter when KVM writes them
+  bool joined_late = false;    // what was done to the VM before is not known: nothing of it can be judged
 
   HostHistory(const ops::Recording& recording, int host);
   // The time, in base_ns, that jiffies show at the least when it is `base_ns`, give or take a tick.
@@ -59,7 +59,7 @@ struct Hypothesis {
   std::vector<std::size_t> order;  // of the entries so far
   std::vector<Answer> answers;
   std::vector<Observation> observations;
-  std::string failure;  // when an observation contradicted it
+  std::string failure;                   // when an observation contradicted it
   std::vector<GuestWrite> guest_writes;  // that have not happened yet
 
   explicit Hypothesis(const ops::Recording& recording);
@@ -73,7 +73,8 @@ inline constexpr const char* kOrderQuestion = "which of two calls that overlap c
 
 // Follows the recording once more along the history that check() found, up to the entry that contradicts it; `visit` sees
 // the hypothesis after each entry.
-void retrace(const ops::Recording& recording, const Result& found, const std::function<void(Hypothesis&, std::size_t)>& visit);
+void retrace(const ops::Recording& recording, const Result& found,
+             const std::function<void(Hypothesis&, std::size_t)>& visit);
 
 // All that determines what the hypothesis says about the future, as text; equal texts, equal futures.
 std::string digest(const Hypothesis& hypothesis);

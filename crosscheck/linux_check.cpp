@@ -23,7 +23,9 @@ using ops::LinuxAction;
 constexpr const char* kUnstable = "tsc: Marking TSC unstable due to ";
 constexpr const char* kSkipped = "Long readout interval, skipping watchdog check";
 
-bool has_word(const std::string& text, const std::string& word) { return (" " + text + " ").find(" " + word + " ") != std::string::npos; }
+bool has_word(const std::string& text, const std::string& word) {
+  return (" " + text + " ").find(" " + word + " ") != std::string::npos;
+}
 
 // The number that follows `key` in a log line.
 std::optional<std::uint64_t> number_after(const std::string& text, const std::string& key, int base = 10) {
@@ -31,7 +33,9 @@ std::optional<std::uint64_t> number_after(const std::string& text, const std::st
   if (at == std::string::npos) return std::nullopt;
   at = text.find_first_not_of(' ', at + key.size());
   std::uint64_t value = 0;
-  if (at == std::string::npos || std::from_chars(text.data() + at, text.data() + text.size(), value, base).ec != std::errc{}) return std::nullopt;
+  if (at == std::string::npos ||
+      std::from_chars(text.data() + at, text.data() + text.size(), value, base).ec != std::errc{})
+    return std::nullopt;
   return value;
 }
 
@@ -43,11 +47,16 @@ struct LogLine {
 class Outcomes {
  public:
   Outcomes(const ops::LinuxRecording& recording, const guest::GuestEra& era, LinuxResult& result)
-      : recording_(recording), header_(recording.header), era_(era), result_(result), tsc_(guest::register_khz(header_.tsc_khz)) {
+      : recording_(recording),
+        header_(recording.header),
+        era_(era),
+        result_(result),
+        tsc_(guest::register_khz(header_.tsc_khz)) {
     for (std::size_t i = 0; i < recording.events.size(); ++i) {
       if (const auto* look = std::get_if<ops::LinuxLook>(&recording.events[i])) take_log(i, *look);
       if (const auto* done = std::get_if<ops::LinuxDone>(&recording.events[i]))
-        if (done->step.action == LinuxAction::jump_tsc || done->step.action == LinuxAction::adjust_tsc) moves_.push_back(i);
+        if (done->step.action == LinuxAction::jump_tsc || done->step.action == LinuxAction::adjust_tsc)
+          moves_.push_back(i);
     }
   }
 
@@ -75,7 +84,8 @@ class Outcomes {
   }
 
   const LogLine* logged(const std::string& words) const {
-    const auto found = std::find_if(log_.begin(), log_.end(), [&](const LogLine& line) { return line.text.find(words) != std::string::npos; });
+    const auto found = std::find_if(log_.begin(), log_.end(),
+                                    [&](const LogLine& line) { return line.text.find(words) != std::string::npos; });
     return found == log_.end() ? nullptr : &*found;
   }
 
@@ -98,7 +108,8 @@ class Outcomes {
   }
 
   // The rates are measured here: there is no kvmclock to ask.
-  guest::WatchdogJudgement judge(const guest::Clocksource& wd, const guest::WatchdogSample& last, const guest::WatchdogSample& now) const {
+  guest::WatchdogJudgement judge(const guest::Clocksource& wd, const guest::WatchdogSample& last,
+                                 const guest::WatchdogSample& now) const {
     return guest::judge(era_, tsc_, wd, last, now, 0, true);
   }
 
@@ -106,7 +117,8 @@ class Outcomes {
   void check_steps() {
     for (std::size_t i = 0; i < recording_.events.size(); ++i)
       if (const auto* done = std::get_if<ops::LinuxDone>(&recording_.events[i]))
-        tell(i, std::string(ops::name_of(done->step.action)), done->error == 0, fmt::format("failed with errno {}", done->error));
+        tell(i, std::string(ops::name_of(done->step.action)), done->error == 0,
+             fmt::format("failed with errno {}", done->error));
   }
 
   bool watched() const {
@@ -142,7 +154,8 @@ class Outcomes {
 
   WatchdogVerdict seen() const {
     const LogLine* unstable = logged(kUnstable);
-    if (unstable != nullptr && unstable->text.find("clocksource watchdog") != std::string::npos) return WatchdogVerdict::unstable;
+    if (unstable != nullptr && unstable->text.find("clocksource watchdog") != std::string::npos)
+      return WatchdogVerdict::unstable;
     return logged(kSkipped) != nullptr ? WatchdogVerdict::skipped : WatchdogVerdict::ok;
   }
 
@@ -151,10 +164,12 @@ class Outcomes {
     std::vector<WatchdogVerdict> possible = {WatchdogVerdict::ok};
     if (watched()) possible = possible_verdicts();
     // 7.1 compares one CPU with another, besides.
-    if (watched() && cpus() > 1 && era_.watchdog == guest::WatchdogRule::relative) possible = {WatchdogVerdict::unstable};
+    if (watched() && cpus() > 1 && era_.watchdog == guest::WatchdogRule::relative)
+      possible = {WatchdogVerdict::unstable};
     const bool found = std::find(possible.begin(), possible.end(), seen()) != possible.end();
     if (found && possible.size() > 1) undecided(event, "watchdog", "it depends on when the watchdog came");
-    else tell(event, "watchdog", found, fmt::format("Linux {}, the model {}", name_of(seen()), name_of(possible.front())));
+    else
+      tell(event, "watchdog", found, fmt::format("Linux {}, the model {}", name_of(seen()), name_of(possible.front())));
     check_judgement();
     check_printed_skew(logged("cs_nsec:"), "cs_nsec:", logged("wd_nsec:"), "wd_nsec:");
     check_printed_skew(logged("clocksource: Clocksource"), "interval:", logged("clocksource: Watchdog"), "interval:");
@@ -169,16 +184,20 @@ class Outcomes {
     const WideRange expected{ns(moved().lo) - kWindow_ns, ns(moved().hi) + kWindow_ns};
     const Wide skew = static_cast<Wide>(cs.value_or(0)) - static_cast<Wide>(wd.value_or(0));
     tell(cs_line->event, "printed skew", cs && wd && expected.lo <= skew && skew <= expected.hi,
-         fmt::format("Linux printed {} ns, the TSC was moved by {} to {}", static_cast<std::int64_t>(skew), static_cast<std::int64_t>(expected.lo),
-                     static_cast<std::int64_t>(expected.hi)));
+         fmt::format("Linux printed {} ns, the TSC was moved by {} to {}", static_cast<std::int64_t>(skew),
+                     static_cast<std::int64_t>(expected.lo), static_cast<std::int64_t>(expected.hi)));
   }
 
   static const char* name_of(WatchdogVerdict verdict) {
     switch (verdict) {
-      case WatchdogVerdict::ok: return "lets the TSC alone";
-      case WatchdogVerdict::unstable: return "marks the TSC unstable";
-      case WatchdogVerdict::skipped: return "passes the interval over";
-      case WatchdogVerdict::reference: return "takes a new reference";
+      case WatchdogVerdict::ok:
+        return "lets the TSC alone";
+      case WatchdogVerdict::unstable:
+        return "marks the TSC unstable";
+      case WatchdogVerdict::skipped:
+        return "passes the interval over";
+      case WatchdogVerdict::reference:
+        return "takes a new reference";
     }
     return "";
   }
@@ -190,10 +209,12 @@ class Outcomes {
     if (wd_line == nullptr || cs_line == nullptr) return;
     const auto hex = [](const LogLine& line, const char* key) { return number_after(line.text, key, 16).value_or(0); };
     const guest::WatchdogJudgement judgement =
-        judge(reference(), {hex(*cs_line, "cs_last:"), hex(*wd_line, "wd_last:")}, {hex(*cs_line, "cs_now:"), hex(*wd_line, "wd_now:")});
+        judge(reference(), {hex(*cs_line, "cs_last:"), hex(*wd_line, "wd_last:")},
+              {hex(*cs_line, "cs_now:"), hex(*wd_line, "wd_now:")});
     const auto compare = [&](const LogLine& line, const char* key, std::uint64_t derived) {
       if (const auto printed = number_after(line.text, key))
-        tell(line.event, key, *printed == derived, fmt::format("Linux printed {}, the model derives {}", *printed, derived));
+        tell(line.event, key, *printed == derived,
+             fmt::format("Linux printed {}, the model derives {}", *printed, derived));
     };
     compare(*wd_line, "wd_nsec:", judgement.wd_ns);
     compare(*cs_line, "cs_nsec:", judgement.cs_ns);
@@ -203,17 +224,18 @@ class Outcomes {
 
   // On the next entry to idle the kernel puts back what it remembers.
   void check_tsc_adjust() {
-    const bool expected = move().step.action == LinuxAction::adjust_tsc && era_.verifies_tsc_adjust && flag("tsc_adjust");
+    const bool expected =
+        move().step.action == LinuxAction::adjust_tsc && era_.verifies_tsc_adjust && flag("tsc_adjust");
     const LogLine* line = logged("TSC ADJUST differs: ");
-    const std::string wanted = fmt::format("TSC ADJUST differs: CPU{} 0 --> {}. Restoring", move().step.cpu, static_cast<std::int64_t>(move().wrote));
+    const std::string wanted = fmt::format("TSC ADJUST differs: CPU{} 0 --> {}. Restoring", move().step.cpu,
+                                           static_cast<std::int64_t>(move().wrote));
     const bool good = expected ? line != nullptr && line->text.find(wanted) != std::string::npos : line == nullptr;
     tell(line != nullptr ? line->event : moves_.front(), "TSC_ADJUST", good,
-         fmt::format("Linux logged '{}', the model {}", line != nullptr ? line->text : "", expected ? wanted : "nothing"));
+         fmt::format("Linux logged '{}', the model {}", line != nullptr ? line->text : "",
+                     expected ? wanted : "nothing"));
   }
 
-  bool siblings() const {
-    return header_.siblings == "0-1 0-1";
-  }
+  bool siblings() const { return header_.siblings == "0-1 0-1"; }
 
   bool came_online() const {
     return std::any_of(recording_.events.begin(), recording_.events.end(), [](const ops::LinuxEvent& event) {
@@ -239,9 +261,11 @@ class Outcomes {
       const auto warp = number_after(text_of(logged("TSC warp between CPUs")), "Measured ");
       const guest::SyncStretch stretch{static_cast<std::int64_t>(-apart.lo), guest::kUsualGap_cycles};
       const bool passes = guest::sync_test(era_.sync_test, false, {&stretch, 1}, stretch).passed;
-      tell(event, "test failed", (unstable == nullptr) == passes, fmt::format("Linux {}, the model {}", says(unstable != nullptr), says(!passes)));
+      tell(event, "test failed", (unstable == nullptr) == passes,
+           fmt::format("Linux {}, the model {}", says(unstable != nullptr), says(!passes)));
       tell(event, "warp", warp && static_cast<Wide>(*warp) <= apart.hi,
-           fmt::format("Linux measured {}, the CPUs are {} apart at most", warp.value_or(0), static_cast<std::int64_t>(apart.hi)));
+           fmt::format("Linux measured {}, the CPUs are {} apart at most", warp.value_or(0),
+                       static_cast<std::int64_t>(apart.hi)));
       return;
     }
     check_compensation(event, apart, unstable != nullptr);
@@ -263,15 +287,19 @@ class Outcomes {
     if (warps.empty()) return;
     const Wide left = adjusts.front() - warps.front();  // by the jump
     tell(event, "jump in TSC_ADJUST", -apart.hi <= left && left <= -apart.lo,
-         fmt::format("Linux says {}, the jump was by {} to {}", static_cast<std::int64_t>(left), static_cast<std::int64_t>(-apart.hi), static_cast<std::int64_t>(-apart.lo)));
+         fmt::format("Linux says {}, the jump was by {} to {}", static_cast<std::int64_t>(left),
+                     static_cast<std::int64_t>(-apart.hi), static_cast<std::int64_t>(-apart.lo)));
     for (std::size_t i = 1; i < warps.size(); ++i)
       tell(event, "next adjustment", adjusts[i] - adjusts[i - 1] == warps[i],
-           fmt::format("Linux adjusted by {} after a warp of {}", static_cast<std::int64_t>(adjusts[i] - adjusts[i - 1]), static_cast<std::int64_t>(warps[i])));
+           fmt::format("Linux adjusted by {} after a warp of {}",
+                       static_cast<std::int64_t>(adjusts[i] - adjusts[i - 1]), static_cast<std::int64_t>(warps[i])));
     // What is left is the hand-over of the run before; whether the next run sees it depends on its own.
     constexpr std::size_t kCorrections = 2;
     if (failed) {
-      tell(event, "test failed", warps.size() == kCorrections, fmt::format("after {} corrections, the model after {}", warps.size(), kCorrections));
-      tell(event, "last warp", number_after(text_of(logged("TSC warp between CPUs")), "Measured ").value_or(0) > 0, "Linux does not say what it measured");
+      tell(event, "test failed", warps.size() == kCorrections,
+           fmt::format("after {} corrections, the model after {}", warps.size(), kCorrections));
+      tell(event, "last warp", number_after(text_of(logged("TSC warp between CPUs")), "Measured ").value_or(0) > 0,
+           "Linux does not say what it measured");
       return;
     }
     tell(event, "test failed", warps.size() <= kCorrections, fmt::format("{} corrections", warps.size()));
@@ -283,15 +311,18 @@ class Outcomes {
     bool busy = false;
     for (const ops::LinuxStep& step : header_.experiment.steps) {
       if (step.action == LinuxAction::jump_tsc) break;
-      if (step.action == LinuxAction::sample) busy = !step.sleeps && step.count * step.ns > 2 * static_cast<std::int64_t>(guest::kLockupPeriod_ns);
+      if (step.action == LinuxAction::sample)
+        busy = !step.sleeps && step.count * step.ns > 2 * static_cast<std::int64_t>(guest::kLockupPeriod_ns);
     }
     const Wide jump_ns = moved().lo * 1'000'000 / header_.tsc_khz;
     const auto stuck_for = [&](std::uint64_t since_ns) {
-      return jump_ns < 0 ? guest::LockupReport{} : guest::soft_lockup(0, static_cast<std::uint64_t>(jump_ns) + since_ns);
+      return jump_ns < 0 ? guest::LockupReport{}
+                         : guest::soft_lockup(0, static_cast<std::uint64_t>(jump_ns) + since_ns);
     };
     const guest::LockupReport least = stuck_for(0), most = stuck_for(2 * guest::kLockupPeriod_ns);
     const std::size_t event = line != nullptr ? line->event : moves_.front();
-    if (!busy || !most.stuck) return tell(event, "soft lockup", line == nullptr, "Linux reported one, the model does not");
+    if (!busy || !most.stuck)
+      return tell(event, "soft lockup", line == nullptr, "Linux reported one, the model does not");
     if (!least.stuck) return undecided(event, "soft lockup", "it depends on when the detector came");
     const auto printed = number_after(text_of(line), "stuck for ");
     tell(event, "soft lockup", printed && least.seconds <= *printed && *printed <= most.seconds,
@@ -314,22 +345,26 @@ class Outcomes {
     const auto& later = std::get<ops::LinuxLook>(recording_.events[last_look_]).stat;
     const std::int64_t wait_ns = header_.experiment.steps.at(header_.experiment.steps.size() - 2).ns;
     // Each part is cut to hundredths; the last sample is followed by a wait, which may be as long again.
-    const Wide most = elapsed_ns(pm_timer_of(recording_.events[first - 1]), pm_timer_of(recording_.events[last_look_ - 1])).hi + 2 * wait_ns +
-                      static_cast<Wide>(std::tuple_size_v<ops::LinuxCpuTime> * kHundredth_ns + header_.tick_ns);
+    const Wide most =
+        elapsed_ns(pm_timer_of(recording_.events[first - 1]), pm_timer_of(recording_.events[last_look_ - 1])).hi +
+        2 * wait_ns + static_cast<Wide>(std::tuple_size_v<ops::LinuxCpuTime> * kHundredth_ns + header_.tick_ns);
     for (const auto& [cpu, time] : earlier) {
       const auto found = later.find(cpu);
       if (found == later.end()) continue;
       Wide accounted = 0;
-      for (std::size_t i = 0; i < time.size(); ++i) accounted += (static_cast<Wide>(found->second[i]) - static_cast<Wide>(time[i])) * kHundredth_ns;
+      for (std::size_t i = 0; i < time.size(); ++i)
+        accounted += (static_cast<Wide>(found->second[i]) - static_cast<Wide>(time[i])) * kHundredth_ns;
       tell(last_look_, cpu + " time", 0 <= accounted && accounted <= most,
-           fmt::format("Linux accounted for {} ns, of at most {}", static_cast<std::int64_t>(accounted), static_cast<std::int64_t>(most)));
+           fmt::format("Linux accounted for {} ns, of at most {}", static_cast<std::int64_t>(accounted),
+                       static_cast<std::int64_t>(most)));
     }
   }
 
   void check_clocksource() {
     const bool unstable = logged(kUnstable) != nullptr;
     const std::string expected = !unstable ? "tsc" : header_.experiment.machine.hpet ? "hpet" : "acpi_pm";
-    tell(last_look_, "clocksource", clocksource_ == expected, fmt::format("Linux uses {}, the model {}", clocksource_, expected));
+    tell(last_look_, "clocksource", clocksource_ == expected,
+         fmt::format("Linux uses {}, the model {}", clocksource_, expected));
   }
 
   // The model's own kernel on a machine whose TSC was moved likewise.
@@ -341,11 +376,14 @@ class Outcomes {
     const bool by_a_hair = came_online() && flag("tsc_adjust") && !siblings();
     const auto compare = [&](GuestEventKind kind, const char* what, bool seen) {
       const bool predicted = replay.events.count(kind) != 0;
-      if (by_a_hair && seen != predicted && kind != GuestEventKind::tsc_adjusted) return undecided(last_look_, what, "it hangs on some cycles");
-      tell(last_look_, std::string("replay: ") + what, seen == predicted, fmt::format("Linux {}, the model {}", seen ? "yes" : "no", predicted ? "yes" : "no"));
+      if (by_a_hair && seen != predicted && kind != GuestEventKind::tsc_adjusted)
+        return undecided(last_look_, what, "it hangs on some cycles");
+      tell(last_look_, std::string("replay: ") + what, seen == predicted,
+           fmt::format("Linux {}, the model {}", seen ? "yes" : "no", predicted ? "yes" : "no"));
     };
     compare(GuestEventKind::tsc_marked_unstable, "TSC marked unstable", logged(kUnstable) != nullptr);
-    compare(GuestEventKind::watchdog_unstable, "condemned by the watchdog", logged("due to clocksource watchdog") != nullptr && logged("inter CPU skew") == nullptr);
+    compare(GuestEventKind::watchdog_unstable, "condemned by the watchdog",
+            logged("due to clocksource watchdog") != nullptr && logged("inter CPU skew") == nullptr);
     compare(GuestEventKind::watchdog_skipped, "interval passed over", logged(kSkipped) != nullptr);
     compare(GuestEventKind::tsc_warp, "warp between CPUs", logged("TSC warp between CPUs") != nullptr);
     compare(GuestEventKind::tsc_adjusted, "TSC_ADJUST corrected at bring-up",
@@ -354,7 +392,8 @@ class Outcomes {
     // The model's CPUs are never idle, so its detector reports where a real one was touched by the end of an idle spell.
     if (logged("soft lockup") != nullptr) compare(GuestEventKind::soft_lockup, "soft lockup", true);
     if (by_a_hair) return;
-    tell(last_look_, "replay: clocksource", replay.tsc_in_use == on_tsc, fmt::format("Linux uses {}, the model {}the TSC", clocksource_, replay.tsc_in_use ? "" : "not "));
+    tell(last_look_, "replay: clocksource", replay.tsc_in_use == on_tsc,
+         fmt::format("Linux uses {}, the model {}the TSC", clocksource_, replay.tsc_in_use ? "" : "not "));
     check_movement(replay.moved_ns);
   }
 
@@ -368,13 +407,16 @@ class Outcomes {
       if (first == nullptr) first = sample;
       last = sample;
     }
-    const WideRange width = elapsed_ns({0, first->pm_timer.hi - first->pm_timer.lo}, {0, last->pm_timer.hi - last->pm_timer.lo});
+    const WideRange width =
+        elapsed_ns({0, first->pm_timer.hi - first->pm_timer.lo}, {0, last->pm_timer.hi - last->pm_timer.lo});
     const std::size_t monotonic = 5;
     const Wide real = static_cast<Wide>(last->clocks[monotonic].ns) - static_cast<Wide>(first->clocks[monotonic].ns);
     const Wide elapsed = elapsed_ns(first->pm_timer, last->pm_timer).hi;
-    const Wide unsure = std::max(width.hi, -width.lo) + (moved().hi - moved().lo) * 1'000'000 / header_.tsc_khz + elapsed / header_.tsc_khz + static_cast<Wide>(header_.tick_ns);
+    const Wide unsure = std::max(width.hi, -width.lo) + (moved().hi - moved().lo) * 1'000'000 / header_.tsc_khz +
+                        elapsed / header_.tsc_khz + static_cast<Wide>(header_.tick_ns);
     tell(last_look_, "replay: CLOCK_MONOTONIC", moved_ns - unsure <= real && real <= moved_ns + unsure,
-         fmt::format("Linux moved it by {} ns, the model by {}, give or take {}", static_cast<std::int64_t>(real), moved_ns, static_cast<std::int64_t>(unsure)));
+         fmt::format("Linux moved it by {} ns, the model by {}, give or take {}", static_cast<std::int64_t>(real),
+                     moved_ns, static_cast<std::int64_t>(unsure)));
   }
 
   const ops::LinuxRecording& recording_;
@@ -392,14 +434,15 @@ class Outcomes {
 }  // namespace
 
 std::size_t LinuxResult::count(Verdict verdict) const {
-  return static_cast<std::size_t>(
-      std::count_if(observations.begin(), observations.end(), [&](const LinuxObservation& o) { return o.verdict == verdict; }));
+  return static_cast<std::size_t>(std::count_if(observations.begin(), observations.end(),
+                                                [&](const LinuxObservation& o) { return o.verdict == verdict; }));
 }
 
 LinuxResult check_linux(const ops::LinuxRecording& recording) {
   const auto version = model::KernelVersion::parse(recording.header.kernel);
   if (!version)
-    throw ops::InputError(ops::Diagnostic{{"recording", 1, 0}, fmt::format("'{}' is no kernel version", recording.header.kernel), "", "", 1});
+    throw ops::InputError(ops::Diagnostic{
+        {"recording", 1, 0}, fmt::format("'{}' is no kernel version", recording.header.kernel), "", "", 1});
   const guest::GuestEra era = guest::guest_era_for(*version);
   LinuxResult result;
   LinuxClocks clocks(recording, era, result);

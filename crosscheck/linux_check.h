@@ -19,7 +19,7 @@ struct LinuxObservation {
   std::size_t event = 0;  // index in the recording
   std::string what;       // "vdso monotonic", "clocksource", "watchdog"
   Verdict verdict{};
-  std::string text;       // both sides, for a mismatch and for what is undecided
+  std::string text;  // both sides, for a mismatch and for what is undecided
 };
 
 struct LinuxResult {

@@ -16,7 +16,9 @@ std::string text_of(WideRange range) {
   return fmt::format("{}..{}", static_cast<std::int64_t>(range.lo), static_cast<std::int64_t>(range.hi));
 }
 
-bool holds(WideRange range, std::uint64_t value) { return range.lo <= static_cast<Wide>(value) && static_cast<Wide>(value) <= range.hi; }
+bool holds(WideRange range, std::uint64_t value) {
+  return range.lo <= static_cast<Wide>(value) && static_cast<Wide>(value) <= range.hi;
+}
 
 guest::Clocksource clocksource_named(const std::string& name) {
   if (name == "hpet") return guest::register_clocksource(100'000'000, 1, 0xffff'ffff);
@@ -42,7 +44,8 @@ WideRange moved_cycles(const ops::LinuxDone& done, std::uint32_t khz) {
     return {cycles, cycles};
   }
   const Wide most = static_cast<Wide>(done.wrote) - static_cast<Wide>(done.tsc.lo);
-  const Wide in_all = ceil_of(elapsed_ns({done.pm_timer.lo, done.pm_timer.lo}, {done.pm_timer.hi, done.pm_timer.hi}).hi * khz, 1'000'000);
+  const Wide in_all = ceil_of(
+      elapsed_ns({done.pm_timer.lo, done.pm_timer.lo}, {done.pm_timer.hi, done.pm_timer.hi}).hi * khz, 1'000'000);
   const Wide after = static_cast<Wide>(done.tsc.hi) - static_cast<Wide>(done.wrote);
   return {most - std::max<Wide>(0, in_all - after), most};
 }
@@ -72,7 +75,9 @@ void LinuxClocks::set_time(const ops::LinuxDone& done) {
   bases_.clear();
   if (era_.read == guest::ReadArithmetic::exact || !last_jump_ || !last_jump_->step.at_tick) return;
   const ops::LinuxDone& jump = *last_jump_;
-  if (elapsed_ns({jump.pm_timer.lo, jump.pm_timer.lo}, {done.pm_timer.hi, done.pm_timer.hi}).hi >= static_cast<Wide>(recording_.header.tick_ns)) return;
+  if (elapsed_ns({jump.pm_timer.lo, jump.pm_timer.lo}, {done.pm_timer.hi, done.pm_timer.hi}).hi >=
+      static_cast<Wide>(recording_.header.tick_ns))
+    return;
   const auto wraps = [&](std::uint64_t since) { return (static_cast<Wide>(since) * tsc_.mult) >> 64; };
   const Wide lost = wraps(done.tsc.lo - jump.tsc.lo);
   if (lost != wraps(done.tsc.hi - jump.tsc.lo + interval_)) {  // at the very limit
@@ -101,12 +106,15 @@ std::int64_t LinuxClocks::read(std::size_t index, Wide origin, std::uint64_t tsc
   const Wide base = origin + static_cast<Wide>(cycle_last) * tsc_.mult, second = kSecond << tsc_.shift;
   const Wide seconds = floor_of(base, second);
   const auto rest = static_cast<std::uint64_t>(base - seconds * second);
-  const Wide added = index < kCoarse ? static_cast<Wide>(guest::vdso_ns(tsc_, era_.vdso, tsc, cycle_last, rest))
-                                     : static_cast<Wide>(guest::read_ns(tsc_, {era_.read, era_.backward, false}, tsc - cycle_last, rest));
+  const Wide added =
+      index < kCoarse
+          ? static_cast<Wide>(guest::vdso_ns(tsc_, era_.vdso, tsc, cycle_last, rest))
+          : static_cast<Wide>(guest::read_ns(tsc_, {era_.read, era_.backward, false}, tsc - cycle_last, rest));
   return static_cast<std::int64_t>(seconds * kSecond + added);
 }
 
-LinuxClocks::Predicted LinuxClocks::predict(std::size_t index, const ops::LinuxReading& reading, std::uint64_t base_ns) const {
+LinuxClocks::Predicted LinuxClocks::predict(std::size_t index, const ops::LinuxReading& reading,
+                                            std::uint64_t base_ns) const {
   const WideRange& base_origin = *origins_[monotonic];
   const Wide base = static_cast<Wide>(base_ns) << tsc_.shift, one = Wide{1} << tsc_.shift;
   const auto first = static_cast<std::uint64_t>(floor_of(base - base_origin.hi, tsc_.mult));
@@ -116,7 +124,8 @@ LinuxClocks::Predicted LinuxClocks::predict(std::size_t index, const ops::LinuxR
   Predicted predicted{{line.hi, line.lo}, true};
   bool begun = false;
   for (const std::uint64_t cycle_last : {first, last}) {
-    const Wide lo = read(index, origin.lo, reading.tsc.lo, cycle_last), hi = read(index, origin.hi, reading.tsc.hi, cycle_last);
+    const Wide lo = read(index, origin.lo, reading.tsc.lo, cycle_last),
+               hi = read(index, origin.hi, reading.tsc.hi, cycle_last);
     predicted.on_the_line = predicted.on_the_line && lo == line.lo && hi == line.hi;
     predicted.ns = begun ? WideRange{std::min(predicted.ns.lo, lo), std::max(predicted.ns.hi, hi)} : WideRange{lo, hi};
     begun = true;
@@ -153,7 +162,9 @@ void LinuxClocks::check_base(std::size_t event, std::uint64_t base_ns) {
     const Wide moved = (static_cast<Wide>(base_ns) - static_cast<Wide>(*last_base_)) << tsc_.shift, rest = moved % tick;
     const bool whole = moved >= 0 && (rest < one || rest > tick - one);
     tell(event, kCoarse, whole ? Verdict::exact : Verdict::mismatch,
-         whole ? "" : fmt::format("the base moved from {} to {}, which is not in ticks of {} cycles", *last_base_, base_ns, interval_));
+         whole ? ""
+               : fmt::format("the base moved from {} to {}, which is not in ticks of {} cycles", *last_base_, base_ns,
+                             interval_));
   }
   last_base_ = base_ns;
 }
@@ -173,7 +184,8 @@ void LinuxClocks::check_on_tsc(std::size_t event, const ops::LinuxSample& sample
   check_base(event, base_ns);
   bases_ = {base_ns};
   if (const std::uint64_t next = next_base(event); next > base_ns) bases_.push_back(next);
-  for (std::size_t index = kCoarse + 1; index < sample.clocks.size(); ++index) check_reading(event, index, sample.clocks[index]);
+  for (std::size_t index = kCoarse + 1; index < sample.clocks.size(); ++index)
+    check_reading(event, index, sample.clocks[index]);
   bases_ = {base_ns};
   last_on_tsc_ = sample;
 }
@@ -202,7 +214,8 @@ void LinuxClocks::check_elsewhere(std::size_t event, const ops::LinuxSample& sam
     WideRange expected;
     if (changed) {
       if (!last_on_tsc_ || !origins_[clock]) continue;
-      const WideRange by_tsc = line_ns(*origins_[clock], {static_cast<Wide>(reading.tsc.lo), static_cast<Wide>(reading.tsc.hi)}, tsc_);
+      const WideRange by_tsc =
+          line_ns(*origins_[clock], {static_cast<Wide>(reading.tsc.lo), static_cast<Wide>(reading.tsc.hi)}, tsc_);
       const WideRange elapsed = elapsed_ns(last_on_tsc_->pm_timer, sample.pm_timer);
       const auto before = static_cast<Wide>(last_on_tsc_->clocks[index].ns);
       expected = {std::min(by_tsc.lo, before + elapsed.lo), std::max(by_tsc.hi, before + elapsed.hi)};

@@ -68,7 +68,7 @@ class LinuxClocks {
   model::guest::Clocksource tsc_, other_;
   std::uint64_t interval_ = 0;  // cycles of a tick
   std::array<Origin, kClocks> origins_;
-  std::vector<std::uint64_t> bases_;     // that may have been in use: CLOCK_MONOTONIC at a tick
+  std::vector<std::uint64_t> bases_;  // that may have been in use: CLOCK_MONOTONIC at a tick
   std::optional<std::uint64_t> last_base_;
   std::optional<ops::LinuxDone> last_jump_;
   std::optional<ops::LinuxSample> last_on_tsc_;

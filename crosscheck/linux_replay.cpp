@@ -16,17 +16,24 @@ using ops::LinuxAction;
 constexpr Wide kSecond = 1'000'000'000;
 constexpr std::int64_t kBootLead_ns = 3'000'000'000;  // a watched TSC is chosen when it has passed once
 
-std::int64_t at_ns(std::uint64_t pm_timer) { return kBootLead_ns + static_cast<std::int64_t>(static_cast<Wide>(pm_timer) * kSecond / kPmTimerHz); }
+std::int64_t at_ns(std::uint64_t pm_timer) {
+  return kBootLead_ns + static_cast<std::int64_t>(static_cast<Wide>(pm_timer) * kSecond / kPmTimerHz);
+}
 
 // Counters that go as they did in the lab, and TSC_ADJUST. Every CPU runs all the time.
 class RecordedMachine : public guest::Hardware {
  public:
   RecordedMachine(int cpus, Wide cycles, Wide ns, std::uint32_t khz)
-      : cycles_(cycles), ns_(ns), khz_(khz), offsets_(static_cast<std::size_t>(cpus)), adjusts_(static_cast<std::size_t>(cpus)) {}
+      : cycles_(cycles),
+        ns_(ns),
+        khz_(khz),
+        offsets_(static_cast<std::size_t>(cpus)),
+        adjusts_(static_cast<std::size_t>(cpus)) {}
 
   void move(int cpu, std::int64_t cycles) {
     offsets_.at(static_cast<std::size_t>(cpu)) += static_cast<std::uint64_t>(cycles);
-    adjusts_.at(static_cast<std::size_t>(cpu)) += static_cast<std::uint64_t>(cycles);  // a write of IA32_TSC shows there, too
+    adjusts_.at(static_cast<std::size_t>(cpu)) +=
+        static_cast<std::uint64_t>(cycles);  // a write of IA32_TSC shows there, too
   }
 
   std::uint64_t rdtsc(int vcpu) override {
@@ -64,7 +71,9 @@ class RecordedMachine : public guest::Hardware {
 };
 
 ops::GuestSpec spec_of(const ops::LinuxHeader& header) {
-  const auto has = [](const std::string& text, const char* word) { return (" " + text + " ").find(std::string(" ") + word + " ") != std::string::npos; };
+  const auto has = [](const std::string& text, const char* word) {
+    return (" " + text + " ").find(std::string(" ") + word + " ") != std::string::npos;
+  };
   const auto version = *model::KernelVersion::parse(header.kernel);
   ops::GuestSpec spec;
   spec.major = static_cast<std::uint16_t>(version.major);
@@ -84,8 +93,11 @@ ops::GuestSpec spec_of(const ops::LinuxHeader& header) {
 std::vector<const ops::LinuxSample*> quiet_samples(const ops::LinuxRecording& recording) {
   std::vector<const ops::LinuxSample*> samples;
   for (const ops::LinuxEvent& event : recording.events) {
-    if (const auto* done = std::get_if<ops::LinuxDone>(&event); done != nullptr && done->step.action != LinuxAction::settle) break;
-    if (const auto* sample = std::get_if<ops::LinuxSample>(&event); sample != nullptr && sample->cpu == 0) samples.push_back(sample);
+    if (const auto* done = std::get_if<ops::LinuxDone>(&event);
+        done != nullptr && done->step.action != LinuxAction::settle)
+      break;
+    if (const auto* sample = std::get_if<ops::LinuxSample>(&event); sample != nullptr && sample->cpu == 0)
+      samples.push_back(sample);
   }
   return samples;
 }
@@ -148,7 +160,8 @@ class Replay {
   void wait_for_tick() {
     constexpr std::int64_t kStep_ns = 10'000;
     const auto before = state(ops::Field::jiffies);
-    for (std::int64_t at = machine_.now_ns(); state(ops::Field::jiffies) == before; later_ns_ += kStep_ns) run_until(at += kStep_ns);
+    for (std::int64_t at = machine_.now_ns(); state(ops::Field::jiffies) == before; later_ns_ += kStep_ns)
+      run_until(at += kStep_ns);
   }
 
   // The timer of the lab's CPUs counts for itself: a TSC that is moved changes no deadline that is set.
@@ -158,11 +171,16 @@ class Replay {
     const WideRange cycles = moved_cycles(done, recording_.header.tsc_khz);
     switch (done.step.action) {
       case LinuxAction::jump_tsc:
-      case LinuxAction::adjust_tsc: return machine_.move(done.step.cpu, static_cast<std::int64_t>(cycles.hi));
-      case LinuxAction::offline: return run(operation(ops::OpKind::offline_vcpu, done.step.cpu));
-      case LinuxAction::online: return run(operation(ops::OpKind::online_vcpu, done.step.cpu));
-      case LinuxAction::set_time: return run(operation(ops::OpKind::step_realtime, 0));
-      default: return;
+      case LinuxAction::adjust_tsc:
+        return machine_.move(done.step.cpu, static_cast<std::int64_t>(cycles.hi));
+      case LinuxAction::offline:
+        return run(operation(ops::OpKind::offline_vcpu, done.step.cpu));
+      case LinuxAction::online:
+        return run(operation(ops::OpKind::online_vcpu, done.step.cpu));
+      case LinuxAction::set_time:
+        return run(operation(ops::OpKind::step_realtime, 0));
+      default:
+        return;
     }
   }
   void run(const ops::Operation& op) { kernel_.perform(op); }
@@ -176,6 +194,8 @@ class Replay {
 
 }  // namespace
 
-LinuxReplay replay_linux(const ops::LinuxRecording& recording, const guest::GuestEra& era) { return Replay(recording, era).run(); }
+LinuxReplay replay_linux(const ops::LinuxRecording& recording, const guest::GuestEra& era) {
+  return Replay(recording, era).run();
+}
 
 }  // namespace tscsim::crosscheck

@@ -27,8 +27,8 @@ std::string explain(const ops::Entry& entry, const Observation& o, const model::
   return explain(entry, o.what, fmt::format("{}", o.observed), derived_text(o), machine);
 }
 
-std::string explain(const ops::Entry& entry, const std::string& what, const std::string& kvm, const std::string& derived,
-                    const model::Machine<witness::Witness>& machine) {
+std::string explain(const ops::Entry& entry, const std::string& what, const std::string& kvm,
+                    const std::string& derived, const model::Machine<witness::Witness>& machine) {
   std::string text = fmt::format("{}\n", operation_text(entry.op));
   text += fmt::format("  {:<9} {} = {}\n", "kvm", what, kvm);
   text += fmt::format("  {:<9} {} = {}\n", "model", what, derived);

@@ -29,7 +29,9 @@ ops::Program vcpus(int count, std::vector<ops::Step> timeline) {
 ops::Recording traced(const ops::Program& program) {
   const auto executor = model::simulate(program.hosts, program.heuristic);
   ops::Recording recording = ops::run_program(program, *executor, 1);
-  std::erase_if(recording.entries, [](const ops::Entry& e) { return e.op.probe || (ops::is_guest(e.op.kind) && e.op.kind != OpKind::run); });
+  std::erase_if(recording.entries, [](const ops::Entry& e) {
+    return e.op.probe || (ops::is_guest(e.op.kind) && e.op.kind != OpKind::run);
+  });
   for (ops::Entry& entry : recording.entries) {
     entry.thread = 1;
     entry.bracket.tsc.hi += 5000;
@@ -41,7 +43,8 @@ ops::Recording traced(const ops::Program& program) {
 }
 
 ops::Entry& last(ops::Recording& recording, OpKind kind) {
-  return *std::find_if(recording.entries.rbegin(), recording.entries.rend(), [&](const ops::Entry& e) { return e.op.kind == kind; });
+  return *std::find_if(recording.entries.rbegin(), recording.entries.rend(),
+                       [&](const ops::Entry& e) { return e.op.kind == kind; });
 }
 
 std::string why(const ops::Recording& recording) {
@@ -50,8 +53,8 @@ std::string why(const ops::Recording& recording) {
 }
 
 ops::Program guest_that_writes(std::uint32_t msr, std::uint64_t value, std::vector<ops::Step> then) {
-  std::vector<ops::Step> timeline = {step(OpKind::set_msr, 0, 0, 5'000'000'000, ops::msr::kIa32Tsc), step(OpKind::run, kMs, 0),
-                                     step(OpKind::wrmsr, 2 * kMs, 0, value, msr)};
+  std::vector<ops::Step> timeline = {step(OpKind::set_msr, 0, 0, 5'000'000'000, ops::msr::kIa32Tsc),
+                                     step(OpKind::run, kMs, 0), step(OpKind::wrmsr, 2 * kMs, 0, value, msr)};
   timeline.insert(timeline.end(), then.begin(), then.end());
   return vcpus(1, timeline);
 }
@@ -64,8 +67,12 @@ TEST(Traced, WhatTheGuestWroteIsSeenWhereTheVmmReadsIt) {
     std::vector<ops::Step> then;
   } rows[] = {
       {ops::msr::kKvmSystemTimeNew, 0x2001, {step(OpKind::kvmclock_ctrl, 3 * kMs, 0), read(ops::msr::kKvmSystemTime)}},
-      {ops::msr::kKvmSystemTimeNew, 0x2001, {step(OpKind::kvmclock_ctrl, 3 * kMs, 0)}},  // where the page is nobody asks
-      {ops::msr::kIa32TscAdjust, 77'000'000, {read(ops::msr::kIa32Tsc), read(ops::msr::kIa32TscAdjust), read(ops::msr::kIa32Tsc)}},
+      {ops::msr::kKvmSystemTimeNew,
+       0x2001,
+       {step(OpKind::kvmclock_ctrl, 3 * kMs, 0)}},  // where the page is nobody asks
+      {ops::msr::kIa32TscAdjust,
+       77'000'000,
+       {read(ops::msr::kIa32Tsc), read(ops::msr::kIa32TscAdjust), read(ops::msr::kIa32Tsc)}},
       {ops::msr::kIa32Tsc, 9'000'000'000, {read(ops::msr::kIa32Tsc), read(ops::msr::kIa32TscAdjust)}},
       {ops::msr::kKvmWallClockNew, 0x3000, {read(ops::msr::kKvmWallClock)}},
       {ops::msr::kKvmStealTime, 0x4001, {read(ops::msr::kKvmStealTime)}},
@@ -79,9 +86,10 @@ TEST(Traced, WhatTheGuestWroteIsSeenWhereTheVmmReadsIt) {
 }
 
 TEST(Traced, NobodyWritesWhileTheVcpuIsNotRun) {
-  ops::Recording recording = traced(guest_that_writes(
-      ops::msr::kIa32TscAdjust, 77, {step(OpKind::get_msr, 3 * kMs, 0, 0, ops::msr::kIa32TscAdjust),
-                                     step(OpKind::get_msr, 4 * kMs, 0, 0, ops::msr::kIa32TscAdjust)}));
+  ops::Recording recording =
+      traced(guest_that_writes(ops::msr::kIa32TscAdjust, 77,
+                               {step(OpKind::get_msr, 3 * kMs, 0, 0, ops::msr::kIa32TscAdjust),
+                                step(OpKind::get_msr, 4 * kMs, 0, 0, ops::msr::kIa32TscAdjust)}));
   EXPECT_EQ(why(recording), "");
   last(recording, OpKind::get_msr).outcome.fields[0].value = 78;
   EXPECT_NE(why(recording), "");
@@ -89,9 +97,9 @@ TEST(Traced, NobodyWritesWhileTheVcpuIsNotRun) {
 
 // The adjustment says by how much the TSC was moved; nothing else may have moved it.
 TEST(Traced, AChangedTscIsAMismatchHoweverTheGuestMayWrite) {
-  ops::Recording recording = traced(guest_that_writes(
-      ops::msr::kIa32TscAdjust, 77'000'000, {step(OpKind::get_msr, 3 * kMs, 0, 0, ops::msr::kIa32TscAdjust),
-                                             step(OpKind::get_msr, 3 * kMs, 0, 0, ops::msr::kIa32Tsc)}));
+  ops::Recording recording = traced(guest_that_writes(ops::msr::kIa32TscAdjust, 77'000'000,
+                                                      {step(OpKind::get_msr, 3 * kMs, 0, 0, ops::msr::kIa32TscAdjust),
+                                                       step(OpKind::get_msr, 3 * kMs, 0, 0, ops::msr::kIa32Tsc)}));
   EXPECT_EQ(why(recording), "");
   last(recording, OpKind::get_msr).outcome.fields[0].value += 10'000'000;
   EXPECT_NE(why(recording), "");

@@ -17,6 +17,8 @@ std::string to_yaml(const Draft& draft) {
   return text;
 }
 
-scenarios::Scenario to_scenario(const Draft& draft) { return scenarios::parse_scenario(to_yaml(draft), draft.name + ".yaml"); }
+scenarios::Scenario to_scenario(const Draft& draft) {
+  return scenarios::parse_scenario(to_yaml(draft), draft.name + ".yaml");
+}
 
 }  // namespace tscsim::hunt

@@ -58,19 +58,30 @@ class Author {
     const std::string second = "1 s";
     const std::int64_t near = random_.uniform(-1, 1);
     if (!tsc_values_.empty() && chance(1, 2)) {
-      const std::string base = tsc_values_[static_cast<std::size_t>(
-          random_.uniform(0, static_cast<std::int64_t>(tsc_values_.size()) - 1))];
+      const std::string base =
+          tsc_values_[static_cast<std::size_t>(random_.uniform(0, static_cast<std::int64_t>(tsc_values_.size()) - 1))];
       switch (random_.uniform(0, 4)) {
-        case 0: return base;
-        case 1: return fmt::format("{} + 1 s + {} ms", base, random_.uniform(0, 600));
-        case 2: return fmt::format("{} + 1 s - {} ms", base, random_.uniform(1, 600));
-        case 3: return fmt::format("{} - 1 s - {} ms", base, random_.uniform(0, 600));
-        default: return fmt::format("{} - 1 s + {} ms", base, random_.uniform(1, 600));
+        case 0:
+          return base;
+        case 1:
+          return fmt::format("{} + 1 s + {} ms", base, random_.uniform(0, 600));
+        case 2:
+          return fmt::format("{} + 1 s - {} ms", base, random_.uniform(1, 600));
+        case 3:
+          return fmt::format("{} - 1 s - {} ms", base, random_.uniform(0, 600));
+        default:
+          return fmt::format("{} - 1 s + {} ms", base, random_.uniform(1, 600));
       }
     }
-    const std::array<std::string, 9> edges = {
-        "0", "0", "1", fmt::format("4_294_967_296 + {}", near), "9_223_372_036_854_775_807", "9_223_372_036_854_775_808",
-        "18_446_744_073_709_551_615", fmt::format("{}", random_.uniform(0, 100'000'000'000)), "1_000_000_000_000"};
+    const std::array<std::string, 9> edges = {"0",
+                                              "0",
+                                              "1",
+                                              fmt::format("4_294_967_296 + {}", near),
+                                              "9_223_372_036_854_775_807",
+                                              "9_223_372_036_854_775_808",
+                                              "18_446_744_073_709_551_615",
+                                              fmt::format("{}", random_.uniform(0, 100'000'000'000)),
+                                              "1_000_000_000_000"};
     return one_of(edges);
   }
 
@@ -81,7 +92,11 @@ class Author {
   }
 
   std::string adjust_value() {
-    const std::array<std::string, 6> values = {"0", "1000", "-1000", "1_000_000_000", "18_446_744_073_709_551_615",
+    const std::array<std::string, 6> values = {"0",
+                                               "1000",
+                                               "-1000",
+                                               "1_000_000_000",
+                                               "18_446_744_073_709_551_615",
                                                fmt::format("{}", random_.uniform(-100'000'000, 100'000'000))};
     return one_of(values);
   }
@@ -99,13 +114,18 @@ class Author {
   std::string khz_value() {
     const std::int64_t host = ground_.host_khz;
     const std::int64_t lo = host * 999'750 / 1'000'000, hi = host * 1'000'250 / 1'000'000;
-    const std::array<std::int64_t, 12> values = {host,     lo,       lo - 1,       hi,        hi + 1,        ground_.slowest_khz,
-                                                 host / 2, host * 2, host * 3 / 2, 2'147'483'646, host + 1, host - 1};
+    const std::array<std::int64_t, 12> values = {
+        host,     lo,           lo - 1,        hi,       hi + 1,  ground_.slowest_khz, host / 2,
+        host * 2, host * 3 / 2, 2'147'483'646, host + 1, host - 1};
     return fmt::format("{}", values[static_cast<std::size_t>(random_.uniform(0, 11))]);
   }
 
   std::string clock_value() {
-    const std::array<std::string, 6> values = {"0", "1 ns", "10 s", "180 s", "4_294_967_296 ns",
+    const std::array<std::string, 6> values = {"0",
+                                               "1 ns",
+                                               "10 s",
+                                               "180 s",
+                                               "4_294_967_296 ns",
                                                fmt::format("{} ns", random_.uniform(0, 1'000'000'000'000'000))};
     return one_of(values);
   }
@@ -163,8 +183,7 @@ class Author {
       all.push_back({2, [&] { return std::string(chance(1, 2) ? "set_clocksource: hpet" : "set_clocksource: tsc"); }});
     if (ground_.marks_unstable) all.push_back({1, [] { return std::string("mark_tsc_unstable: "); }});
     if (ground_.tsc_jumps) all.push_back({2, [&] { return jump(); }});
-    if (ground_.suspends)
-      all.push_back({2, [&] { return std::string("suspend_host: {for: 1 s, tsc: restarts}"); }});
+    if (ground_.suspends) all.push_back({2, [&] { return std::string("suspend_host: {for: 1 s, tsc: restarts}"); }});
     if (ground_.pcpu_hotplug && ground_.pcpus > 1) {
       all.push_back({2, [&] { return fmt::format("offline_pcpu: {}", random_.uniform(1, ground_.pcpus - 1)); }});
       all.push_back({2, [&] { return fmt::format("online_pcpu: {}", random_.uniform(1, ground_.pcpus - 1)); }});
@@ -178,10 +197,12 @@ class Author {
     all.push_back({3, [&] { return on(vcpu()) + "get_msr: HV_X64_MSR_TIME_REF_COUNT, as: " + capture(); }});
     all.push_back({1, [&] { return on(vcpu()) + "rdmsr: HV_X64_MSR_TIME_REF_COUNT, as: " + capture(); }});
     all.push_back({1, [&] { return on(vcpu()) + "get_msr: HV_X64_MSR_TSC_FREQUENCY, as: " + capture(); }});
-    all.push_back({1, [&] { return on(vcpu()) + fmt::format("wrmsr: {{HV_X64_MSR_REFERENCE_TSC: {}}}", page_value()); }});
+    all.push_back(
+        {1, [&] { return on(vcpu()) + fmt::format("wrmsr: {{HV_X64_MSR_REFERENCE_TSC: {}}}", page_value()); }});
     all.push_back({1, [&] {
-      return on(vcpu()) + fmt::format("set_msr: {{HV_X64_MSR_TSC_EMULATION_CONTROL: {}}}", random_.uniform(0, 1));
-    }});
+                     return on(vcpu()) +
+                            fmt::format("set_msr: {{HV_X64_MSR_TSC_EMULATION_CONTROL: {}}}", random_.uniform(0, 1));
+                   }});
   }
 
   // Where scenarios keep the page, beside it, outside memory, nowhere.
@@ -205,18 +226,19 @@ class Author {
 
   void add_deadline_words(std::vector<Word>& all) {
     all.push_back({3, [&] {
-      const std::array<std::string, 4> modes = {"tsc_deadline", "tsc_deadline", "oneshot", "periodic"};
-      return on(vcpu()) + fmt::format("set_lapic: {{timer: {}}}", one_of(modes));
-    }});
-    all.push_back({4, [&] { return on(vcpu()) + fmt::format("set_msr: {{IA32_TSC_DEADLINE: {}}}", deadline_value()); }});
+                     const std::array<std::string, 4> modes = {"tsc_deadline", "tsc_deadline", "oneshot", "periodic"};
+                     return on(vcpu()) + fmt::format("set_lapic: {{timer: {}}}", one_of(modes));
+                   }});
+    all.push_back(
+        {4, [&] { return on(vcpu()) + fmt::format("set_msr: {{IA32_TSC_DEADLINE: {}}}", deadline_value()); }});
     all.push_back({3, [&] { return on(vcpu()) + "get_msr: IA32_TSC_DEADLINE, as: " + capture(); }});
     all.push_back({1, [&] { return on(vcpu()) + "rdmsr: IA32_TSC_DEADLINE, as: " + capture(); }});
   }
 
   // Backwards only by little: a clock that counts the TSC stands still until it has caught up.
   std::string jump() {
-    const std::array<std::string, 6> values = {"1", "1000", "-1000", "3 s", "1 ms",
-                                               fmt::format("{}", random_.uniform(-100'000, 100'000'000))};
+    const std::array<std::string, 6> values = {
+        "1", "1000", "-1000", "3 s", "1 ms", fmt::format("{}", random_.uniform(-100'000, 100'000'000))};
     const std::string by = one_of(values);
     if (ground_.pcpus == 1 || chance(1, 2)) return "jump_host_tsc: " + by;
     return fmt::format("jump_host_tsc: {{by: {}, pcpu: {}}}", by, random_.uniform(0, ground_.pcpus - 1));

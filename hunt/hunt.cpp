@@ -13,13 +13,14 @@ namespace {
 
 void count(const ops::Recording& recording, const crosscheck::Result& result, Tally& tally) {
   ++tally.runs;
-  tally.operations += static_cast<std::uint64_t>(std::count_if(
-      recording.entries.begin(), recording.entries.end(), [](const ops::Entry& e) { return !e.op.probe; }));
+  tally.operations += static_cast<std::uint64_t>(std::count_if(recording.entries.begin(), recording.entries.end(),
+                                                               [](const ops::Entry& e) { return !e.op.probe; }));
   for (std::size_t v = 0; v < crosscheck::kVerdicts; ++v)
     tally.observations[v] += result.count(static_cast<crosscheck::Verdict>(v));
 }
 
-std::optional<Find> disagreement(const Draft& draft, const ops::Recording& recording, const crosscheck::Result& result) {
+std::optional<Find> disagreement(const Draft& draft, const ops::Recording& recording,
+                                 const crosscheck::Result& result) {
   if (result.mismatches.empty()) return std::nullopt;
   return Find{draft.name, draft, recording, result.mismatches.front().explanation};
 }
@@ -49,7 +50,8 @@ class FindShrinker {
   explicit FindShrinker(const RunAll& run_all) : run_all_(run_all) {}
 
   Find run(const Find& find, int attempts) {
-    const Draft small = shrink(find.draft, attempts, [&](const std::vector<Draft>& drafts) { return still_fail(drafts); });
+    const Draft small =
+        shrink(find.draft, attempts, [&](const std::vector<Draft>& drafts) { return still_fail(drafts); });
     const auto seen = failing_.find(to_yaml(small));
     return seen == failing_.end() ? find : seen->second;
   }

@@ -53,9 +53,9 @@ struct Outcome {
 
 // What the hunt reports while it goes on. Exceptions of these pass through it.
 struct Observer {
-  std::function<void(const Tally&)> progress;     // after each batch
-  std::function<void(const Find&)> spotted;       // before it is shrunk, which takes time
-  std::function<void(const Find&)> found;         // shrunk
+  std::function<void(const Tally&)> progress;  // after each batch
+  std::function<void(const Find&)> spotted;    // before it is shrunk, which takes time
+  std::function<void(const Find&)> found;      // shrunk
 };
 
 // Exceptions of run_all pass through.

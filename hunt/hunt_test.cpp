@@ -42,16 +42,19 @@ TEST(Hunt, EveryDraftIsAScenario) {
 TEST(Hunt, TheModelAgreesWithItself) {
   Options options;
   options.runs = 100;
-  const Outcome outcome = hunt(options, {}, [](const auto& b) { return on_model(b, false); }, kSilent);
+  const Outcome outcome = hunt(
+      options, {}, [](const auto& b) { return on_model(b, false); }, kSilent);
   EXPECT_EQ(outcome.tally.runs, 100u);
-  EXPECT_TRUE(outcome.finds.empty()) << outcome.finds.front().explanation << "\n" << to_yaml(outcome.finds.front().draft);
+  EXPECT_TRUE(outcome.finds.empty()) << outcome.finds.front().explanation << "\n"
+                                     << to_yaml(outcome.finds.front().draft);
 }
 
 TEST(Hunt, AWrongKvmIsFoundAndShrunk) {
   Options options;
   options.runs = 100;
   options.most_finds = 1;
-  const Outcome outcome = hunt(options, {}, [](const auto& b) { return on_model(b, true); }, kSilent);
+  const Outcome outcome = hunt(
+      options, {}, [](const auto& b) { return on_model(b, true); }, kSilent);
   ASSERT_EQ(outcome.finds.size(), 1u);
   EXPECT_LE(outcome.finds.front().draft.steps.size(), 2u);
   EXPECT_NE(to_yaml(outcome.finds.front().draft).find("rdtsc"), std::string::npos);
@@ -99,7 +102,8 @@ TEST(Hunt, PropertiesHoldOnTheModel) {
       Options options;
       options.runs = 60;
       const auto find = hunt_property(property, {kernel, ""}, options, [](std::uint64_t) {});
-      EXPECT_FALSE(find.has_value()) << property.name << " on " << kernel << ": " << find->violation << "\n" << to_yaml(find->draft);
+      EXPECT_FALSE(find.has_value()) << property.name << " on " << kernel << ": " << find->violation << "\n"
+                                     << to_yaml(find->draft);
     }
   }
 }

@@ -92,7 +92,9 @@ std::optional<std::string> stable_with_unequal_offsets(const ops::Recording& rec
     std::optional<ops::Entry> clock;
     for (std::size_t j = i + 1; j < recording.entries.size() && recording.entries[j].op.probe; ++j)
       if (recording.entries[j].op.kind == OpKind::get_clock) clock = recording.entries[j];
-    if (!clock || excused || !not_entered.empty() || (value_of(*clock, Field::flags) & ops::clock_flag::kTscStable) == 0) continue;
+    if (!clock || excused || !not_entered.empty() ||
+        (value_of(*clock, Field::flags) & ops::clock_flag::kTscStable) == 0)
+      continue;
     for (const auto& [vcpu, offset] : offsets)
       if (offset != offsets.begin()->second)
         return fmt::format("entry {}: KVM_CLOCK_TSC_STABLE with offset {} on vCPU {} and {} on vCPU 0", i,
@@ -113,7 +115,8 @@ constexpr std::array kProperties = {
              tsc_steps_back},
     Property{"kvmclock-is-one-line", "vCPUs with one master pair and one TSC read one kvmclock", kvmclock_differs},
     Property{"stable-means-equal-offsets",
-             "KVM_CLOCK_TSC_STABLE is not set while the host's writes left unequal offsets", stable_with_unequal_offsets},
+             "KVM_CLOCK_TSC_STABLE is not set while the host's writes left unequal offsets",
+             stable_with_unequal_offsets},
     Property{"model-agrees-with-itself", "the cross-check accepts the model's own recordings", checker_refuses},
 };
 
@@ -147,7 +150,8 @@ std::optional<PropertyFind> hunt_property(const Property& property, const Modell
                                           const std::function<void(std::uint64_t)>& progress) {
   Ground ground;
   ground.pcpus = 2;
-  ground.clocksource_changes = ground.tsc_jumps = ground.suspends = ground.pcpu_hotplug = ground.marks_unstable = ground.hyperv = ground.steal_time = true;
+  ground.clocksource_changes = ground.tsc_jumps = ground.suspends = ground.pcpu_hotplug = ground.marks_unstable =
+      ground.hyperv = ground.steal_time = true;
   for (std::uint64_t i = 0; i < options.runs; ++i) {
     const Draft draft = draft_of_run(options, ground, options.first + i);
     if (violation_of(property, draft, modelled)) {

@@ -14,8 +14,8 @@ namespace {
 using ops::OpKind;
 
 void print(const ops::Entry& entry) {
-  std::string line = fmt::format("{:>10} ns vcpu {:>2} pcpu {} {:<15}", entry.op.at_ns, entry.op.vcpu,
-                                 entry.pcpu, ops::name_of(entry.op.kind));
+  std::string line = fmt::format("{:>10} ns vcpu {:>2} pcpu {} {:<15}", entry.op.at_ns, entry.op.vcpu, entry.pcpu,
+                                 ops::name_of(entry.op.kind));
   line += entry.supported ? fmt::format(" error {}", entry.outcome.error) : " NOT SUPPORTED";
   for (std::size_t i = 0; i < entry.outcome.count; ++i)
     line += fmt::format(" {}={}", ops::name_of(entry.outcome.fields[i].field), entry.outcome.fields[i].value);
@@ -28,8 +28,7 @@ class Demo {
  public:
   Demo() : executor_(open_native({})) {}
 
-  ops::Entry step(int vcpu, OpKind kind, std::uint64_t value = 0, std::uint32_t msr = 0,
-                  std::uint32_t flags = 0) {
+  ops::Entry step(int vcpu, OpKind kind, std::uint64_t value = 0, std::uint32_t msr = 0, std::uint32_t flags = 0) {
     ops::Operation op;
     op.kind = kind;
     op.vcpu = vcpu;
@@ -71,8 +70,7 @@ TEST(Demo, TwoVcpusWithKvmclock) {
   for (const int vcpu : {0, 1}) demo.step(vcpu, OpKind::get_tsc_offset);
   demo.step(ops::kVm, OpKind::get_clock);
   for (const int vcpu : {0, 1}) {
-    const std::uint64_t page =
-        ops::layout::kPvclockPages + static_cast<std::uint64_t>(vcpu) * ops::layout::kPageStride;
+    const std::uint64_t page = ops::layout::kPvclockPages + static_cast<std::uint64_t>(vcpu) * ops::layout::kPageStride;
     demo.step(vcpu, OpKind::set_msr, page | 1, ops::msr::kKvmSystemTimeNew);
   }
   demo.peek_both("enabling");

@@ -57,12 +57,8 @@ void sleep_until(std::uint64_t deadline_ns) {
 
 }  // namespace
 
-std::uint64_t monotonic_ns() {
-  return clock_ns(CLOCK_MONOTONIC);
-}
-std::uint64_t realtime_ns() {
-  return clock_ns(CLOCK_REALTIME);
-}
+std::uint64_t monotonic_ns() { return clock_ns(CLOCK_MONOTONIC); }
+std::uint64_t realtime_ns() { return clock_ns(CLOCK_REALTIME); }
 
 void set_realtime_ns(std::uint64_t ns) {
   timespec wanted{};
@@ -82,9 +78,7 @@ std::uint64_t run_delay_ns() {
 
 HostClocks::HostClocks() : suspended_ns_(measure_suspended_ns()) {}
 
-std::uint64_t HostClocks::base_ns() const {
-  return clock_ns(CLOCK_MONOTONIC_RAW) + suspended_ns_.lo;
-}
+std::uint64_t HostClocks::base_ns() const { return clock_ns(CLOCK_MONOTONIC_RAW) + suspended_ns_.lo; }
 
 void HostClocks::open(ops::Bracket& bracket) const {
   bracket.realtime_ns.lo = realtime_ns();

@@ -90,9 +90,7 @@ void bring_tscs_in_step(const std::vector<int>& cpus) {
   }
 }
 
-int suspend_to_ram() {
-  return write_text("/sys/power/state", "mem");
-}
+int suspend_to_ram() { return write_text("/sys/power/state", "mem"); }
 
 bool can_suspend_to_ram() {
   std::ifstream file("/sys/power/mem_sleep");
@@ -105,9 +103,7 @@ namespace {
 std::string online_file(int cpu) { return fmt::format("/sys/devices/system/cpu/cpu{}/online", cpu); }
 }  // namespace
 
-int set_cpu_online(int cpu, bool online) {
-  return write_text(online_file(cpu), online ? "1" : "0");
-}
+int set_cpu_online(int cpu, bool online) { return write_text(online_file(cpu), online ? "1" : "0"); }
 
 // A CPU that cannot be switched off has no such file.
 bool cpu_is_online(int cpu) {

@@ -69,9 +69,7 @@ std::string Clocksource::current() const {
   return words.empty() ? "" : words.front();
 }
 
-std::vector<std::string> Clocksource::available() const {
-  return words_of(directory_ + "/available_clocksource");
-}
+std::vector<std::string> Clocksource::available() const { return words_of(directory_ + "/available_clocksource"); }
 
 int Clocksource::select(const std::string& name) const {
   const OpenResult file = open_file((directory_ + "/current_clocksource").c_str(), O_WRONLY);

@@ -64,9 +64,7 @@ struct VcpuSlot {
 
 constexpr std::uint64_t kStealTimeBytes = 64;
 
-std::string msr_text(std::uint32_t index) {
-  return fmt::format("MSR {:#x}", index);
-}
+std::string msr_text(std::uint32_t index) { return fmt::format("MSR {:#x}", index); }
 
 void refuse(Entry& entry, const char* call, std::string arguments, int error, std::string why = "",
             std::string next = "") {
@@ -129,7 +127,8 @@ class NativeExecutor final : public NativeVm {
         vm_thread_(cpus_.front()) {
     if (options.trace == nullptr) return;
     options.trace->forget();
-    for (std::size_t kind = 0; kind < ops::kTraceKinds; ++kind) profile_.traces.push_back(static_cast<ops::TraceKind>(kind));
+    for (std::size_t kind = 0; kind < ops::kTraceKinds; ++kind)
+      profile_.traces.push_back(static_cast<ops::TraceKind>(kind));
   }
 
   ~NativeExecutor() override {
@@ -173,16 +172,11 @@ class NativeExecutor final : public NativeVm {
     Entry entry;
     entry.op = op;
     const std::string obstacle = obstacle_to(op);
-    if (!obstacle.empty())
-      not_supported(entry, obstacle);
-    else if (op.kind == OpKind::create_vcpu)
-      create_vcpu(entry);
-    else if (ops::is_host_event(op.kind))
-      on_host(entry);
-    else if (op.vcpu == ops::kVm)
-      on_vm_thread(entry);
-    else
-      on_vcpu_thread(entry, slot(op));
+    if (!obstacle.empty()) not_supported(entry, obstacle);
+    else if (op.kind == OpKind::create_vcpu) create_vcpu(entry);
+    else if (ops::is_host_event(op.kind)) on_host(entry);
+    else if (op.vcpu == ops::kVm) on_vm_thread(entry);
+    else on_vcpu_thread(entry, slot(op));
     if (options_.trace != nullptr && calls_kvm(entry)) entry.traced = options_.trace->take(cpu_of(entry));
     return entry;
   }
@@ -222,7 +216,8 @@ class NativeExecutor final : public NativeVm {
       case OpKind::jump_host_tsc:
         if (op.pcpu >= static_cast<std::int32_t>(cpus_.size()))
           return fmt::format("there is no pCPU {}: this process may use {}", op.pcpu, cpus_.size());
-        if (op.pcpu > 0 && !cpu_is_online(cpus_[static_cast<std::size_t>(op.pcpu)])) return fmt::format("needs: pCPU {} online", op.pcpu);
+        if (op.pcpu > 0 && !cpu_is_online(cpus_[static_cast<std::size_t>(op.pcpu)]))
+          return fmt::format("needs: pCPU {} online", op.pcpu);
         return profile_.tsc_jumps ? "" : "needs: a host whose IA32_TSC can be written (msr.ko; QEMU ignores the write)";
       case OpKind::suspend_host:
         if ((op.flags & ops::suspend_flag::kTscRestarts) == 0) return "needs: a host whose TSC counts on through S3";
@@ -247,10 +242,13 @@ class NativeExecutor final : public NativeVm {
   std::string obstacle_on_this_target(const Operation& op) const {
     if (op.kind == OpKind::set_tsc_offset || op.kind == OpKind::get_tsc_offset)
       return profile_.offset_attribute ? "" : "this kernel has no KVM_VCPU_TSC_OFFSET (it came with 5.16)";
-    const bool hyperv = ops::msr::is_hyperv(op.msr) || op.kind == OpKind::read_hyperv_page || op.kind == OpKind::peek_hyperv_page;
+    const bool hyperv =
+        ops::msr::is_hyperv(op.msr) || op.kind == OpKind::read_hyperv_page || op.kind == OpKind::peek_hyperv_page;
     if (hyperv && !profile_.hyperv) return "needs: Hyper-V's MSRs in KVM (CONFIG_KVM_HYPERV)";
-    if (op.msr == ops::msr::kKvmStealTime && !profile_.steal_time) return "needs: MSR_KVM_STEAL_TIME (CONFIG_SCHED_INFO)";
-    if (op.kind == OpKind::delay_vcpu) return "needs: a simulated host (here the scheduler decides how long a thread waits)";
+    if (op.msr == ops::msr::kKvmStealTime && !profile_.steal_time)
+      return "needs: MSR_KVM_STEAL_TIME (CONFIG_SCHED_INFO)";
+    if (op.kind == OpKind::delay_vcpu)
+      return "needs: a simulated host (here the scheduler decides how long a thread waits)";
     if (op.kind == OpKind::enter_l2 || op.kind == OpKind::leave_l2)
       return "needs: a simulated guest (the test guest has no guest of its own)";
     // Not tried: the failing KVM_RUN would do all that KVM does at an entry, which an operation that is not
@@ -339,8 +337,7 @@ class NativeExecutor final : public NativeVm {
   // The rate of a whole VM came with 5.18; before, its file descriptor does not know the call (ENOTTY).
   void refuse_vm_rate(Entry& entry, const char* call, std::string arguments, int error) {
     if (error == ENOTTY)
-      return not_supported(entry,
-                           fmt::format("this kernel has no {} for a whole VM (it came with 5.18)", call));
+      return not_supported(entry, fmt::format("this kernel has no {} for a whole VM (it came with 5.18)", call));
     refuse(entry, call, std::move(arguments), error);
   }
 
@@ -375,8 +372,8 @@ class NativeExecutor final : public NativeVm {
     clock.realtime_ns = entry.op.realtime;
     const CallResult set = bracketed(entry, [&] { return vm_->set_clock(clock); });
     if (!set.ok())
-      refuse(entry, "KVM_SET_CLOCK",
-             fmt::format("{} ns, flags {:#x}", grouped(entry.op.value), entry.op.flags), set.error);
+      refuse(entry, "KVM_SET_CLOCK", fmt::format("{} ns, flags {:#x}", grouped(entry.op.value), entry.op.flags),
+             set.error);
   }
 
   void set_clocksource(Entry& entry) {
@@ -453,8 +450,7 @@ class NativeExecutor final : public NativeVm {
 
   static Job vcpu_job(const Entry& entry, std::uint64_t due_ns, std::function<void()> work,
                       std::function<void()> kick) {
-    return {fmt::format("vcpu {}", entry.op.vcpu), due_ns, std::move(work), std::move(kick),
-            call_of(entry.op)};
+    return {fmt::format("vcpu {}", entry.op.vcpu), due_ns, std::move(work), std::move(kick), call_of(entry.op)};
   }
 
   void create_vcpu(Entry& entry) {
@@ -463,11 +459,10 @@ class NativeExecutor final : public NativeVm {
     entry.pcpu = pcpu;
     auto slot = std::make_unique<VcpuSlot>(index, pcpu, cpus_[static_cast<std::size_t>(pcpu)]);
     const auto create = [&] {
-      const CallResult created =
-          bracketed(entry, [&] { return vm_->create_vcpu(static_cast<std::uint64_t>(index)); });
+      const CallResult created = bracketed(entry, [&] { return vm_->create_vcpu(static_cast<std::uint64_t>(index)); });
       if (!created.ok()) return refuse(entry, "KVM_CREATE_VCPU", fmt::format("{}", index), created.error);
-      slot->guest = std::make_unique<GuestVcpu>(Vcpu(Fd(created.value), index, system_.vcpu_mmap_bytes()),
-                                                index, *memory_);
+      slot->guest =
+          std::make_unique<GuestVcpu>(Vcpu(Fd(created.value), index, system_.vcpu_mmap_bytes()), index, *memory_);
       slot->guest->boot(system_, {(entry.op.flags & ops::vcpu_flag::kHyperv) != 0, local_apics_});
     };
     supervise(slot->thread, vcpu_job(entry, due_ns(entry.op), create, {}), supervision_);
@@ -476,11 +471,10 @@ class NativeExecutor final : public NativeVm {
 
   void on_vcpu_thread(Entry& entry, VcpuSlot& slot) {
     entry.pcpu = slot.pcpu;
-    supervise(
-        slot.thread,
-        vcpu_job(
-            entry, due_ns(entry.op), [&] { execute_on_vcpu(entry, slot); }, [&] { slot.guest->kick(); }),
-        supervision_);
+    supervise(slot.thread,
+              vcpu_job(
+                  entry, due_ns(entry.op), [&] { execute_on_vcpu(entry, slot); }, [&] { slot.guest->kick(); }),
+              supervision_);
   }
 
   void execute_on_vcpu(Entry& entry, VcpuSlot& slot) {
@@ -532,12 +526,12 @@ class NativeExecutor final : public NativeVm {
   void set_tsc_khz(Entry& entry, const Vcpu& vcpu) {
     const CallResult set = bracketed(entry, [&] { return vcpu.set_tsc_khz(entry.op.value); });
     if (set.ok()) return;
-    const std::string why = profile_.tsc_scaling
-                                ? ""
-                                : fmt::format("this host has no TSC scaling and its counter runs at {} kHz",
-                                              grouped(profile_.host_khz));
-    refuse(entry, "KVM_SET_TSC_KHZ", fmt::format("vcpu {}, {} kHz", entry.op.vcpu, grouped(entry.op.value)),
-           set.error, why, why.empty() ? "" : "run on a host with TSC scaling");
+    const std::string why =
+        profile_.tsc_scaling
+            ? ""
+            : fmt::format("this host has no TSC scaling and its counter runs at {} kHz", grouped(profile_.host_khz));
+    refuse(entry, "KVM_SET_TSC_KHZ", fmt::format("vcpu {}, {} kHz", entry.op.vcpu, grouped(entry.op.value)), set.error,
+           why, why.empty() ? "" : "run on a host with TSC scaling");
   }
 
   void get_tsc_khz(Entry& entry, const Vcpu& vcpu) {
@@ -550,8 +544,8 @@ class NativeExecutor final : public NativeVm {
     const Operation& op = entry.op;
     const CallResult set = bracketed(entry, [&] { return slot.guest->vcpu().set_msr(op.msr, op.value); });
     if (set.ok()) return note_msr_write(slot, op);
-    refuse(entry, "KVM_SET_MSRS",
-           fmt::format("vcpu {}, {}, {}", op.vcpu, msr_text(op.msr), grouped(op.value)), set.error);
+    refuse(entry, "KVM_SET_MSRS", fmt::format("vcpu {}, {}, {}", op.vcpu, msr_text(op.msr), grouped(op.value)),
+           set.error);
   }
 
   void note_msr_write(VcpuSlot& slot, const Operation& op) {
@@ -564,24 +558,21 @@ class NativeExecutor final : public NativeVm {
     std::uint64_t value = 0;
     const CallResult got = bracketed(entry, [&] { return vcpu.get_msr(entry.op.msr, value); });
     if (got.ok()) return entry.outcome.add(Field::value, value);
-    refuse(entry, "KVM_GET_MSRS", fmt::format("vcpu {}, {}", entry.op.vcpu, msr_text(entry.op.msr)),
-           got.error);
+    refuse(entry, "KVM_GET_MSRS", fmt::format("vcpu {}, {}", entry.op.vcpu, msr_text(entry.op.msr)), got.error);
   }
 
   void set_tsc_offset(Entry& entry, const Vcpu& vcpu) {
     const CallResult set = bracketed(entry, [&] { return vcpu.set_tsc_offset(entry.op.value); });
     if (set.ok()) return;
     refuse(entry, "KVM_SET_DEVICE_ATTR",
-           fmt::format("vcpu {}, KVM_VCPU_TSC_OFFSET, {}", entry.op.vcpu, grouped(entry.op.value)),
-           set.error);
+           fmt::format("vcpu {}, KVM_VCPU_TSC_OFFSET, {}", entry.op.vcpu, grouped(entry.op.value)), set.error);
   }
 
   void get_tsc_offset(Entry& entry, const Vcpu& vcpu) {
     std::uint64_t offset = 0;
     const CallResult got = bracketed(entry, [&] { return vcpu.get_tsc_offset(offset); });
     if (got.ok()) return entry.outcome.add(Field::value, offset);
-    refuse(entry, "KVM_GET_DEVICE_ATTR", fmt::format("vcpu {}, KVM_VCPU_TSC_OFFSET", entry.op.vcpu),
-           got.error);
+    refuse(entry, "KVM_GET_DEVICE_ATTR", fmt::format("vcpu {}, KVM_VCPU_TSC_OFFSET", entry.op.vcpu), got.error);
   }
 
   void kvmclock_ctrl(Entry& entry, const Vcpu& vcpu) {
@@ -676,10 +667,8 @@ class NativeExecutor final : public NativeVm {
       page = memory_->read_pvclock(slot.pvclock_address);
       return CallResult{};
     });
-    if (page)
-      add_page(entry.outcome, *page);
-    else
-      outside_memory(entry, slot.pvclock_address);
+    if (page) add_page(entry.outcome, *page);
+    else outside_memory(entry, slot.pvclock_address);
   }
 
   void peek_wall_clock(Entry& entry, VcpuSlot& slot) {
@@ -697,7 +686,8 @@ class NativeExecutor final : public NativeVm {
   void peek_hyperv_page(Entry& entry) {
     std::optional<ReferenceTscPage> page;
     bracketed(entry, [&] {
-      if (inside_guest_memory(hyperv_address_, ops::layout::kPageStride)) page = memory_->read_hyperv_page(hyperv_address_);
+      if (inside_guest_memory(hyperv_address_, ops::layout::kPageStride))
+        page = memory_->read_hyperv_page(hyperv_address_);
       return CallResult{};
     });
     if (!page) return outside_memory(entry, hyperv_address_);
@@ -709,7 +699,8 @@ class NativeExecutor final : public NativeVm {
   void peek_steal_time(Entry& entry, VcpuSlot& slot) {
     std::optional<StealTime> record;
     bracketed(entry, [&] {
-      if (inside_guest_memory(slot.steal_address, kStealTimeBytes)) record = memory_->read_steal_time(slot.steal_address);
+      if (inside_guest_memory(slot.steal_address, kStealTimeBytes))
+        record = memory_->read_steal_time(slot.steal_address);
       return CallResult{};
     });
     if (!record) return outside_memory(entry, slot.steal_address);

@@ -28,8 +28,8 @@ std::optional<std::uint64_t> realtime_at_start(const ops::Program& program, int 
   });
   if (host == 0 || begins == program.timeline.end() || seen == earlier.entries.end()) return std::nullopt;
   const std::uint64_t at_zero = seen->bracket.realtime_ns.lo - (seen->bracket.base_ns.lo - earlier.header.zero_base_ns);
-  const std::int64_t error_ns = program.hosts[static_cast<std::size_t>(host)].realtime_error_ns -
-                                program.hosts.front().realtime_error_ns;
+  const std::int64_t error_ns =
+      program.hosts[static_cast<std::size_t>(host)].realtime_error_ns - program.hosts.front().realtime_error_ns;
   return at_zero + static_cast<std::uint64_t>(begins->op.at_ns + error_ns);
 }
 

@@ -36,7 +36,8 @@ TEST(GuestMemory, WhatScenariosHaveKvmWriteIsCarriedAndNothingElse) {
   EXPECT_EQ(destination.save(), image);
   EXPECT_EQ(destination.read_pvclock(ops::layout::kPvclockPages)->tsc_timestamp, 7u);
   EXPECT_EQ(destination.read_wall_clock(ops::layout::kWallClockPages)->sec, 0u) << "what lay there before is gone";
-  EXPECT_EQ(std::memcmp(destination.mapping().data() + guest_map::kCode, GuestMemory().mapping().data() + guest_map::kCode, 64),
+  EXPECT_EQ(std::memcmp(destination.mapping().data() + guest_map::kCode,
+                        GuestMemory().mapping().data() + guest_map::kCode, 64),
             0);
 }
 
@@ -66,8 +67,8 @@ TEST(NativeHosts, AGuestTakesItsPageToAnotherVm) {
   enable.op.msr = ops::msr::kKvmSystemTimeNew;
   enable.op.value = ops::layout::kPvclockPages | 1;
   program.setup = {step(0, OpKind::create_vm), step(0, OpKind::create_vcpu, 0), enable};
-  program.timeline = {step(0, OpKind::run, 0),        step(0, OpKind::peek_pvclock, 0), step(0, OpKind::save_memory),
-                      step(1, OpKind::create_vm),     step(1, OpKind::create_vcpu, 0),  step(1, OpKind::load_memory),
+  program.timeline = {step(0, OpKind::run, 0),         step(0, OpKind::peek_pvclock, 0), step(0, OpKind::save_memory),
+                      step(1, OpKind::create_vm),      step(1, OpKind::create_vcpu, 0),  step(1, OpKind::load_memory),
                       step(1, OpKind::peek_pvclock, 0)};
   NativeHosts executor({}, {0, 1});
   const ops::Recording recording = ops::run_program(program, executor, 1);

@@ -54,9 +54,8 @@ std::thread start_thread(std::function<void()> body) {
   try {
     return std::thread(std::move(body));
   } catch (const std::system_error& error) {
-    throw ops::TargetError(
-        fmt::format("cannot start a thread: {}\n  next: raise the limit on processes (ulimit -u)",
-                    errno_name(error.code().value())));
+    throw ops::TargetError(fmt::format("cannot start a thread: {}\n  next: raise the limit on processes (ulimit -u)",
+                                       errno_name(error.code().value())));
   }
 }
 
@@ -80,9 +79,8 @@ PinnedThread::PinnedThread(int cpu) {
   }
   changed_.notify_all();
   thread_.join();
-  throw ops::TargetError(
-      fmt::format("cannot pin a thread to CPU {}: {}\n  next: run with a CPU set that stays as it is", cpu,
-                  errno_name(error)));
+  throw ops::TargetError(fmt::format(
+      "cannot pin a thread to CPU {}: {}\n  next: run with a CPU set that stays as it is", cpu, errno_name(error)));
 }
 
 PinnedThread::~PinnedThread() {
@@ -116,9 +114,7 @@ void PinnedThread::run(std::function<void()> job) {
   }
 }
 
-void PinnedThread::signal() {
-  ::pthread_kill(thread_.native_handle(), kKickSignal);
-}
+void PinnedThread::signal() { ::pthread_kill(thread_.native_handle(), kKickSignal); }
 
 void PinnedThread::serve() {
   std::unique_lock lock(mutex_);

@@ -26,7 +26,7 @@ struct Capabilities {
   bool vcpu_attributes = false;
   bool offset_attribute = false;
   bool kvmclock_ctrl = false;
-  bool hyperv = false;      // the VMM may write these MSRs
+  bool hyperv = false;  // the VMM may write these MSRs
   bool steal_time = false;
   std::uint32_t adjust_clock = 0;  // flags that KVM_GET_CLOCK knows; 1 before 4.9
 };
@@ -38,8 +38,8 @@ struct Behaviour {
   bool guest_rdtsc = false;
   bool guest_rdtscp = false;
   std::string rdtscp_note;
-  std::uint64_t rdtsc_cycles = 0;    // median of two back to back; 0 when the guest could not
-  bool host_sees_offset = false;     // the attribute reads back what was written
+  std::uint64_t rdtsc_cycles = 0;  // median of two back to back; 0 when the guest could not
+  bool host_sees_offset = false;   // the attribute reads back what was written
   bool reenters_after_tsc_wrmsr = true;
   bool enabling_clears_stable = false;
   std::uint32_t clock_flags = 0;     // KVM_GET_CLOCK with matching vCPUs after a run
@@ -147,7 +147,8 @@ class Trials {
     const auto page = ask(trial.guest(0), GuestCommand::rdtsc, bracket);
     if (!page) return;
     const std::uint64_t host_tsc = page->value - kFarCycles;
-    found.offset_moves_guest = (bracket.tsc.lo <= host_tsc && host_tsc <= bracket.tsc.hi) || was_replaced(*page, bracket);
+    found.offset_moves_guest =
+        (bracket.tsc.lo <= host_tsc && host_tsc <= bracket.tsc.hi) || was_replaced(*page, bracket);
   }
 
   void try_write(Behaviour& found) {
@@ -168,8 +169,7 @@ class Trials {
   void try_master_clock(Behaviour& found) {
     TrialVm trial(system_, 2);
     for (int i = 0; i < 2; ++i) {
-      const std::uint64_t page =
-          ops::layout::kPvclockPages + static_cast<std::uint64_t>(i) * ops::layout::kPageStride;
+      const std::uint64_t page = ops::layout::kPvclockPages + static_cast<std::uint64_t>(i) * ops::layout::kPageStride;
       trial.vcpu(i).set_msr(ops::msr::kKvmSystemTimeNew, page | 1);
     }
     for (int i = 0; i < 2; ++i) {
@@ -271,9 +271,7 @@ ops::TargetProfile profile_from(const NativeOptions& options, const Probed& prob
   return profile;
 }
 
-std::string yes_no(bool yes) {
-  return yes ? "yes" : "no";
-}
+std::string yes_no(bool yes) { return yes ? "yes" : "no"; }
 
 std::string clock_flags_text(std::uint32_t flags) {
   std::string text;
@@ -295,38 +293,30 @@ std::string joined(const std::vector<std::string>& words) {
 void add_host(DoctorReport& report) {
   const Clocksource clocksource;
   report.findings.push_back({"kernel", report.profile.kernel, ""});
-  report.findings.push_back(
-      {"vendor", report.profile.vendor,
-       report.profile.vendor == "none" ? "neither kvm-intel nor kvm-amd serves this KVM" : ""});
-  report.findings.push_back(
-      {"clocksource", clocksource.current(), "available: " + joined(clocksource.available())});
+  report.findings.push_back({"vendor", report.profile.vendor,
+                             report.profile.vendor == "none" ? "neither kvm-intel nor kvm-amd serves this KVM" : ""});
+  report.findings.push_back({"clocksource", clocksource.current(), "available: " + joined(clocksource.available())});
   report.findings.push_back({"pCPUs", fmt::format("{}", report.profile.pcpus), "that this process may use"});
 }
 
 void add_capabilities(DoctorReport& report, const Capabilities& found) {
   report.findings.push_back({"KVM_CAP_TSC_CONTROL", yes_no(found.tsc_control), "TSC scaling by hardware"});
-  report.findings.push_back(
-      {"KVM_CAP_VM_TSC_CONTROL", yes_no(found.vm_tsc_control), "a rate for the whole VM (5.18)"});
+  report.findings.push_back({"KVM_CAP_VM_TSC_CONTROL", yes_no(found.vm_tsc_control), "a rate for the whole VM (5.18)"});
   report.findings.push_back({"KVM_CAP_GET_TSC_KHZ", yes_no(found.get_tsc_khz), ""});
   report.findings.push_back({"KVM_CAP_VCPU_ATTRIBUTES", yes_no(found.vcpu_attributes), ""});
-  report.findings.push_back(
-      {"KVM_VCPU_TSC_OFFSET", yes_no(found.offset_attribute), "the offset attribute (5.16)"});
+  report.findings.push_back({"KVM_VCPU_TSC_OFFSET", yes_no(found.offset_attribute), "the offset attribute (5.16)"});
   report.findings.push_back({"KVM_CAP_KVMCLOCK_CTRL", yes_no(found.kvmclock_ctrl), ""});
-  report.findings.push_back(
-      {"HV_X64_MSR_REFERENCE_TSC", yes_no(found.hyperv), "the Hyper-V reference TSC page"});
+  report.findings.push_back({"HV_X64_MSR_REFERENCE_TSC", yes_no(found.hyperv), "the Hyper-V reference TSC page"});
   report.findings.push_back({"MSR_KVM_STEAL_TIME", yes_no(found.steal_time), ""});
-  report.findings.push_back(
-      {"KVM_CAP_ADJUST_CLOCK", clock_flags_text(found.adjust_clock), "flags of KVM_GET_CLOCK"});
+  report.findings.push_back({"KVM_CAP_ADJUST_CLOCK", clock_flags_text(found.adjust_clock), "flags of KVM_GET_CLOCK"});
 }
 
 void add_rdtsc(DoctorReport& report, const Behaviour& found) {
-  if (!found.guest_rdtsc)
-    return report.findings.push_back({"guest RDTSC", "no", "the guest cannot execute it"});
+  if (!found.guest_rdtsc) return report.findings.push_back({"guest RDTSC", "no", "the guest cannot execute it"});
   const bool trapped = found.rdtsc_cycles >= kTrapCycles;
-  report.findings.push_back(
-      {"guest RDTSC",
-       fmt::format("{} cycles, {}", grouped(found.rdtsc_cycles), trapped ? "trapped" : "direct"),
-       "median between two back to back"});
+  report.findings.push_back({"guest RDTSC",
+                             fmt::format("{} cycles, {}", grouped(found.rdtsc_cycles), trapped ? "trapped" : "direct"),
+                             "median between two back to back"});
 }
 
 void add_offsets(DoctorReport& report, const Behaviour& found) {
@@ -338,13 +328,12 @@ void add_offsets(DoctorReport& report, const Behaviour& found) {
   } else {
     report.findings.push_back({"TSC offset", "not there", "needs KVM_VCPU_TSC_OFFSET"});
   }
-  report.findings.push_back({"host write of IA32_TSC", found.write_moves_guest ? "honoured" : ignored,
-                             "seen by the guest's RDTSC"});
+  report.findings.push_back(
+      {"host write of IA32_TSC", found.write_moves_guest ? "honoured" : ignored, "seen by the guest's RDTSC"});
 }
 
 void add_scaling(DoctorReport& report, const Behaviour& found) {
-  if (!found.scaling_error)
-    report.findings.push_back({"TSC scaling", "not there", "needs KVM_CAP_TSC_CONTROL"});
+  if (!found.scaling_error) report.findings.push_back({"TSC scaling", "not there", "needs KVM_CAP_TSC_CONTROL"});
   else if (*found.scaling_error != 0)
     report.findings.push_back(
         {"TSC scaling", "refused: " + errno_name(*found.scaling_error), "3/2 of the host's rate"});
@@ -360,22 +349,20 @@ void add_behaviour(DoctorReport& report, const Behaviour& found) {
   report.findings.push_back({"guest RDTSCP", yes_no(found.guest_rdtscp), found.rdtscp_note});
   add_offsets(report, found);
   add_scaling(report, found);
-  report.findings.push_back({"guest write of TSC_ADJUST",
-                             found.reenters_after_tsc_wrmsr ? "new page in the same KVM_RUN" : "new page not before the next KVM_RUN",
-                             "kernels without d9130a2dfdd4 (5.15) give none at all"});
+  report.findings.push_back(
+      {"guest write of TSC_ADJUST",
+       found.reenters_after_tsc_wrmsr ? "new page in the same KVM_RUN" : "new page not before the next KVM_RUN",
+       "kernels without d9130a2dfdd4 (5.15) give none at all"});
   report.findings.push_back({"kvmclock enabled again by the host",
                              found.enabling_clears_stable ? "clears TSC_STABLE in the page" : "leaves the page alone",
                              "until the next update"});
-  report.findings.push_back({"master clock",
-                             (found.clock_flags & ops::clock_flag::kTscStable) != 0 ? "on" : "off",
+  report.findings.push_back({"master clock", (found.clock_flags & ops::clock_flag::kTscStable) != 0 ? "on" : "off",
                              "2 matching vCPUs after a run; flags: " + clock_flags_text(found.clock_flags)});
 }
 
 }  // namespace
 
-ops::TargetProfile probe_target(const NativeOptions& options) {
-  return profile_from(options, probe(options));
-}
+ops::TargetProfile probe_target(const NativeOptions& options) { return profile_from(options, probe(options)); }
 
 const Finding* DoctorReport::find(const std::string& name) const {
   for (const Finding& finding : findings)

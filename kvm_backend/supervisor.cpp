@@ -21,9 +21,7 @@ std::string seconds_text(std::chrono::milliseconds time) {
   return fmt::format("{} ms", time.count());
 }
 
-bool is_set(const std::atomic<bool>* flag) {
-  return flag != nullptr && *flag;
-}
+bool is_set(const std::atomic<bool>* flag) { return flag != nullptr && *flag; }
 
 }  // namespace
 
@@ -33,8 +31,8 @@ void supervise(PinnedThread& thread, const Job& job, const Supervision& supervis
     cut = !wait_until(job.due_ns, supervision.interrupted);
     if (!cut) job.work();
   });
-  const auto timeout_ns = static_cast<std::uint64_t>(
-      std::chrono::duration_cast<std::chrono::nanoseconds>(supervision.timeout).count());
+  const auto timeout_ns =
+      static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(supervision.timeout).count());
   const std::uint64_t give_up_ns = std::max(job.due_ns, monotonic_ns()) + timeout_ns;
   bool late = false;
   while (!thread.wait_for(kLookEvery)) {

@@ -43,8 +43,7 @@ TEST(Supervise, AnInterruptEndsAWaitAndTheWorkIsNotDone) {
 
 TEST(Supervise, HandsBackWhatTheWorkThrows) {
   PinnedThread thread(allowed_cpus().front());
-  EXPECT_THROW(supervise(thread, {"vcpu 0", 0, [] { throw std::logic_error("no"); }, {}}, {}),
-               std::logic_error);
+  EXPECT_THROW(supervise(thread, {"vcpu 0", 0, [] { throw std::logic_error("no"); }, {}}, {}), std::logic_error);
 }
 
 TEST(Supervise, AGuestThatDoesNotComeBackIsAnErrorAndNotAHang) {
@@ -65,8 +64,7 @@ TEST(Supervise, AGuestThatDoesNotComeBackIsAnErrorAndNotAHang) {
                  "  next: look for a KVM bug in the host's log, or allow more time on a slow host");
   }
   std::atomic<bool> interrupted{true};
-  EXPECT_THROW(supervise(thread, {"vcpu 1", 0, spin, kick}, {milliseconds(60'000), &interrupted}),
-               ops::Interrupted);
+  EXPECT_THROW(supervise(thread, {"vcpu 1", 0, spin, kick}, {milliseconds(60'000), &interrupted}), ops::Interrupted);
 }
 
 TEST(Supervise, AnInterruptTakesAVcpuOutOfTheGuest) {

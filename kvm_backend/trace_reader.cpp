@@ -128,10 +128,8 @@ TracePage trace_page(std::string_view page, const std::array<TraceFormat, ops::k
   for (std::size_t at = kHead; at + 4 <= end;) {
     const EventHead head = head_at(page, at);
     at = head.next;
-    if (head.type == EventHead::kTimeStamp)
-      tsc = (tsc >> kStampBits << kStampBits) | head.delta;
-    else if (head.type != EventHead::kPadding)
-      tsc += head.delta;
+    if (head.type == EventHead::kTimeStamp) tsc = (tsc >> kStampBits << kStampBits) | head.delta;
+    else if (head.type != EventHead::kPadding) tsc += head.delta;
     if (head.type >= EventHead::kPadding) continue;
     const std::string_view record = page.substr(head.data, std::min(head.next, end) - head.data);
     const auto id = number_at<std::uint16_t>(record, 0);

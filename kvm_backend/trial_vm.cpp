@@ -23,8 +23,7 @@ TrialVm::TrialVm(const System& system, int vcpus)
   vm_->set_memory(0, memory_.mapping());
   for (int i = 0; i < vcpus; ++i) {
     Fd fd = opened("KVM_CREATE_VCPU", fmt::format("{}", i), vm_->create_vcpu(static_cast<std::uint64_t>(i)));
-    guests_.push_back(
-        std::make_unique<GuestVcpu>(Vcpu(std::move(fd), i, system.vcpu_mmap_bytes()), i, memory_));
+    guests_.push_back(std::make_unique<GuestVcpu>(Vcpu(std::move(fd), i, system.vcpu_mmap_bytes()), i, memory_));
     guests_.back()->boot(system);
   }
 }

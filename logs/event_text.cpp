@@ -25,9 +25,10 @@ constexpr std::array kOffsetText = {Piece{"vcpu=", kVcpu}, Piece{" prev=", 0}, P
 constexpr std::array kTrackText = {Piece{"vcpu_id ", kVcpu}, Piece{" masterclock ", 2}, Piece{" offsetmatched ", 0},
                                    Piece{" nr_online ", 1}, Piece{" hostclock ", 3}};
 constexpr std::array kMasterText = {Piece{"masterclock ", 0}, Piece{" hostclock ", 1}, Piece{" offsetmatched ", 2}};
-constexpr std::array kPageText = {Piece{"vcpu_id ", kVcpu},       Piece{", pvclock { version ", 0}, Piece{", tsc_timestamp ", 1},
-                                  Piece{", system_time ", 2},     Piece{", tsc_to_system_mul ", 3}, Piece{", tsc_shift ", 4},
-                                  Piece{", flags ", 5}};
+constexpr std::array kPageText = {
+    Piece{"vcpu_id ", kVcpu},   Piece{", pvclock { version ", 0}, Piece{", tsc_timestamp ", 1},
+    Piece{", system_time ", 2}, Piece{", tsc_to_system_mul ", 3}, Piece{", tsc_shift ", 4},
+    Piece{", flags ", 5}};
 
 std::span<const Piece> text_of(TraceKind kind) {
   switch (kind) {
@@ -51,7 +52,8 @@ std::string_view name_of_value(TraceKind kind, int value) {
 int bits_of(std::string_view name) {
   if (name == "use_master_clock" || name == "offset_matched") return 1;
   if (name == "flags" || name == "tsc_shift") return 8;
-  const bool wide = name == "previous_tsc_offset" || name == "next_tsc_offset" || name == "tsc_timestamp" || name == "system_time";
+  const bool wide =
+      name == "previous_tsc_offset" || name == "next_tsc_offset" || name == "tsc_timestamp" || name == "system_time";
   return wide ? 64 : name == "vcpu_id" ? 31 : 32;
 }
 
@@ -99,10 +101,8 @@ std::optional<std::uint64_t> value_at(std::string_view name, std::string_view te
 }
 
 void keep(ops::TraceEvent& event, int value, std::uint64_t number) {
-  if (value == kVcpu)
-    event.vcpu = static_cast<std::int32_t>(number);
-  else
-    event.values[static_cast<std::size_t>(value)] = number;
+  if (value == kVcpu) event.vcpu = static_cast<std::int32_t>(number);
+  else event.values[static_cast<std::size_t>(value)] = number;
 }
 
 std::optional<TextFault> read_printed(TraceKind kind, std::string_view text, ops::TraceEvent& event) {

@@ -41,7 +41,8 @@ constexpr std::string_view kBackwardsCure = "only a new VM has a master clock ag
 constexpr std::string_view kOldKvmclockRule =
     "a guest whose boot vCPU uses MSR_KVM_SYSTEM_TIME (0x12) rather than 0x4b564d01 gets no master clock (Linux "
     "arch/x86/kvm/x86.c, boot_vcpu_runs_old_kvmclock)";
-constexpr std::string_view kOldKvmclockCure = "offer KVM_FEATURE_CLOCKSOURCE2 in the guest's CPUID, and boot a guest kernel that knows it";
+constexpr std::string_view kOldKvmclockCure =
+    "offer KVM_FEATURE_CLOCKSOURCE2 in the guest's CPUID, and boot a guest kernel that knows it";
 
 bool is_tsc(std::uint64_t host_clock) { return host_clock == kTscClock || host_clock == kHypervClock; }
 
@@ -155,8 +156,8 @@ class Story {
     if (creates) note_creation(event.vcpu);
     check_honoured(vcpu, event);
     if (!creates && honoured_ && next != previous) {
-      const Move move{entry(), event.vcpu, static_cast<std::int64_t>(next - previous), synchronised, host_is_tsc_here(),
-                      vcpu.summary.pages != 0};
+      const Move move{entry(),      event.vcpu,         static_cast<std::int64_t>(next - previous),
+                      synchronised, host_is_tsc_here(), vcpu.summary.pages != 0};
       moves_.push_back(move);
       if (moves_guest_tsc(move)) vcpu.moved_since_page += next - previous;
     }
@@ -166,15 +167,20 @@ class Story {
     vcpu.written_at = entry();
   }
 
-  bool is_backwards(const Move& move) const { return backwards_ && !move.synchronised && move.cycles == backwards_->cycles; }
+  bool is_backwards(const Move& move) const {
+    return backwards_ && !move.synchronised && move.cycles == backwards_->cycles;
+  }
 
   // Where KVM changes an offset because the host's counter changed, the guest's TSC goes on.
-  bool moves_guest_tsc(const Move& move) const { return move.synchronised || (move.host_is_tsc && !is_backwards(move)); }
+  bool moves_guest_tsc(const Move& move) const {
+    return move.synchronised || (move.host_is_tsc && !is_backwards(move));
+  }
 
   void note_creation(int vcpu) {
     const bool first = online_ == 0 && vcpus_.size() == 1;
     if (first && told_.gaps == 0) told_.from_creation = whole_ = true;
-    const bool ran = std::any_of(vcpus_.begin(), vcpus_.end(), [](const auto& v) { return v.second.summary.pages != 0; });
+    const bool ran =
+        std::any_of(vcpus_.begin(), vcpus_.end(), [](const auto& v) { return v.second.summary.pages != 0; });
     if (first || first_host_write_ == kNone || ran || told_interleaved_) return;
     told_interleaved_ = true;
     add({.id = "interleaved-create",
@@ -182,8 +188,9 @@ class Story {
          .vcpus = {vcpu},
          .text = fmt::format("vCPU {} was created {} after the TSC of another had been written {}", vcpu, when(entry()),
                              when(first_host_write_)),
-         .rule = "a new vCPU joins by a write of 0, after which the next value is compared with a clock that began at 0 (Linux "
-                 "arch/x86/kvm/x86.c, kvm_synchronize_tsc())",
+         .rule =
+             "a new vCPU joins by a write of 0, after which the next value is compared with a clock that began at 0 (Linux "
+             "arch/x86/kvm/x86.c, kvm_synchronize_tsc())",
          .cure = "create all vCPUs first, then write their TSCs"});
   }
 
@@ -197,7 +204,8 @@ class Story {
          .entry = entry(),
          .vcpus = {event.vcpu},
          .text = fmt::format("vCPU {}'s offset was set to {} {}, and is still {} at the next write, {}", event.vcpu,
-                             signed_text(*vcpu.offset), when(*vcpu.written_at), signed_text(event.values[0]), when(entry())),
+                             signed_text(*vcpu.offset), when(*vcpu.written_at), signed_text(event.values[0]),
+                             when(entry())),
          .rule = "this KVM accepts TSC offsets and does not apply them (PVM, some nested hosts)",
          .cure = "do not rely on TSC writes or offsets there: kvmclock is what remains"});
   }
@@ -210,7 +218,8 @@ class Story {
     master_was(event.values[2] != 0);
     host_clock_ = event.values[3];
     Vcpu& vcpu = of(event.vcpu);
-    const bool founder_again = matched == 0 && matched_ == std::uint64_t{0} && founder_ == event.vcpu && vcpu.offset == generation_offset_;
+    const bool founder_again =
+        matched == 0 && matched_ == std::uint64_t{0} && founder_ == event.vcpu && vcpu.offset == generation_offset_;
     if (matched == 0 && !founder_again) {
       ++generation_;
       founder_ = event.vcpu;
@@ -241,8 +250,10 @@ class Story {
   // "1 of 2 vCPUs is in generation 3, which vCPU 0 started at ... with an offset of its own; vCPU 1 keeps ..."
   std::string mismatch_text() const {
     if (!matched_) return "not all vCPUs are in the current generation; the log does not show which";
-    std::string text = fmt::format("{} of {} vCPUs {} in {}", *matched_ + 1, online_, *matched_ == 0 ? "is" : "are", generation_text());
-    if (generation_since_ != kNone) text += fmt::format(", which vCPU {} started {} with an offset of its own", founder_, when(generation_since_));
+    std::string text = fmt::format("{} of {} vCPUs {} in {}", *matched_ + 1, online_, *matched_ == 0 ? "is" : "are",
+                                   generation_text());
+    if (generation_since_ != kNone)
+      text += fmt::format(", which vCPU {} started {} with an offset of its own", founder_, when(generation_since_));
     for (const int index : outside())
       if (const auto apart = apart_from_generation(index))
         text += fmt::format("; vCPU {} is not in it, its offset differs by {}", index, cycles_text(*apart, khz()));
@@ -275,12 +286,15 @@ class Story {
       known_master_ = true;
       return;
     }
-    if (on) return enter_phase({.on = true, .since = entry(), .since_before = true, .why = "it was on before the first event that tells"});
-    enter_phase({.on = false,
-                 .cause = told_.from_creation ? OffCause::no_vcpu : OffCause::unknown,
-                 .since = entry(),
-                 .since_before = true,
-                 .why = told_.from_creation ? "the VM was just created" : "it was off before the first event that tells"});
+    if (on)
+      return enter_phase(
+          {.on = true, .since = entry(), .since_before = true, .why = "it was on before the first event that tells"});
+    enter_phase(
+        {.on = false,
+         .cause = told_.from_creation ? OffCause::no_vcpu : OffCause::unknown,
+         .since = entry(),
+         .since_before = true,
+         .why = told_.from_creation ? "the VM was just created" : "it was off before the first event that tells"});
   }
 
   void take_update(const TraceEvent& event) {
@@ -314,7 +328,9 @@ class Story {
   }
 
   std::string on_text() const {
-    const std::string who = online_ == 0 ? "all vCPUs" : online_ == 1 ? "the only vCPU" : fmt::format("all {} vCPUs", online_);
+    const std::string who = online_ == 0   ? "all vCPUs"
+                            : online_ == 1 ? "the only vCPU"
+                                           : fmt::format("all {} vCPUs", online_);
     return fmt::format("{} {} in one generation, the host's clocksource is the TSC", who, online_ == 1 ? "is" : "are");
   }
 
@@ -329,12 +345,14 @@ class Story {
                               cycles_text(backwards_->cycles, khz()), when(backwards_->entry));
     } else if (told_.from_creation && whole_) {
       phase.cause = OffCause::old_kvmclock;
-      phase.why = "all vCPUs match, the host's clocksource is the TSC and its TSC did not go backwards: what remains is a boot vCPU "
-                  "that runs the old kvmclock";
+      phase.why =
+          "all vCPUs match, the host's clocksource is the TSC and its TSC did not go backwards: what remains is a boot vCPU "
+          "that runs the old kvmclock";
     } else {
       phase.cause = OffCause::veto;
-      phase.why = "all vCPUs match and the host's clocksource is the TSC: either the host's TSC went backwards before the log began, "
-                  "or the boot vCPU runs the old kvmclock";
+      phase.why =
+          "all vCPUs match and the host's clocksource is the TSC: either the host's TSC went backwards before the log began, "
+          "or the boot vCPU runs the old kvmclock";
     }
   }
 
@@ -356,7 +374,8 @@ class Story {
       if (!move.synchronised) count(move.cycles, move.vcpu, move.entry);
     for (std::size_t i = at_ + 1; i < steps_.size() && steps_[i].event != nullptr; ++i) {
       const TraceEvent& event = *steps_[i].event;
-      if (event.kind == TraceKind::track_tsc || (event.kind == TraceKind::update_master_clock && event.values[0] != 0)) break;
+      if (event.kind == TraceKind::track_tsc || (event.kind == TraceKind::update_master_clock && event.values[0] != 0))
+        break;
       if (event.kind == TraceKind::write_tsc_offset)
         count(static_cast<std::int64_t>(event.values[1] - event.values[0]), event.vcpu, steps_[i].entry);
     }
@@ -387,8 +406,10 @@ class Story {
       add({.id = "rate-changed",
            .entry = entry(),
            .vcpus = {index},
-           .text = fmt::format("vCPU {}'s kvmclock page counts at {} kHz from here on, before at {} kHz", index, khz_now, summary.khz),
-           .rule = "the page's multiplier follows the vCPU's TSC rate (Linux arch/x86/kvm/x86.c, kvm_guest_time_update())",
+           .text = fmt::format("vCPU {}'s kvmclock page counts at {} kHz from here on, before at {} kHz", index,
+                               khz_now, summary.khz),
+           .rule =
+               "the page's multiplier follows the vCPU's TSC rate (Linux arch/x86/kvm/x86.c, kvm_guest_time_update())",
            .cure = ""});
     const auto step = page_step_ns(*vcpu.page, page, vcpu.moved_since_page);
     if (!step) return;
@@ -437,7 +458,8 @@ class Story {
       if (vcpu.generation) vcpu.summary.in_generation = *vcpu.generation == generation_;
       told_.vcpus.push_back(vcpu.summary);
     }
-    std::stable_sort(told_.findings.begin(), told_.findings.end(), [](const Finding& a, const Finding& b) { return a.entry < b.entry; });
+    std::stable_sort(told_.findings.begin(), told_.findings.end(),
+                     [](const Finding& a, const Finding& b) { return a.entry < b.entry; });
   }
 
   void add_phases() {
@@ -489,7 +511,8 @@ class Story {
     for (std::size_t i = 0; i < moves.size();) {
       std::vector<int> who;
       std::size_t k = i;
-      for (; k < moves.size() && moves[k].cycles == moves[i].cycles && moves[k].synchronised == moves[i].synchronised; ++k) {
+      for (; k < moves.size() && moves[k].cycles == moves[i].cycles && moves[k].synchronised == moves[i].synchronised;
+           ++k) {
         if (std::find(who.begin(), who.end(), moves[k].vcpu) != who.end()) break;
         who.push_back(moves[k].vcpu);
       }
@@ -507,10 +530,11 @@ class Story {
          .cycles = move.cycles,
          .ns = ns_of_cycles(move.cycles, khz()),
          .text = fmt::format("the TSC of {} was moved {} by {}", list, by, cycles_text(move.cycles, khz())),
-         .rule = move.synchronised
-                     ? "kvm_track_tsc follows: a host's write of IA32_TSC or of the TSC offset attribute"
-                     : "no kvm_track_tsc follows: the guest's own WRMSR of IA32_TSC or IA32_TSC_ADJUST (5.10 and later), or an "
-                       "adjustment at a vCPU's load",
+         .rule =
+             move.synchronised
+                 ? "kvm_track_tsc follows: a host's write of IA32_TSC or of the TSC offset attribute"
+                 : "no kvm_track_tsc follows: the guest's own WRMSR of IA32_TSC or IA32_TSC_ADJUST (5.10 and later), or an "
+                   "adjustment at a vCPU's load",
          .cure = ""});
   }
 
@@ -528,10 +552,12 @@ class Story {
     add({.id = "offsets-rewritten",
          .entry = *first,
          .vcpus = {who.begin(), who.end()},
-         .text = fmt::format("KVM rewrote the offset of {} {} by itself, the first time {}", vcpus_text({who.begin(), who.end()}),
-                             count == 1 ? "once" : fmt::format("{} times", count), when(*first)),
-         .rule = "on a host whose TSC is unstable, each load of a vCPU sets its offset so that the guest's TSC goes on where it "
-                 "stopped (Linux arch/x86/kvm/x86.c, kvm_arch_vcpu_load())",
+         .text = fmt::format("KVM rewrote the offset of {} {} by itself, the first time {}",
+                             vcpus_text({who.begin(), who.end()}), count == 1 ? "once" : fmt::format("{} times", count),
+                             when(*first)),
+         .rule =
+             "on a host whose TSC is unstable, each load of a vCPU sets its offset so that the guest's TSC goes on where it "
+             "stopped (Linux arch/x86/kvm/x86.c, kvm_arch_vcpu_load())",
          .cure = std::string(kHostClockCure)});
   }
 
@@ -544,10 +570,12 @@ class Story {
            .entry = forward ? summary.greatest_step_at : summary.least_step_at,
            .vcpus = {index},
            .ns = step,
-           .text = fmt::format("vCPU {}'s kvmclock stepped {} by {} from one page to the next{}", index, forward ? "forward" : "back",
-                               ns_text(std::abs(step)), count == 1 ? "" : fmt::format(", the greatest of {} such steps", count)),
-           .rule = "KVM_SET_CLOCK is not traced: it shows as such a step. Without a master clock each page comes from two readings, "
-                   "the TSC and then the time, and steps by what lies between them. Over a suspend kvmclock gains the time asleep",
+           .text = fmt::format("vCPU {}'s kvmclock stepped {} by {} from one page to the next{}", index,
+                               forward ? "forward" : "back", ns_text(std::abs(step)),
+                               count == 1 ? "" : fmt::format(", the greatest of {} such steps", count)),
+           .rule =
+               "KVM_SET_CLOCK is not traced: it shows as such a step. Without a master clock each page comes from two readings, "
+               "the TSC and then the time, and steps by what lies between them. Over a suspend kvmclock gains the time asleep",
            .cure = ""});
     }
   }
@@ -574,8 +602,10 @@ class Story {
     for (const auto& [index, vcpu] : vcpus_) {
       if (!vcpu.offset) continue;
       const auto offset = static_cast<std::int64_t>(*vcpu.offset);
-      if (least == nullptr || offset < static_cast<std::int64_t>(*least->offset)) std::tie(least, least_index) = std::pair(&vcpu, index);
-      if (most == nullptr || offset > static_cast<std::int64_t>(*most->offset)) std::tie(most, most_index) = std::pair(&vcpu, index);
+      if (least == nullptr || offset < static_cast<std::int64_t>(*least->offset))
+        std::tie(least, least_index) = std::pair(&vcpu, index);
+      if (most == nullptr || offset > static_cast<std::int64_t>(*most->offset))
+        std::tie(most, most_index) = std::pair(&vcpu, index);
     }
     if (least == nullptr || *least->offset == *most->offset) return;
     const auto apart = static_cast<std::int64_t>(*most->offset - *least->offset);
@@ -585,9 +615,11 @@ class Story {
          .vcpus = {least_index, most_index},
          .cycles = apart,
          .ns = ns_of_cycles(apart, khz()),
-         .text = fmt::format("at the end vCPU {}'s TSC is ahead of vCPU {}'s by {}", most_index, least_index, cycles_text(apart, khz())),
-         .rule = "each vCPU has an offset of its own; only a write that matches takes over the generation's (Linux arch/x86/kvm/x86.c, "
-                 "kvm_synchronize_tsc())",
+         .text = fmt::format("at the end vCPU {}'s TSC is ahead of vCPU {}'s by {}", most_index, least_index,
+                             cycles_text(apart, khz())),
+         .rule =
+             "each vCPU has an offset of its own; only a write that matches takes over the generation's (Linux arch/x86/kvm/x86.c, "
+             "kvm_synchronize_tsc())",
          .cure = std::string(kMatchingCure)});
   }
 
@@ -603,8 +635,8 @@ class Story {
   std::map<int, Vcpu> vcpus_;
   std::vector<Move> moves_;
   std::map<std::pair<int, bool>, std::size_t> large_steps_;  // by vCPU and direction
-  bool whole_ = false;          // every event since the VM's creation was seen
-  bool honoured_ = true;        // offsets take effect
+  bool whole_ = false;                                       // every event since the VM's creation was seen
+  bool honoured_ = true;                                     // offsets take effect
   bool known_master_ = false;
   std::uint64_t host_clock_ = kTscClock;
   std::uint64_t online_ = 0;

@@ -32,18 +32,18 @@ std::string_view name_of(OffCause cause);  // "not-matched"
 // A time for which the master clock was on, or off for one reason. Entries are indices into the recording.
 struct MasterClockPhase {
   bool on = false;
-  std::optional<OffCause> cause{};           // when off
-  std::size_t since = 0;                   // the event that shows it
-  bool since_before = false;               // it was so already when the log began, or before a gap
-  std::optional<std::size_t> decided_by{};   // the write that made the difference
-  std::vector<int> outside{};                // vCPUs known not to be in the current generation
+  std::optional<OffCause> cause{};          // when off
+  std::size_t since = 0;                    // the event that shows it
+  bool since_before = false;                // it was so already when the log began, or before a gap
+  std::optional<std::size_t> decided_by{};  // the write that made the difference
+  std::vector<int> outside{};               // vCPUs known not to be in the current generation
   std::string why{};
 };
 
 struct Finding {
-  std::string id{};                      // "master-clock-off", "tsc-moved", ...; see finding_ids()
+  std::string id{};                    // "master-clock-off", "tsc-moved", ...; see finding_ids()
   std::size_t entry = 0;               // the event that shows it
-  std::optional<std::size_t> until{};    // where it was over
+  std::optional<std::size_t> until{};  // where it was over
   std::vector<int> vcpus{};
   std::optional<std::int64_t> cycles{};  // guest cycles: how far offsets are apart, by how much a TSC was moved
   std::optional<std::int64_t> ns{};      // the same in time where the rate is known; a step of kvmclock
@@ -59,7 +59,7 @@ struct VcpuSummary {
   std::optional<bool> in_generation;  // the current one
   std::uint32_t khz = 0;              // by its last page; 0: no page
   std::size_t pages = 0;
-  std::size_t steps = 0;              // pairs of pages whose step could be computed
+  std::size_t steps = 0;  // pairs of pages whose step could be computed
   std::int64_t least_step_ns = 0, greatest_step_ns = 0;
   std::size_t least_step_at = 0, greatest_step_at = 0;
 };
@@ -68,8 +68,8 @@ struct Explanation {
   std::vector<MasterClockPhase> master_clock;  // in order
   std::vector<Finding> findings;               // in order of their entry
   std::vector<VcpuSummary> vcpus;
-  std::vector<std::string> undecided;          // what the recorder did not show
-  bool from_creation = false;  // the VM's creation is among the events
+  std::vector<std::string> undecided;  // what the recorder did not show
+  bool from_creation = false;          // the VM's creation is among the events
   std::size_t gaps = 0;
 };
 

@@ -33,7 +33,8 @@ class Calls {
     if (calls_.empty()) return;
     for (const std::size_t index : calls_) take(index);
     end_of_pass();
-    told_.undecided.push_back("what was written to IA32_TSC and as TSC offsets, and so generations, offsets and the master clock");
+    told_.undecided.push_back(
+        "what was written to IA32_TSC and as TSC offsets, and so generations, offsets and the master clock");
   }
 
  private:
@@ -61,14 +62,15 @@ class Calls {
          .entry = index,
          .vcpus = entry.op.vcpu == ops::kVm ? std::vector<int>{} : std::vector<int>{entry.op.vcpu},
          .text = fmt::format("{}{} was refused: {}", entry.call,
-                             entry.op.vcpu == ops::kVm ? "" : fmt::format(" on vCPU {}", entry.op.vcpu), error_text(entry.outcome.error))});
+                             entry.op.vcpu == ops::kVm ? "" : fmt::format(" on vCPU {}", entry.op.vcpu),
+                             error_text(entry.outcome.error))});
   }
 
   void take_creation(std::size_t index) {
     if (!first_write_ || told_interleaved_ || !runs_.empty()) return;
     told_interleaved_ = true;
-    told_.undecided.push_back(fmt::format("interleaved-create: {} comes after {} {}; it matters if that wrote a TSC", at(index).call,
-                                          at(*first_write_).call, when(*first_write_)));
+    told_.undecided.push_back(fmt::format("interleaved-create: {} comes after {} {}; it matters if that wrote a TSC",
+                                          at(index).call, at(*first_write_).call, when(*first_write_)));
   }
 
   void take_rate(std::size_t index) {
@@ -76,9 +78,12 @@ class Calls {
     if (entry.op.vcpu == ops::kVm) return;
     for (const auto& [vcpu, call] : rates_)
       if (call != entry.call && vcpu != entry.op.vcpu)
-        add({.id = "khz-differ", .entry = index, .vcpus = {vcpu, entry.op.vcpu},
+        add({.id = "khz-differ",
+             .entry = index,
+             .vcpus = {vcpu, entry.op.vcpu},
              .text = fmt::format("{} on vCPU {}, but {} on vCPU {}", entry.call, entry.op.vcpu, call, vcpu),
-             .rule = "vCPUs of unequal rates do not match: the master clock stays off (Linux arch/x86/kvm/x86.c, kvm_synchronize_tsc())",
+             .rule =
+                 "vCPUs of unequal rates do not match: the master clock stays off (Linux arch/x86/kvm/x86.c, kvm_synchronize_tsc())",
              .cure = "give all vCPUs one rate"});
     rates_[entry.op.vcpu] = entry.call;
   }
@@ -93,29 +98,40 @@ class Calls {
 
   // A pass of writes over the vCPUs ends where one of them runs.
   void end_of_pass() {
-    if (pass_start_ && at(*pass_start_).op.vcpu != at(pass_end_).op.vcpu && between_ns(*pass_start_, pass_end_) > kOneSecond_ns)
-      add({.id = "write-pass-too-long", .entry = *pass_start_, .until = pass_end_, .ns = between_ns(*pass_start_, pass_end_),
+    if (pass_start_ && at(*pass_start_).op.vcpu != at(pass_end_).op.vcpu &&
+        between_ns(*pass_start_, pass_end_) > kOneSecond_ns)
+      add({.id = "write-pass-too-long",
+           .entry = *pass_start_,
+           .until = pass_end_,
+           .ns = between_ns(*pass_start_, pass_end_),
            .text = fmt::format("the vCPUs' writes took {}: if they wrote saved TSCs, the last does not match the first",
                                ns_text(between_ns(*pass_start_, pass_end_))),
-           .rule = "a written TSC matches within one second of where the last write would be by now (Linux arch/x86/kvm/x86.c, "
-                   "kvm_synchronize_tsc())",
+           .rule =
+               "a written TSC matches within one second of where the last write would be by now (Linux arch/x86/kvm/x86.c, "
+               "kvm_synchronize_tsc())",
            .cure = "write all TSCs at once, or one common offset"});
     pass_start_.reset();
   }
 
   void take_set_clock(std::size_t index) {
     for (const auto& [vcpu, run] : runs_)
-      if (at(run).op.at_ns < at(index).op.at_ns && at(run).bracket.realtime_ns.hi > static_cast<std::uint64_t>(at(index).op.at_ns))
-        add({.id = "clock-after-run", .entry = index, .vcpus = {vcpu},
+      if (at(run).op.at_ns < at(index).op.at_ns &&
+          at(run).bracket.realtime_ns.hi > static_cast<std::uint64_t>(at(index).op.at_ns))
+        add({.id = "clock-after-run",
+             .entry = index,
+             .vcpus = {vcpu},
              .text = fmt::format("KVM_SET_CLOCK while vCPU {} is in KVM_RUN, since {}", vcpu, when(run)),
              .rule = "a guest that runs sees its kvmclock step",
              .cure = "set the clock before the first vCPU runs"});
     if (saved_ && between_ns(*saved_, index) >= kNoticeable_ns)
-      add({.id = "clock-saved-and-set", .entry = index, .ns = between_ns(*saved_, index),
+      add({.id = "clock-saved-and-set",
+           .entry = index,
+           .ns = between_ns(*saved_, index),
            .text = fmt::format("{} passed since KVM_GET_CLOCK {}: if that value was set, kvmclock lost as much",
                                ns_text(between_ns(*saved_, index)), when(*saved_)),
            .rule = "KVM_SET_CLOCK without KVM_CLOCK_REALTIME goes on from the value that it is given",
-           .cure = "give the realtime of KVM_GET_CLOCK back with KVM_CLOCK_REALTIME, where the guest should see the time pass"});
+           .cure =
+               "give the realtime of KVM_GET_CLOCK back with KVM_CLOCK_REALTIME, where the guest should see the time pass"});
     saved_.reset();
   }
 
@@ -127,9 +143,12 @@ class Calls {
     if (written == last_write_.end()) return;
     const std::int64_t gap = between_ns(written->second, index);
     if (gap >= 100 * kNoticeable_ns)
-      add({.id = "tsc-before-long-step", .entry = index, .vcpus = {vcpu}, .ns = gap,
-           .text = fmt::format("vCPU {} runs {} after {} {}: if that wrote its TSC, it has gone on for as long", vcpu, ns_text(gap),
-                               at(written->second).call, when(written->second)),
+      add({.id = "tsc-before-long-step",
+           .entry = index,
+           .vcpus = {vcpu},
+           .ns = gap,
+           .text = fmt::format("vCPU {} runs {} after {} {}: if that wrote its TSC, it has gone on for as long", vcpu,
+                               ns_text(gap), at(written->second).call, when(written->second)),
            .rule = "a TSC ticks from the moment in which it is written",
            .cure = "write the TSC last, right before the first entry"});
     last_write_.erase(written);
@@ -149,6 +168,8 @@ class Calls {
 
 }  // namespace
 
-void explain_calls(const ops::Recording& recording, int host, Explanation& told) { Calls(recording, host, told).explain(); }
+void explain_calls(const ops::Recording& recording, int host, Explanation& told) {
+  Calls(recording, host, told).explain();
+}
 
 }  // namespace tscsim::logs

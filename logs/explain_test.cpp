@@ -17,7 +17,8 @@ namespace {
 std::string trace(std::initializer_list<const char*> events) {
   std::string text;
   int n = 0;
-  for (const char* event : events) text += "  vmm-1 [000] ..... 1." + std::to_string(100000 + ++n) + ": " + event + "\n";
+  for (const char* event : events)
+    text += "  vmm-1 [000] ..... 1." + std::to_string(100000 + ++n) + ": " + event + "\n";
   return text;
 }
 
@@ -27,13 +28,18 @@ Explanation told(const std::string& text) {
 }
 
 const Finding* find(const Explanation& explanation, const std::string& id) {
-  const auto found = std::find_if(explanation.findings.begin(), explanation.findings.end(), [&](const Finding& f) { return f.id == id; });
+  const auto found = std::find_if(explanation.findings.begin(), explanation.findings.end(),
+                                  [&](const Finding& f) { return f.id == id; });
   return found == explanation.findings.end() ? nullptr : &*found;
 }
 
 #define CREATED "kvm_update_master_clock: masterclock 0 hostclock tsc offsetmatched 0"
-#define FIRST "kvm_write_tsc_offset: vcpu=0 prev=0 next=5000", "kvm_track_tsc: vcpu_id 0 masterclock 0 offsetmatched 0 nr_online 1 hostclock tsc"
-#define SECOND "kvm_write_tsc_offset: vcpu=1 prev=0 next=5000", "kvm_track_tsc: vcpu_id 1 masterclock 0 offsetmatched 1 nr_online 2 hostclock tsc"
+#define FIRST                                      \
+  "kvm_write_tsc_offset: vcpu=0 prev=0 next=5000", \
+      "kvm_track_tsc: vcpu_id 0 masterclock 0 offsetmatched 0 nr_online 1 hostclock tsc"
+#define SECOND                                     \
+  "kvm_write_tsc_offset: vcpu=1 prev=0 next=5000", \
+      "kvm_track_tsc: vcpu_id 1 masterclock 0 offsetmatched 1 nr_online 2 hostclock tsc"
 #define ON "kvm_update_master_clock: masterclock 1 hostclock tsc offsetmatched 1"
 
 TEST(Explain, TwoMatchedVcpusAreFine) {
@@ -53,7 +59,8 @@ TEST(Explain, TheVcpuThatWroteAnOffsetOfItsOwn) {
   EXPECT_EQ(off->cause, OffCause::not_matched);
   EXPECT_EQ(off->outside, std::vector<int>{0});
   EXPECT_EQ(off->decided_by, 6u) << "the write, not the update";
-  EXPECT_NE(off->why.find("1 of 2 vCPUs is in generation 2, which vCPU 1 started at 1.100007 s"), std::string::npos) << off->why;
+  EXPECT_NE(off->why.find("1 of 2 vCPUs is in generation 2, which vCPU 1 started at 1.100007 s"), std::string::npos)
+      << off->why;
   EXPECT_NE(find(bad, "no-common-generation"), nullptr);
   const Finding* apart = find(bad, "offsets-differ");
   ASSERT_NE(apart, nullptr);
@@ -65,9 +72,12 @@ TEST(Explain, TheRuleIsTheOneThatFailed) {
     const char* last;
     OffCause cause;
     const char* id;
-  } rows[] = {{"kvm_update_master_clock: masterclock 0 hostclock none offsetmatched 1", OffCause::host_clock, "host-clocksource"},
-              {"kvm_update_master_clock: masterclock 0 hostclock 0x2 offsetmatched 1", OffCause::host_clock, "host-clocksource"},
-              {"kvm_update_master_clock: masterclock 0 hostclock tsc offsetmatched 1", OffCause::old_kvmclock, "old-kvmclock"}};
+  } rows[] = {
+      {"kvm_update_master_clock: masterclock 0 hostclock none offsetmatched 1", OffCause::host_clock,
+       "host-clocksource"},
+      {"kvm_update_master_clock: masterclock 0 hostclock 0x2 offsetmatched 1", OffCause::host_clock,
+       "host-clocksource"},
+      {"kvm_update_master_clock: masterclock 0 hostclock tsc offsetmatched 1", OffCause::old_kvmclock, "old-kvmclock"}};
   for (const auto& row : rows) {
     const Explanation explained = told(trace({CREATED, FIRST, SECOND, ON, row.last}));
     ASSERT_NE(why_master_clock_off(explained), nullptr) << row.last;
@@ -80,7 +90,8 @@ TEST(Explain, TheRuleIsTheOneThatFailed) {
 TEST(Explain, WhatTheLogDoesNotDecideIsNotDecided) {
   const std::string vetoed = "kvm_update_master_clock: masterclock 0 hostclock tsc offsetmatched 1";
   EXPECT_EQ(why_master_clock_off(told(trace({ON, vetoed.c_str()})))->cause, OffCause::veto);
-  const std::string gap = trace({CREATED, FIRST, SECOND, ON}) + "CPU:0 [LOST 3 EVENTS]\n  vmm-1 [000] ..... 2.000000: " + vetoed + "\n";
+  const std::string gap =
+      trace({CREATED, FIRST, SECOND, ON}) + "CPU:0 [LOST 3 EVENTS]\n  vmm-1 [000] ..... 2.000000: " + vetoed + "\n";
   EXPECT_EQ(why_master_clock_off(told(gap))->cause, OffCause::veto);
   EXPECT_EQ(told(gap).gaps, 1u);
 }
@@ -92,17 +103,19 @@ TEST(Explain, ACounterThatWentBackIsSeenInTheOffsets) {
   EXPECT_EQ(why_master_clock_off(bad)->cause, OffCause::backwards_tsc);
   EXPECT_EQ(find(bad, "host-tsc-backwards")->cycles, 4000);
   EXPECT_EQ(find(bad, "tsc-moved"), nullptr) << "the guest's TSC went on";
-  const Explanation unequal = told(trace({CREATED, FIRST, SECOND, ON, "kvm_write_tsc_offset: vcpu=1 prev=5000 next=9000",
-                                          "kvm_update_master_clock: masterclock 0 hostclock tsc offsetmatched 1",
-                                          "kvm_write_tsc_offset: vcpu=0 prev=5000 next=9001"}));
+  const Explanation unequal =
+      told(trace({CREATED, FIRST, SECOND, ON, "kvm_write_tsc_offset: vcpu=1 prev=5000 next=9000",
+                  "kvm_update_master_clock: masterclock 0 hostclock tsc offsetmatched 1",
+                  "kvm_write_tsc_offset: vcpu=0 prev=5000 next=9001"}));
   EXPECT_NE(why_master_clock_off(unequal)->cause, OffCause::backwards_tsc) << "two guests' writes that differ";
 }
 
 TEST(Explain, InterleavedCreation) {
-  const Explanation bad = told(trace({CREATED, FIRST, "kvm_write_tsc_offset: vcpu=0 prev=5000 next=6000",
-                                      "kvm_track_tsc: vcpu_id 0 masterclock 0 offsetmatched 0 nr_online 1 hostclock tsc",
-                                      "kvm_write_tsc_offset: vcpu=1 prev=0 next=6000",
-                                      "kvm_track_tsc: vcpu_id 1 masterclock 0 offsetmatched 1 nr_online 2 hostclock tsc"}));
+  const Explanation bad =
+      told(trace({CREATED, FIRST, "kvm_write_tsc_offset: vcpu=0 prev=5000 next=6000",
+                  "kvm_track_tsc: vcpu_id 0 masterclock 0 offsetmatched 0 nr_online 1 hostclock tsc",
+                  "kvm_write_tsc_offset: vcpu=1 prev=0 next=6000",
+                  "kvm_track_tsc: vcpu_id 1 masterclock 0 offsetmatched 1 nr_online 2 hostclock tsc"}));
   EXPECT_NE(find(bad, "interleaved-create"), nullptr);
   EXPECT_EQ(find(told(trace({CREATED, FIRST, SECOND, ON})), "interleaved-create"), nullptr);
 }

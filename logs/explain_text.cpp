@@ -18,7 +18,8 @@ std::string grouped(std::uint64_t value) {
 }
 
 std::string seconds_text(std::int64_t ns) {
-  return fmt::format("{}{}.{:06} s", ns < 0 ? "-" : "", magnitude(ns) / 1'000'000'000, magnitude(ns) % 1'000'000'000 / 1000);
+  return fmt::format("{}{}.{:06} s", ns < 0 ? "-" : "", magnitude(ns) / 1'000'000'000,
+                     magnitude(ns) % 1'000'000'000 / 1000);
 }
 
 }  // namespace
@@ -33,7 +34,8 @@ std::string ns_text(std::int64_t ns) {
   const char* const sign = ns < 0 ? "-" : "";
   for (const Unit& unit : kUnits) {
     if (size < unit.ns) continue;
-    const std::uint64_t thousandths = (size / (unit.ns / 1000) * 2 + (size % (unit.ns / 1000) * 2 >= unit.ns / 1000 ? 2 : 0)) / 2;
+    const std::uint64_t thousandths =
+        (size / (unit.ns / 1000) * 2 + (size % (unit.ns / 1000) * 2 >= unit.ns / 1000 ? 2 : 0)) / 2;
     return fmt::format("{}{}.{:03} {}", sign, grouped(thousandths / 1000), thousandths % 1000, unit.name);
   }
   return fmt::format("{}{} ns", sign, size);

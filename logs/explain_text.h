@@ -14,10 +14,10 @@ namespace tscsim::logs {
 // its rate is known, the time since the first event.
 std::string moment_text(const ops::Recording& recording, std::size_t entry);
 
-std::string ns_text(std::int64_t ns);                          // "-4 ns", "375.854 ms": rounded to a thousandth
-std::string signed_text(std::uint64_t value);                  // "-1_943_201_889": an offset, with digit groups
+std::string ns_text(std::int64_t ns);                             // "-4 ns", "375.854 ms": rounded to a thousandth
+std::string signed_text(std::uint64_t value);                     // "-1_943_201_889": an offset, with digit groups
 std::string cycles_text(std::int64_t cycles, std::uint32_t khz);  // "+975_854_138 cycles (+375.887 ms)"
 std::optional<std::int64_t> ns_of_cycles(std::int64_t cycles, std::uint32_t khz);  // rounded to zero; nothing for 0 kHz
-std::string vcpus_text(const std::vector<int>& vcpus);         // "vCPU 0", "vCPUs 0 and 1"
+std::string vcpus_text(const std::vector<int>& vcpus);                             // "vCPU 0", "vCPUs 0 and 1"
 
 }  // namespace tscsim::logs

@@ -24,10 +24,10 @@ struct ImportedVm {
 
 struct Import {
   std::vector<ImportedVm> vms;
-  std::vector<std::string> facts;        // what the log holds besides
+  std::vector<std::string> facts;  // what the log holds besides
   std::vector<std::string> assumptions;
-  Problems problems;                     // lines that were left out
-  std::uint64_t lost_events = 0;         // at least
+  Problems problems;              // lines that were left out
+  std::uint64_t lost_events = 0;  // at least
   bool partial() const { return problems.count != 0 || lost_events != 0; }
 };
 

@@ -16,9 +16,10 @@ namespace {
 
 // What has to do with a VM's clocks, or tells where in a restore one is.
 constexpr std::array<std::string_view, 17> kKept = {
-    "KVM_CREATE_VM",   "KVM_CREATE_VCPU", "KVM_SET_TSC_KHZ", "KVM_GET_TSC_KHZ",      "KVM_SET_MSRS",        "KVM_GET_MSRS",
-    "KVM_GET_CLOCK",   "KVM_SET_CLOCK",   "KVM_RUN",         "KVM_SET_DEVICE_ATTR",  "KVM_GET_DEVICE_ATTR", "KVM_KVMCLOCK_CTRL",
-    "KVM_SET_CPUID2",  "KVM_SET_LAPIC",   "KVM_SET_MP_STATE", "KVM_SET_VCPU_EVENTS", "KVM_HAS_DEVICE_ATTR"};
+    "KVM_CREATE_VM",       "KVM_CREATE_VCPU",    "KVM_SET_TSC_KHZ", "KVM_GET_TSC_KHZ", "KVM_SET_MSRS",
+    "KVM_GET_MSRS",        "KVM_GET_CLOCK",      "KVM_SET_CLOCK",   "KVM_RUN",         "KVM_SET_DEVICE_ATTR",
+    "KVM_GET_DEVICE_ATTR", "KVM_KVMCLOCK_CTRL",  "KVM_SET_CPUID2",  "KVM_SET_LAPIC",   "KVM_SET_MP_STATE",
+    "KVM_SET_VCPU_EVENTS", "KVM_HAS_DEVICE_ATTR"};
 constexpr std::string_view kVmFd = "anon_inode:kvm-vm";
 constexpr std::string_view kVcpuFd = "anon_inode:kvm-vcpu";
 constexpr std::int64_t kDay_ns = 86'400'000'000'000;
@@ -90,10 +91,12 @@ class Importer {
 
   void leave_out(std::string_view line) {
     if (line.find("KVM_") == std::string_view::npos) return;
-    result_.problems.add({{text_.name(), text_.number(), 1},
-                          "expected '[PID] [TIME] ioctl(FD, NAME, ...) = RESULT [<SECONDS>]'",
-                          text_.is_cut() ? "the log is cut there; what is before it was taken" : "the line was left out",
-                          std::string(line), 1});
+    result_.problems.add(
+        {{text_.name(), text_.number(), 1},
+         "expected '[PID] [TIME] ioctl(FD, NAME, ...) = RESULT [<SECONDS>]'",
+         text_.is_cut() ? "the log is cut there; what is before it was taken" : "the line was left out",
+         std::string(line),
+         1});
   }
 
   void take_call(const StraceLine& line) {
@@ -121,7 +124,8 @@ class Importer {
       vms_.emplace_back().created = true;
       return Target{vms_.size() - 1, ops::kVm};
     }
-    if (!call.fd_name.empty() && !call.fd_name.starts_with(kVmFd) && !call.fd_name.starts_with(kVcpuFd)) return std::nullopt;
+    if (!call.fd_name.empty() && !call.fd_name.starts_with(kVmFd) && !call.fd_name.starts_with(kVcpuFd))
+      return std::nullopt;
     if (const auto known = fds_.find(call.fd); known != fds_.end()) return known->second;
     if (system_fds_.count(call.fd) != 0) return std::nullopt;
     return adopt(call, name);
@@ -130,16 +134,20 @@ class Importer {
   // A descriptor that was there before the log began.
   Target adopt(const StraceCall& call, std::string_view name) {
     if (vms_.empty()) vms_.emplace_back();
-    const bool of_vm = call.fd_name.starts_with(kVmFd) || name == "KVM_CREATE_VCPU" || name == "KVM_GET_CLOCK" || name == "KVM_SET_CLOCK";
+    const bool of_vm = call.fd_name.starts_with(kVmFd) || name == "KVM_CREATE_VCPU" || name == "KVM_GET_CLOCK" ||
+                       name == "KVM_SET_CLOCK";
     Target target{vms_.size() - 1, ops::kVm};
     if (!of_vm) {
-      const auto number = call.fd_name.size() > kVcpuFd.size() ? number_of(call.fd_name.substr(kVcpuFd.size() + 1)) : std::nullopt;
+      const auto number =
+          call.fd_name.size() > kVcpuFd.size() ? number_of(call.fd_name.substr(kVcpuFd.size() + 1)) : std::nullopt;
       target.vcpu = number && *number < ops::layout::kMaxVcpus ? static_cast<int>(*number) : vms_.back().vcpus;
       if (target.vcpu >= ops::layout::kMaxVcpus) target.vcpu = ops::kVm;
       vms_.back().vcpus = std::max(vms_.back().vcpus, target.vcpu + 1);
       if (!number)
-        result_.assumptions.push_back(fmt::format("descriptor {} was opened before the log begins; it is taken for vCPU {} "
-                                                  "(strace -y prints what it is)", call.fd, target.vcpu));
+        result_.assumptions.push_back(
+            fmt::format("descriptor {} was opened before the log begins; it is taken for vCPU {} "
+                        "(strace -y prints what it is)",
+                        call.fd, target.vcpu));
     }
     fds_[call.fd] = target;
     return target;
@@ -220,7 +228,8 @@ class Importer {
       const bool fits = number && *number < ops::layout::kMaxVcpus;
       if (!fits && !told_many_) {
         told_many_ = true;
-        result_.assumptions.push_back(fmt::format("a recording holds vCPUs 0 to {}; calls on others count as the VM's", ops::layout::kMaxVcpus - 1));
+        result_.assumptions.push_back(fmt::format("a recording holds vCPUs 0 to {}; calls on others count as the VM's",
+                                                  ops::layout::kMaxVcpus - 1));
       }
       fds_[static_cast<int>(fd)] = {target.vm, fits ? static_cast<int>(*number) : ops::kVm};
       ++vms_[target.vm].vcpus;
@@ -239,27 +248,35 @@ class Importer {
     header.profile.target = "strace";
     header.profile.host_khz = options.host_khz;
     const std::size_t calls = vm.recording.entries.size();
-    result_.vms.push_back({std::move(vm.recording), fmt::format("VM {}: {} vCPUs, {} calls, {}", i + 1, vm.vcpus, calls,
-                                                                vm.created ? "from its creation on" : "its creation is not in the log")});
+    result_.vms.push_back(
+        {std::move(vm.recording), fmt::format("VM {}: {} vCPUs, {} calls, {}", i + 1, vm.vcpus, calls,
+                                              vm.created ? "from its creation on" : "its creation is not in the log")});
   }
 
   void state_facts() {
     std::size_t calls = 0;
     for (const ImportedVm& vm : result_.vms) calls += vm.recording.entries.size();
-    result_.facts.push_back(fmt::format("{} calls that have to do with clocks, {} other ioctls passed over; repeated KVM_RUN counts once",
-                                        calls, passed_over_));
+    result_.facts.push_back(
+        fmt::format("{} calls that have to do with clocks, {} other ioctls passed over; repeated KVM_RUN counts once",
+                    calls, passed_over_));
     result_.facts.push_back("strace shows no MSR, clock or offset: order and time are judged, values are not");
     if (!stamped_) result_.facts.push_back("the lines have no time (strace -ttt -T): order alone is judged");
-    if (vms_.size() > 1) result_.assumptions.push_back("a descriptor number stands for what it was given to last; VMMs that run at once mix");
+    if (vms_.size() > 1)
+      result_.assumptions.push_back(
+          "a descriptor number stands for what it was given to last; VMMs that run at once mix");
   }
 
   [[noreturn]] void refuse() const {
     if (result_.problems.count != 0) throw ops::InputError(result_.problems.kept);
     throw ops::InputError(ops::Diagnostic{
         {text_.name(), text_.number(), 0},
-        text_.number() == 0 ? "the log is empty"
-                            : fmt::format("expected KVM's ioctls, found none of those that have to do with clocks among {} ioctls", passed_over_),
-        "strace -f -y -ttt -T -e trace=ioctl -o LOG VMM", "", 1});
+        text_.number() == 0
+            ? "the log is empty"
+            : fmt::format("expected KVM's ioctls, found none of those that have to do with clocks among {} ioctls",
+                          passed_over_),
+        "strace -f -y -ttt -T -e trace=ioctl -o LOG VMM",
+        "",
+        1});
   }
 
   LogText text_;
@@ -278,6 +295,8 @@ class Importer {
 
 }  // namespace
 
-Import import_strace(std::istream& in, const std::string& name, const ImportOptions& options) { return Importer(in, name).take(options); }
+Import import_strace(std::istream& in, const std::string& name, const ImportOptions& options) {
+  return Importer(in, name).take(options);
+}
 
 }  // namespace tscsim::logs

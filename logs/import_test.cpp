@@ -30,9 +30,11 @@ std::vector<ops::TraceEvent> events_of(const ops::Recording& recording, int host
 
 // A host may have several VMs, one after the other, each with a vCPU 0.
 std::size_t vms_of(const ops::Recording& recording, int host) {
-  return static_cast<std::size_t>(std::count_if(recording.entries.begin(), recording.entries.end(), [&](const ops::Entry& entry) {
-    return entry.op.host == host && entry.op.kind == ops::OpKind::create_vcpu && entry.op.vcpu == 0 && entry.outcome.error == 0;
-  }));
+  return static_cast<std::size_t>(
+      std::count_if(recording.entries.begin(), recording.entries.end(), [&](const ops::Entry& entry) {
+        return entry.op.host == host && entry.op.kind == ops::OpKind::create_vcpu && entry.op.vcpu == 0 &&
+               entry.outcome.error == 0;
+      }));
 }
 
 TEST(RoundTrip, EveryShippedScenariosTraceIsReadBackAsItWas) {
@@ -97,7 +99,8 @@ TEST(Damage, NoPrefixAndNoFlippedByteOfARealLogIsMoreThanLost) {
     for (int i = 0; i < 100; ++i) {
       std::string damaged = text;
       for (int flips = 0; flips < 4; ++flips)
-        damaged[static_cast<std::size_t>(random.uniform(0, static_cast<std::int64_t>(damaged.size()) - 1))] = static_cast<char>(random.uniform(0, 255));
+        damaged[static_cast<std::size_t>(random.uniform(0, static_cast<std::int64_t>(damaged.size()) - 1))] =
+            static_cast<char>(random.uniform(0, 255));
       try_import(damaged, strace);
     }
   }

@@ -22,7 +22,8 @@ std::uint32_t page_khz(const TraceLog& log) {
     if (seen.event.kind == TraceKind::pvclock_update)
       ++counts[khz_of_page(seen.event.values[3], static_cast<std::int64_t>(seen.event.values[4]))];
   counts.erase(0);
-  const auto most = std::max_element(counts.begin(), counts.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
+  const auto most =
+      std::max_element(counts.begin(), counts.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
   return most == counts.end() ? 0 : most->first;
 }
 
@@ -47,9 +48,11 @@ class Importer {
  private:
   void assume_rate() {
     const std::string what = "time stamps without a decimal point are the host's TSC (trace_clock x86-tsc)";
-    if (khz_ == 0) return result_.assumptions.push_back(what + "; its rate is not known, so that times are in cycles (--tsc-khz)");
-    result_.assumptions.push_back(
-        fmt::format("{}; its rate is that of the kvmclock pages, {} kHz: true unless the guest's TSC is scaled (--tsc-khz)", what, khz_));
+    if (khz_ == 0)
+      return result_.assumptions.push_back(what + "; its rate is not known, so that times are in cycles (--tsc-khz)");
+    result_.assumptions.push_back(fmt::format(
+        "{}; its rate is that of the kvmclock pages, {} kHz: true unless the guest's TSC is scaled (--tsc-khz)", what,
+        khz_));
   }
 
   std::int64_t time_ns(std::uint64_t stamp) const {
@@ -57,7 +60,8 @@ class Importer {
     if (khz_ == 0) return 0;
     const std::uint64_t first = log_.events.front().stamp;
     const bool back = stamp < first;
-    const auto since = static_cast<std::int64_t>(static_cast<unsigned __int128>(back ? first - stamp : stamp - first) * 1'000'000 / khz_);
+    const auto since = static_cast<std::int64_t>(static_cast<unsigned __int128>(back ? first - stamp : stamp - first) *
+                                                 1'000'000 / khz_);
     return back ? -since : since;
   }
 
@@ -118,12 +122,14 @@ class Importer {
   void state_facts() {
     std::uint64_t others = 0;
     for (const auto& [unused, count] : log_.passed_over) others += count;
-    result_.facts.push_back(fmt::format("{} events of KVM's clocks, stamped {}, on {} pCPUs; {} other events passed over",
-                                        log_.events.size(), log_.cycles ? "in cycles" : "in seconds", log_.pcpus, others));
+    result_.facts.push_back(
+        fmt::format("{} events of KVM's clocks, stamped {}, on {} pCPUs; {} other events passed over",
+                    log_.events.size(), log_.cycles ? "in cycles" : "in seconds", log_.pcpus, others));
     for (const Loss& loss : log_.losses) result_.lost_events += std::max<std::uint64_t>(loss.events, 1);
     if (!log_.losses.empty())
-      result_.facts.push_back(fmt::format("the recorder lost {} events or more, at {} {}: nothing is concluded across these gaps",
-                                          result_.lost_events, log_.losses.size(), log_.losses.size() == 1 ? "place" : "places"));
+      result_.facts.push_back(
+          fmt::format("the recorder lost {} events or more, at {} {}: nothing is concluded across these gaps",
+                      result_.lost_events, log_.losses.size(), log_.losses.size() == 1 ? "place" : "places"));
   }
 
   TraceLog log_;
@@ -145,7 +151,8 @@ std::uint32_t khz_of_page(std::uint64_t mul, std::int64_t shift) {
   return khz > UINT32_MAX ? 0 : static_cast<std::uint32_t>(khz);
 }
 
-Import import_trace(std::istream& in, const std::string& name, const std::string& source, const ImportOptions& options) {
+Import import_trace(std::istream& in, const std::string& name, const std::string& source,
+                    const ImportOptions& options) {
   return Importer(read_trace_log(in, name), source, options).take();
 }
 

@@ -15,7 +15,8 @@ struct Magic {
 };
 using namespace std::string_view_literals;
 constexpr std::array kMagic = {
-    Magic{"\x17\x08\x44tracing"sv, "is a trace.dat of trace-cmd, which is binary", "give the text: trace-cmd report FILE > LOG"},
+    Magic{"\x17\x08\x44tracing"sv, "is a trace.dat of trace-cmd, which is binary",
+          "give the text: trace-cmd report FILE > LOG"},
     Magic{"PERFILE2"sv, "is a perf.data, which is binary", "give the text: perf script -i FILE > LOG"},
     Magic{"\xfd"
           "7zXZ\0"sv,
@@ -32,8 +33,11 @@ void refuse_binary(const std::string& line, const std::string& name) {
     if (line.starts_with(magic.bytes))
       throw ops::InputError(ops::Diagnostic{{name, 0, 0}, std::string(magic.what), std::string(magic.mend), "", 1});
   if (line.find('\0') != std::string::npos)
-    throw ops::InputError(ops::Diagnostic{{name, 1, 0}, "the file is binary: expected text, found a zero byte in the first line",
-                                          "give the text that the recorder wrote", "", 1});
+    throw ops::InputError(ops::Diagnostic{{name, 1, 0},
+                                          "the file is binary: expected text, found a zero byte in the first line",
+                                          "give the text that the recorder wrote",
+                                          "",
+                                          1});
 }
 
 }  // namespace

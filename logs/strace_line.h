@@ -17,9 +17,9 @@ struct StraceCall {
 };
 
 struct StraceResult {
-  std::optional<std::int64_t> value;  // none: "?", the thread ended in the call
-  std::string_view fd_name;           // of -y, when it returned a descriptor
-  std::string_view error;             // "EINVAL"
+  std::optional<std::int64_t> value;    // none: "?", the thread ended in the call
+  std::string_view fd_name;             // of -y, when it returned a descriptor
+  std::string_view error;               // "EINVAL"
   std::optional<std::int64_t> took_ns;  // of -T
 };
 

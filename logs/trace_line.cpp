@@ -16,7 +16,8 @@ template <class Int>
 std::optional<Int> whole(std::string_view text) {
   Int number{};
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (text.empty() || !is_digit(text.front()) || error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
+  if (text.empty() || !is_digit(text.front()) || error != std::errc{} || end != text.data() + text.size())
+    return std::nullopt;
   return number;
 }
 

@@ -28,7 +28,7 @@ std::optional<TraceLine> split_trace_line(std::string_view line);
 
 // "CPU:1 [LOST 296 EVENTS]", "CPU:1 [296 EVENTS DROPPED]", perf's "PERF_RECORD_LOST lost 296".
 struct LossLine {
-  int cpu = -1;  // -1: the line does not say
+  int cpu = -1;              // -1: the line does not say
   std::uint64_t events = 0;  // 0: the line does not say
 };
 std::optional<LossLine> read_loss(std::string_view line);

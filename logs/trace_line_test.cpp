@@ -19,14 +19,22 @@ TEST(TraceLine, EveryRecordersForm) {
     std::uint64_t stamp;
     bool cycles;
   } rows[] = {
-      {"            init-1       [001] d...  15440957740: kvm_write_tsc_offset: vcpu=0 prev=0 next=1", "init", 1, -1, 1, 15440957740, true},
-      {"            init-1       [000] d..1.     2.998527: kvm_write_tsc_offset: vcpu=0 prev=0 next=1", "init", 1, -1, 0, 2998527000, false},
-      {"       CPU 0/KVM-2711    (   2701) [003] dN.1. 12: kvm_write_tsc_offset: x", "CPU 0/KVM", 2711, 2701, 3, 12, true},
-      {"           <...>-2711    (-------) [003] ..... 0.5: kvm_write_tsc_offset: x", "<...>", 2711, -1, 3, 500000000, false},
-      {"imp2:  qemu-system-x86-13278 [001]   749.708863263: kvm_write_tsc_offset: x", "qemu-system-x86", 13278, -1, 1, 749708863263, false},
-      {"imp2:  qemu-system-x86-13232 [001]1931936271967: kvm_write_tsc_offset:  x", "qemu-system-x86", 13232, -1, 1, 1931936271967, true},
-      {" qemu-system-x86 12631 [001]   680.472690:    kvm:kvm_write_tsc_offset: x", "qemu-system-x86", 12631, -1, 1, 680472690000, false},
-      {" CPU 1/KVM 12628/12631 [001]   680.472690163:    kvm:kvm_write_tsc_offset: x", "CPU 1/KVM", 12631, 12628, 1, 680472690163, false},
+      {"            init-1       [001] d...  15440957740: kvm_write_tsc_offset: vcpu=0 prev=0 next=1", "init", 1, -1, 1,
+       15440957740, true},
+      {"            init-1       [000] d..1.     2.998527: kvm_write_tsc_offset: vcpu=0 prev=0 next=1", "init", 1, -1,
+       0, 2998527000, false},
+      {"       CPU 0/KVM-2711    (   2701) [003] dN.1. 12: kvm_write_tsc_offset: x", "CPU 0/KVM", 2711, 2701, 3, 12,
+       true},
+      {"           <...>-2711    (-------) [003] ..... 0.5: kvm_write_tsc_offset: x", "<...>", 2711, -1, 3, 500000000,
+       false},
+      {"imp2:  qemu-system-x86-13278 [001]   749.708863263: kvm_write_tsc_offset: x", "qemu-system-x86", 13278, -1, 1,
+       749708863263, false},
+      {"imp2:  qemu-system-x86-13232 [001]1931936271967: kvm_write_tsc_offset:  x", "qemu-system-x86", 13232, -1, 1,
+       1931936271967, true},
+      {" qemu-system-x86 12631 [001]   680.472690:    kvm:kvm_write_tsc_offset: x", "qemu-system-x86", 12631, -1, 1,
+       680472690000, false},
+      {" CPU 1/KVM 12628/12631 [001]   680.472690163:    kvm:kvm_write_tsc_offset: x", "CPU 1/KVM", 12631, 12628, 1,
+       680472690163, false},
       {"            init-1     [000] 12.5: kvm_write_tsc_offset: x", "init", 1, -1, 0, 12500000000, false},
   };
   for (const auto& row : rows) {
@@ -43,8 +51,9 @@ TEST(TraceLine, EveryRecordersForm) {
 }
 
 TEST(TraceLine, OtherLinesAreNone) {
-  for (const char* line : {"--- end trace", "cpus=2", "[000]", "a-1 [000]", "a-1 [000] d..1. 12", "a-1 [000] d..1. 1.2.3: e: x",
-                           "a-b [000] d..1. 12: e: x", "a-1 [000] d..1. 99999999999999999999: e: x", "qemu-sys-13278   1d..1. 7.7: e: x"})
+  for (const char* line :
+       {"--- end trace", "cpus=2", "[000]", "a-1 [000]", "a-1 [000] d..1. 12", "a-1 [000] d..1. 1.2.3: e: x",
+        "a-b [000] d..1. 12: e: x", "a-1 [000] d..1. 99999999999999999999: e: x", "qemu-sys-13278   1d..1. 7.7: e: x"})
     EXPECT_FALSE(split_trace_line(line)) << line;
 }
 
@@ -84,17 +93,23 @@ TEST(EventText, WhatIsPrintedIsReadBack) {
 
 TEST(EventText, PerfAndTraceCmdPrintNumbersForNames) {
   ops::TraceEvent read;
-  EXPECT_FALSE(read_event_text(TraceKind::track_tsc, "        vcpu_id 0 masterclock 1 offsetmatched 0 nr_online 2 hostclock 0x1", read));
+  EXPECT_FALSE(read_event_text(TraceKind::track_tsc,
+                               "        vcpu_id 0 masterclock 1 offsetmatched 0 nr_online 2 hostclock 0x1", read));
   EXPECT_EQ(read.values[3], 1u);
-  EXPECT_FALSE(read_event_text(TraceKind::pvclock_update,
-                               "vcpu_id 0, pvclock { version 2, tsc_timestamp 0x19c7775ddb1, system_time 0x3d414777, tsc_to_system_mul "
-                               "0xc5377ec6, tsc_shift 255, flags 0x1 }", read));
+  EXPECT_FALSE(read_event_text(
+      TraceKind::pvclock_update,
+      "vcpu_id 0, pvclock { version 2, tsc_timestamp 0x19c7775ddb1, system_time 0x3d414777, tsc_to_system_mul "
+      "0xc5377ec6, tsc_shift 255, flags 0x1 }",
+      read));
   EXPECT_EQ(static_cast<std::int64_t>(read.values[4]), -1) << "the byte is signed";
-  EXPECT_FALSE(read_event_text(TraceKind::pvclock_update,
-                               "   vcpu_id=0 version=2 tsc_timestamp=0x1c65c97994d system_time=0x3fe7e82c tsc_to_system_mul=0xc5377ec6 "
-                               "tsc_shift=255 flags=0x1", read));
+  EXPECT_FALSE(read_event_text(
+      TraceKind::pvclock_update,
+      "   vcpu_id=0 version=2 tsc_timestamp=0x1c65c97994d system_time=0x3fe7e82c tsc_to_system_mul=0xc5377ec6 "
+      "tsc_shift=255 flags=0x1",
+      read));
   EXPECT_EQ(read.values[1], 0x1c65c97994du);
-  EXPECT_FALSE(read_event_text(TraceKind::update_master_clock, " [FAILED TO PARSE] use_master_clock=1 host_clock=1 offset_matched=0", read));
+  EXPECT_FALSE(read_event_text(TraceKind::update_master_clock,
+                               " [FAILED TO PARSE] use_master_clock=1 host_clock=1 offset_matched=0", read));
   EXPECT_EQ(read.values[0], 1u);
 }
 
@@ -107,10 +122,13 @@ TEST(EventText, AFaultNamesItsPlaceAndWhatBelongsThere) {
   } rows[] = {
       {TraceKind::write_tsc_offset, "vcpu=0 prev=0 nxt=1", 13, "expected ' next='"},
       {TraceKind::write_tsc_offset, "vcpu=0 prev=x next=1", 12, "expected a number, previous_tsc_offset"},
-      {TraceKind::write_tsc_offset, "vcpu=0 prev=0 next=18446744073709551616", 19, "expected a number, next_tsc_offset"},
+      {TraceKind::write_tsc_offset, "vcpu=0 prev=0 next=18446744073709551616", 19,
+       "expected a number, next_tsc_offset"},
       {TraceKind::write_tsc_offset, "vcpu=0 prev=0 next=1 more", 20, "expected the end of the line"},
-      {TraceKind::update_master_clock, "masterclock 2 hostclock tsc offsetmatched 1", 12, "expected a number, use_master_clock"},
-      {TraceKind::update_master_clock, "masterclock 1 hostclock hpet offsetmatched 1", 24, "expected a number, host_clock"},
+      {TraceKind::update_master_clock, "masterclock 2 hostclock tsc offsetmatched 1", 12,
+       "expected a number, use_master_clock"},
+      {TraceKind::update_master_clock, "masterclock 1 hostclock hpet offsetmatched 1", 24,
+       "expected a number, host_clock"},
       {TraceKind::track_tsc, "", 0, "expected 'vcpu_id '"},
   };
   for (const auto& row : rows) {

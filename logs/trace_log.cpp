@@ -35,10 +35,8 @@ class Reader {
     if (line.front() == '#') return take_head(line);
     if (const auto loss = read_loss(line))
       log_.losses.push_back({log_.events.size(), loss->events, loss->cpu, text_.number()});
-    else if (const auto parts = split_trace_line(line))
-      take_event(line, *parts);
-    else
-      take_strange(line);
+    else if (const auto parts = split_trace_line(line)) take_event(line, *parts);
+    else take_strange(line);
   }
 
   // "# entries-in-buffer/entries-written: 578/113952   #P:2", "# os release : 6.1.0-44-amd64".
@@ -52,7 +50,8 @@ class Reader {
     const auto slash = std::from_chars(line.data() + at + kEntries.size(), end, kept);
     if (slash.ec != std::errc{} || slash.ptr == end || *slash.ptr != '/') return;
     const auto last = std::from_chars(slash.ptr + 1, end, written);
-    if (last.ec == std::errc{} && written > kept) log_.losses.push_back({log_.events.size(), written - kept, -1, text_.number()});
+    if (last.ec == std::errc{} && written > kept)
+      log_.losses.push_back({log_.events.size(), written - kept, -1, text_.number()});
   }
 
   void take_event(std::string_view line, const TraceLine& parts) {
@@ -62,14 +61,16 @@ class Reader {
       return;
     }
     // Without a line end, the last number may lack digits.
-    if (text_.is_cut() && !line.ends_with('}')) return add_problem(line, line.size(), "expected the end of the line, found the end of the file");
+    if (text_.is_cut() && !line.ends_with('}'))
+      return add_problem(line, line.size(), "expected the end of the line, found the end of the file");
     SeenEvent seen;
     if (const auto fault = read_event_text(*kind, parts.text, seen.event))
       return add_problem(line, static_cast<std::size_t>(parts.text.data() - line.data()) + fault->at,
                          fmt::format("{}: {}", parts.event, fault->expected));
     if (!log_.events.empty() && parts.stamp.cycles != log_.cycles)
-      return add_problem(line, 0, log_.cycles ? "expected a time stamp in cycles, as on the lines before"
-                                              : "expected a time stamp in seconds, as on the lines before");
+      return add_problem(line, 0,
+                         log_.cycles ? "expected a time stamp in cycles, as on the lines before"
+                                     : "expected a time stamp in seconds, as on the lines before");
     log_.cycles = parts.stamp.cycles;
     if (log_.cycles) seen.event.tsc = parts.stamp.value;
     seen.task = {std::string(parts.comm), parts.pid, parts.tgid};
@@ -88,9 +89,12 @@ class Reader {
     for (std::size_t kind = 0; kind < ops::kTraceKinds; ++kind) {
       const std::string_view name = ops::name_of(static_cast<ops::TraceKind>(kind));
       if (line.find(name) == std::string_view::npos) continue;
-      return add_problem(line, 0, fmt::format("{}: expected 'TASK-PID [CPU] FLAGS TIME: {}: ...' (trace-cmd report without -l)", name, name));
+      return add_problem(
+          line, 0,
+          fmt::format("{}: expected 'TASK-PID [CPU] FLAGS TIME: {}: ...' (trace-cmd report without -l)", name, name));
     }
-    if (text_.is_cut() && line.find('[') != std::string_view::npos) add_problem(line, 0, "the last line is not complete");
+    if (text_.is_cut() && line.find('[') != std::string_view::npos)
+      add_problem(line, 0, "the last line is not complete");
   }
 
   void add_problem(std::string_view line, std::size_t at, const std::string& message) {

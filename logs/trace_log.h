@@ -37,7 +37,7 @@ struct TraceLog {
   std::string name;
   std::vector<SeenEvent> events;
   std::vector<Loss> losses;
-  bool cycles = false;  // the stamps are a counter's values
+  bool cycles = false;                               // the stamps are a counter's values
   std::map<std::string, std::uint64_t> passed_over;  // other events, by name
   Problems problems;
   std::string kernel;  // of the host, where the log's head says it

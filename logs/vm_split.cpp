@@ -116,7 +116,8 @@ class Splitter {
       for (const std::uint64_t offset : {v[0], v[1]})
         if (offset != 0) stretch.marks.insert(offset);
     constexpr std::uint64_t kStable = 1;
-    if (seen.event.kind == TraceKind::pvclock_update && (v[5] & kStable) != 0) stretch.marks.insert(v[2] * 0x9e3779b97f4a7c15u ^ v[1]);
+    if (seen.event.kind == TraceKind::pvclock_update && (v[5] & kStable) != 0)
+      stretch.marks.insert(v[2] * 0x9e3779b97f4a7c15u ^ v[1]);
   }
 
   // ---- groups ----
@@ -183,15 +184,17 @@ class Splitter {
   }
 
   bool is_candidate(std::size_t i, std::size_t k) const {
-    return root(k) != root(i) && stretches_[k].pid != stretches_[i].pid && !vcpus_of_group(k).empty() && may_join(i, k) &&
-           !share_vcpus(i, k);
+    return root(k) != root(i) && stretches_[k].pid != stretches_[i].pid && !vcpus_of_group(k).empty() &&
+           may_join(i, k) && !share_vcpus(i, k);
   }
 
   // A VMM's first thread creates the VM, others their vCPUs a little later.
   std::optional<std::size_t> created_next(std::size_t i) const {
     if (!stretches_[i].vcpus.empty() || !may_be_creation(stretches_[i].events.front())) return std::nullopt;
     for (std::size_t k = i + 1; k < stretches_.size(); ++k)
-      if (stretches_[k].begins && !may_be_creation(stretches_[k].events.front()) && paired_.count(k) == 0 && is_candidate(i, k)) return k;
+      if (stretches_[k].begins && !may_be_creation(stretches_[k].events.front()) && paired_.count(k) == 0 &&
+          is_candidate(i, k))
+        return k;
     return std::nullopt;
   }
 
@@ -211,7 +214,8 @@ class Splitter {
       if (!other) continue;
       if (created) paired_.insert(*created);
       const Task& task = log_.events[stretches_[i].events.front()].task;
-      assumed_.push_back(fmt::format("thread {} ({}) goes with thread {}, {}", task.pid, task.comm, stretches_[*other].pid,
+      assumed_.push_back(fmt::format("thread {} ({}) goes with thread {}, {}", task.pid, task.comm,
+                                     stretches_[*other].pid,
                                      created ? "which created the next vCPU 0" : "the nearest by number"));
       join(*other, i);
     }
@@ -245,9 +249,9 @@ class Splitter {
   }
 
   void say_how(Split& split) const {
-    const bool processes = std::all_of(stretches_.begin(), stretches_.end(), [](const Stretch& s) { return s.tgid.has_value(); });
-    if (processes)
-      split.assumptions.push_back("VMs are told apart by process (tgid)");
+    const bool processes =
+        std::all_of(stretches_.begin(), stretches_.end(), [](const Stretch& s) { return s.tgid.has_value(); });
+    if (processes) split.assumptions.push_back("VMs are told apart by process (tgid)");
     else
       split.assumptions.push_back(
           "VMs are told apart by the TSC offsets and pages that threads have in common; the log has no process ids "

@@ -21,14 +21,11 @@ std::string place_text(const Place& place) {
   return text;
 }
 
-bool is_continuation(char c) {
-  return (static_cast<unsigned char>(c) & 0xc0) == 0x80;
-}
+bool is_continuation(char c) { return (static_cast<unsigned char>(c) & 0xc0) == 0x80; }
 
 // Bytes of UTF-8 that begin a character: what a terminal advances by.
 std::size_t display_width(std::string_view text) {
-  return static_cast<std::size_t>(
-      std::count_if(text.begin(), text.end(), [](char c) { return !is_continuation(c); }));
+  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) { return !is_continuation(c); }));
 }
 
 std::string printable(std::string_view text) {
@@ -65,8 +62,7 @@ std::string source_text(const Diagnostic& diagnostic) {
   const std::size_t fault = std::min(static_cast<std::size_t>(diagnostic.place.column - 1), line.size());
   const Window window = window_around(line, fault);
   const std::string_view before = line.substr(window.begin, fault - window.begin);
-  const std::string_view marked =
-      line.substr(fault, static_cast<std::size_t>(std::max(1, diagnostic.length)));
+  const std::string_view marked = line.substr(fault, static_cast<std::size_t>(std::max(1, diagnostic.length)));
   const std::size_t room = std::max<std::size_t>(1, window.end - fault);
   const std::size_t marks = std::clamp<std::size_t>(display_width(marked), 1, room);
   return "\n    " + printable(line.substr(window.begin, window.end - window.begin)) + "\n    " +
@@ -106,8 +102,7 @@ std::size_t edit_distance(const std::string& a, const std::string& b) {
 
 std::string to_text(const Diagnostic& diagnostic) {
   const std::string place = place_text(diagnostic.place);
-  std::string text =
-      (place.empty() ? "" : place + ": ") + "error: " + diagnostic.message + source_text(diagnostic);
+  std::string text = (place.empty() ? "" : place + ": ") + "error: " + diagnostic.message + source_text(diagnostic);
   if (!diagnostic.mend.empty()) text += "\n  mend: " + diagnostic.mend;
   return text;
 }

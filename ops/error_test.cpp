@@ -21,8 +21,7 @@ TEST(DiagnosticText, ShowsPlaceSourceLineCaretAndMend) {
 TEST(DiagnosticText, LeavesOutWhatIsNotKnown) {
   EXPECT_EQ(to_text({{"a.yaml", 0, 0}, "no such file", "", "", 1}), "a.yaml: error: no such file");
   EXPECT_EQ(to_text({{"a.jsonl", 3, 0}, "not JSON", "", "", 1}), "a.jsonl:3: error: not JSON");
-  EXPECT_EQ(to_text({{}, "nothing to do", "name a file", "", 1}),
-            "error: nothing to do\n  mend: name a file");
+  EXPECT_EQ(to_text({{}, "nothing to do", "name a file", "", 1}), "error: nothing to do\n  mend: name a file");
   EXPECT_EQ(to_text({{"a.yaml", 3, 0}, "bad", "", "  x: 1", 1}), "a.yaml:3: error: bad\n    x: 1");
 }
 

@@ -41,9 +41,7 @@ Wide checked_subtract(Wide a, Wide b, std::size_t offset) {
 
 using Magnitude = unsigned __int128;
 
-Magnitude magnitude(Wide a) {
-  return a < 0 ? -static_cast<Magnitude>(a) : static_cast<Magnitude>(a);
-}
+Magnitude magnitude(Wide a) { return a < 0 ? -static_cast<Magnitude>(a) : static_cast<Magnitude>(a); }
 
 bool fits_64_bits(Wide a) { return a == static_cast<std::int64_t>(a); }
 
@@ -85,30 +83,18 @@ constexpr std::array<UnitInfo, 7> kUnits{{{"ns", 1},
                                           {"d", 86'400'000'000'000}}};
 constexpr const char* kUnitWords = "ns, us, ms, s, min, h, d";
 
-bool is_digit(char c) {
-  return c >= '0' && c <= '9';
-}
-bool is_hex_digit(char c) {
-  return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
-}
-bool is_letter(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
-}
-bool is_name(char c) {
-  return is_letter(c) || is_digit(c);
-}
-bool is_space(char c) {
-  return c == ' ' || c == '\t' || c == '\n' || c == '\r';
-}
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
+bool is_hex_digit(char c) { return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F'); }
+bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
+bool is_name(char c) { return is_letter(c) || is_digit(c); }
+bool is_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
 
 int digit_value(char c) {
   if (is_digit(c)) return c - '0';
   return (c >= 'a' ? c - 'a' : c - 'A') + 10;
 }
 
-std::string in_quotes(std::string_view text) {
-  return "'" + std::string(text) + "'";
-}
+std::string in_quotes(std::string_view text) { return "'" + std::string(text) + "'"; }
 
 // Position in a text, with the few ways of reading that numbers and names need.
 class Scanner {
@@ -217,9 +203,7 @@ class ExpressionParser {
  private:
   using Code = Expression::Code;
 
-  void emit(Code code, std::size_t offset, Wide number = 0) {
-    out_.code_.push_back({code, number, {}, {}, offset});
-  }
+  void emit(Code code, std::size_t offset, Wide number = 0) { out_.code_.push_back({code, number, {}, {}, offset}); }
 
   void sum() {
     product();
@@ -259,8 +243,7 @@ class ExpressionParser {
     if (is_digit(in_.peek())) return number();
     if (is_letter(in_.peek())) return word();
     if (!in_.accept('('))
-      throw ExpressionError("expected a number, a duration, a captured name or '(', found " + in_.found(),
-                            in_.at());
+      throw ExpressionError("expected a number, a duration, a captured name or '(', found " + in_.found(), in_.at());
     parenthesised();
   }
 
@@ -276,16 +259,14 @@ class ExpressionParser {
     const std::string_view word = is_letter(in_.peek()) ? in_.take_while(is_name) : std::string_view{};
     if (!word.empty()) return duration(number, word, unit_offset);
     if (number.decimals > 0)
-      throw ExpressionError("a fraction needs a unit of time", number.offset,
-                            std::string("add one of ") + kUnitWords);
+      throw ExpressionError("a fraction needs a unit of time", number.offset, std::string("add one of ") + kUnitWords);
     emit(Code::push, number.offset, number.digits);
   }
 
   void duration(const Written& number, std::string_view word, std::size_t unit_offset) {
     const UnitInfo* unit = find_unit(word);
     if (!unit)
-      throw ExpressionError("unknown unit " + in_quotes(word), unit_offset,
-                            std::string("use one of ") + kUnitWords);
+      throw ExpressionError("unknown unit " + in_quotes(word), unit_offset, std::string("use one of ") + kUnitWords);
     emit(Code::push, number.offset, in_nanoseconds(number, *unit));
     if (unit_ == Unit::cycles) emit(Code::to_cycles, number.offset);
   }
@@ -318,10 +299,8 @@ class ExpressionParser {
     if (at_rate) sum();
     if (!in_.accept(')')) throw ExpressionError("expected ')', found " + in_.found(), in_.at());
     unit_ = outer;
-    if (at_rate)
-      emit(to_cycles ? Code::to_cycles_at : Code::to_ns_at, offset);
-    else
-      emit(to_cycles ? Code::to_cycles : Code::to_ns, offset);
+    if (at_rate) emit(to_cycles ? Code::to_cycles_at : Code::to_ns_at, offset);
+    else emit(to_cycles ? Code::to_cycles : Code::to_ns, offset);
   }
 
   Scanner in_;
@@ -341,9 +320,7 @@ std::string decimal(Wide value) {
 
 }  // namespace
 
-Expression Expression::parse(std::string_view text, Unit unit) {
-  return ExpressionParser(text, unit).parse();
-}
+Expression Expression::parse(std::string_view text, Unit unit) { return ExpressionParser(text, unit).parse(); }
 
 Expression Expression::constant(Wide value) {
   Expression expression;
@@ -410,8 +387,7 @@ Wide Expression::evaluate(const Lookup& lookup, std::uint32_t guest_khz) const {
       const std::optional<Wide> value = lookup ? lookup(instruction.name, instruction.field) : std::nullopt;
       const std::string field = instruction.field.empty() ? "" : "." + instruction.field;
       if (!value)
-        throw ExpressionError("nothing is captured as " + in_quotes(instruction.name + field),
-                              instruction.offset);
+        throw ExpressionError("nothing is captured as " + in_quotes(instruction.name + field), instruction.offset);
       stack.push_back(*value);
     } else {
       const Wide right = stack.back();
@@ -442,8 +418,7 @@ bool Expression::needs_rate() const {
 std::vector<std::string> Expression::names() const {
   std::vector<std::string> names;
   for (const Instruction& instruction : code_)
-    if (instruction.code == Code::load &&
-        std::find(names.begin(), names.end(), instruction.name) == names.end())
+    if (instruction.code == Code::load && std::find(names.begin(), names.end(), instruction.name) == names.end())
       names.push_back(instruction.name);
   return names;
 }

@@ -32,14 +32,26 @@ class Expression {
   using Lookup = std::function<std::optional<Wide>(std::string_view name, std::string_view field)>;
   Wide evaluate(const Lookup& lookup, std::uint32_t guest_khz) const;  // throws ExpressionError
 
-  std::optional<Wide> as_constant() const;  // when it needs neither captures nor a rate
-  bool needs_rate() const;                  // holds a duration to convert, or cycles()/ns()
-  std::vector<std::string> names() const;   // captures that it reads, each once, in order of appearance
+  std::optional<Wide> as_constant() const;           // when it needs neither captures nor a rate
+  bool needs_rate() const;                           // holds a duration to convert, or cycles()/ns()
+  std::vector<std::string> names() const;            // captures that it reads, each once, in order of appearance
   const std::string& text() const { return text_; }  // parse(text(), unit()) gives an equal expression
   Unit unit() const { return unit_; }
 
   // What the expression comes to: a program for a stack machine, for those who evaluate it many times.
-  enum class Code : std::uint8_t { push, load, negate, add, subtract, multiply, divide, to_cycles, to_ns, to_cycles_at, to_ns_at };
+  enum class Code : std::uint8_t {
+    push,
+    load,
+    negate,
+    add,
+    subtract,
+    multiply,
+    divide,
+    to_cycles,
+    to_ns,
+    to_cycles_at,
+    to_ns_at
+  };
   struct Instruction {
     Code code{};
     Wide number = 0;

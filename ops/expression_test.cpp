@@ -82,8 +82,7 @@ TEST(Expression, ParseErrorsSayWhereAndWhat) {
       {"cycle(1)", 0, "unknown function 'cycle'", "did you mean 'cycles'?"},
       {"sinus(1)", 0, "unknown function 'sinus'", "use cycles(...) or ns(...)"},
       {"a.", 2, "expected a field's name, found the end", ""},
-      {"340282366920938463463374607431768211456", 0, "the value does not fit 128 bits",
-       "use smaller numbers"},
+      {"340282366920938463463374607431768211456", 0, "the value does not fit 128 bits", "use smaller numbers"},
       {std::string(65, '(') + "1" + std::string(65, ')'), 64, "the expression is nested too deeply", ""},
       {std::string(65, '-') + "1", 64, "the expression is nested too deeply", ""},
       {std::string(4097, ' '), 0, "the expression is longer than 4096 characters", ""},
@@ -194,15 +193,14 @@ RC_GTEST_PROP(ExpressionProperty, AgreesWithTheCompiler, ()) {
   const auto a = *rc::gen::arbitrary<std::int32_t>();
   const auto b = *rc::gen::arbitrary<std::int32_t>();
   const auto c = *rc::gen::suchThat<std::int32_t>([](std::int32_t x) { return x != 0; });
-  const std::string text = "(" + std::to_string(a) + " - " + std::to_string(b) + ") * " + std::to_string(b) +
-                           " / " + std::to_string(c) + " + a";
+  const std::string text = "(" + std::to_string(a) + " - " + std::to_string(b) + ") * " + std::to_string(b) + " / " +
+                           std::to_string(c) + " + a";
   const Wide expected = (Wide{a} - b) * b / c + 1000;
   RC_ASSERT(Expression::parse(text, Unit::ns).evaluate(readings, 0) == expected);
 }
 
 RC_GTEST_PROP(ExpressionProperty, AnyTextIsParsedOrRefused, ()) {
-  const auto text =
-      *rc::gen::container<std::string>(rc::gen::elementOf(std::string("01a._x()+-*/ nsmch\xff\"")));
+  const auto text = *rc::gen::container<std::string>(rc::gen::elementOf(std::string("01a._x()+-*/ nsmch\xff\"")));
   try {
     (void)Expression::parse(text, Unit::cycles).evaluate(readings, kKhz);
   } catch (const ExpressionError& error) {

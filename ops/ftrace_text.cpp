@@ -25,8 +25,8 @@ std::string ftrace_text(const TraceEvent& event) {
     case TraceKind::write_tsc_offset:
       return fmt::format("vcpu={} prev={} next={}", event.vcpu, v[0], v[1]);
     case TraceKind::track_tsc:  // the state before the request is served
-      return fmt::format("vcpu_id {} masterclock {} offsetmatched {} nr_online {} hostclock {}", event.vcpu, v[2], v[0], v[1],
-                         host_clock(v[3]));
+      return fmt::format("vcpu_id {} masterclock {} offsetmatched {} nr_online {} hostclock {}", event.vcpu, v[2], v[0],
+                         v[1], host_clock(v[3]));
     case TraceKind::update_master_clock:
       return fmt::format("masterclock {} hostclock {} offsetmatched {}", v[0], host_clock(v[1]), v[2]);
     case TraceKind::pvclock_update:
@@ -43,8 +43,8 @@ std::string ftrace_of(const Recording& recording, int host) {
   for (const Entry& entry : recording.entries) {
     if (entry.op.host != host) continue;
     for (const TraceEvent& event : entry.traced)
-      text += fmt::format("{:>16}-{:<7} [{:03}] ..... {:>12}: {}: {}\n", "vmm", 1, entry.pcpu, event.tsc, name_of(event.kind),
-                          ftrace_text(event));
+      text += fmt::format("{:>16}-{:<7} [{:03}] ..... {:>12}: {}: {}\n", "vmm", 1, entry.pcpu, event.tsc,
+                          name_of(event.kind), ftrace_text(event));
   }
   return text;
 }

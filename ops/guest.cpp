@@ -3,7 +3,8 @@
 namespace tscsim::ops {
 namespace {
 
-constexpr std::array<std::string_view, kGuestClocks> kClocks{"monotonic", "realtime", "boottime", "sched_clock", "vdso_monotonic", "user_tsc"};
+constexpr std::array<std::string_view, kGuestClocks> kClocks{"monotonic",   "realtime",       "boottime",
+                                                             "sched_clock", "vdso_monotonic", "user_tsc"};
 constexpr std::array<std::string_view, kGuestClocksources> kClocksources{"auto", "tsc", "kvm-clock", "hpet"};
 constexpr std::array<std::string_view, kTscOptions> kOptions{"none", "reliable", "nowatchdog", "watchdog"};
 
@@ -15,7 +16,8 @@ constexpr std::array<EventInfo, kGuestEventKinds> kEvents{{
     {"tsc_marked_unstable", "The guest marked its TSC unstable, for good."},
     {"watchdog_unstable", "The guest's clocksource watchdog found the TSC off by more than it allows."},
     {"watchdog_skipped", "The guest's clocksource watchdog passed an interval over, because it was too long."},
-    {"watchdog_disarmed", "The guest's clocksource watchdog took its reference anew, because the watchdogs had been touched."},
+    {"watchdog_disarmed",
+     "The guest's clocksource watchdog took its reference anew, because the watchdogs had been touched."},
     {"stop_flag_consumed", "The guest found PVCLOCK_GUEST_STOPPED in a vCPU's page and cleared it."},
     {"soft_lockup", "The guest reported a soft lockup."},
     {"rcu_stall", "The guest reported an RCU stall."},
@@ -36,13 +38,17 @@ std::optional<Enum> from(const std::array<std::string_view, N>& names, std::stri
 }  // namespace
 
 std::string_view name_of(GuestClock clock) { return kClocks.at(static_cast<std::size_t>(clock)); }
-std::string_view name_of(GuestClocksource clocksource) { return kClocksources.at(static_cast<std::size_t>(clocksource)); }
+std::string_view name_of(GuestClocksource clocksource) {
+  return kClocksources.at(static_cast<std::size_t>(clocksource));
+}
 std::string_view name_of(TscOption option) { return kOptions.at(static_cast<std::size_t>(option)); }
 std::string_view name_of(GuestEventKind kind) { return kEvents.at(static_cast<std::size_t>(kind)).name; }
 std::string_view describe(GuestEventKind kind) { return kEvents.at(static_cast<std::size_t>(kind)).text; }
 
 std::optional<GuestClock> guest_clock_from(std::string_view name) { return from<GuestClock>(kClocks, name); }
-std::optional<GuestClocksource> guest_clocksource_from(std::string_view name) { return from<GuestClocksource>(kClocksources, name); }
+std::optional<GuestClocksource> guest_clocksource_from(std::string_view name) {
+  return from<GuestClocksource>(kClocksources, name);
+}
 std::optional<TscOption> tsc_option_from(std::string_view name) { return from<TscOption>(kOptions, name); }
 
 std::optional<GuestEventKind> guest_event_from(std::string_view name) {

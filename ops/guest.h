@@ -30,8 +30,8 @@ inline constexpr std::size_t kTscOptions = 4;
 
 // Operation::guest of boot_guest.
 struct GuestSpec {
-  std::uint16_t major = 0, minor = 0;  // of its kernel
-  std::uint16_t hz = 250;              // CONFIG_HZ
+  std::uint16_t major = 0, minor = 0;                          // of its kernel
+  std::uint16_t hz = 250;                                      // CONFIG_HZ
   GuestClocksource clocksource = GuestClocksource::automatic;  // boot option `clocksource=`
   TscOption tsc = TscOption::none;
   bool invtsc = false;        // CPUID says that the TSC is invariant

@@ -24,7 +24,7 @@ std::vector<std::string> split(std::string_view text, char separator) {
 }
 
 // A parameter whose value is one of a few words: the enumerators in their order.
-template <class Value, Value HeuristicParameters::* member>
+template <class Value, Value HeuristicParameters::*member>
 struct Words {
   static void set(HeuristicParameters& parameters, std::size_t word) { parameters.*member = static_cast<Value>(word); }
   static std::size_t get(const HeuristicParameters& parameters) { return static_cast<std::size_t>(parameters.*member); }
@@ -36,7 +36,7 @@ struct Parameter {
   std::size_t (*get)(const HeuristicParameters&);
 };
 
-template <class Value, Value HeuristicParameters::* member>
+template <class Value, Value HeuristicParameters::*member>
 constexpr Parameter words(HeuristicParameter info) {
   return {info, Words<Value, member>::set, Words<Value, member>::get};
 }
@@ -45,7 +45,8 @@ using P = HeuristicParameters;
 constexpr std::array kParameters = {
     Parameter{{"window", "DURATION|unbounded",
                "how far the value may lie from where it is expected, either way; 0 s: no value joins"},
-              nullptr, nullptr},
+              nullptr,
+              nullptr},
     words<WindowCompare, &P::compare>(
         {"compare", "host_time|host_time_us|elapsed_tsc",
          "expected is the anchor's value plus the host's time since (in cycles, or in rounded microseconds as before "
@@ -53,8 +54,8 @@ constexpr std::array kParameters = {
     words<WindowAnchor, &P::anchor>({"anchor", "last_write|generation",
                                      "from where the window is measured: the last write, joined or not, or the write "
                                      "that started the generation"}),
-    words<ZeroRule, &P::zero_write>(
-        {"zero_write", "joins|value|own_generation", "a host write of 0: always joins, is a value like any other, or never joins"}),
+    words<ZeroRule, &P::zero_write>({"zero_write", "joins|value|own_generation",
+                                     "a host write of 0: always joins, is a value like any other, or never joins"}),
     words<ZeroRule, &P::creation>(
         {"creation", "joins|value|own_generation", "the write of 0 that the creation of a vCPU implies"}),
     words<bool, &P::after_user_write>(
@@ -97,7 +98,9 @@ std::optional<HeuristicError> set_window(HeuristicParameters& parameters, std::s
   try {
     const auto ns = parse_duration(value);
     if (!ns) return wrong;
-    if (*ns < 0) return HeuristicError{"window: " + in_quotes(value) + " is negative", "a window reaches either way from where the value is expected"};
+    if (*ns < 0)
+      return HeuristicError{"window: " + in_quotes(value) + " is negative",
+                            "a window reaches either way from where the value is expected"};
     parameters.window_ns = static_cast<std::uint64_t>(*ns);
     return std::nullopt;
   } catch (const ExpressionError& error) {
@@ -110,7 +113,8 @@ std::string window_text(std::uint64_t ns) {
   if (ns == 0) return "0s";
   static constexpr std::pair<std::uint64_t, const char*> kUnits[] = {
       {1'000'000'000, "s"}, {1'000'000, "ms"}, {1'000, "us"}, {1, "ns"}};
-  const auto* unit = std::find_if(std::begin(kUnits), std::end(kUnits), [&](const auto& u) { return ns % u.first == 0; });
+  const auto* unit =
+      std::find_if(std::begin(kUnits), std::end(kUnits), [&](const auto& u) { return ns % u.first == 0; });
   return std::to_string(ns / unit->first) + unit->second;
 }
 
@@ -123,18 +127,22 @@ std::string value_text(const Parameter& parameter, const HeuristicParameters& pa
 
 std::span<const HeuristicParameter> heuristic_parameters() { return kInfos; }
 
-std::optional<HeuristicError> set_parameter(HeuristicParameters& parameters, std::string_view name, std::string_view value) {
-  const auto* found = std::find_if(kParameters.begin(), kParameters.end(), [&](const Parameter& p) { return p.info.name == name; });
+std::optional<HeuristicError> set_parameter(HeuristicParameters& parameters, std::string_view name,
+                                            std::string_view value) {
+  const auto* found =
+      std::find_if(kParameters.begin(), kParameters.end(), [&](const Parameter& p) { return p.info.name == name; });
   if (found == kParameters.end()) {
     std::vector<std::string> names{std::string(kHeuristicBase)};
     for (const Parameter& parameter : kParameters) names.emplace_back(parameter.info.name);
-    return HeuristicError{"unknown parameter " + in_quotes(name) + " of a heuristic", did_you_mean(std::string(name), names), true};
+    return HeuristicError{"unknown parameter " + in_quotes(name) + " of a heuristic",
+                          did_you_mean(std::string(name), names), true};
   }
   if (found->set == nullptr) return set_window(parameters, value);
   const std::vector<std::string> words = split(found->info.values, '|');
   const auto word = std::find(words.begin(), words.end(), value);
   if (word == words.end())
-    return HeuristicError{std::string(name) + ": unknown value " + in_quotes(value), did_you_mean(std::string(value), words)};
+    return HeuristicError{std::string(name) + ": unknown value " + in_quotes(value),
+                          did_you_mean(std::string(value), words)};
   found->set(parameters, static_cast<std::size_t>(word - words.begin()));
   return std::nullopt;
 }
@@ -156,8 +164,7 @@ HeuristicText split_heuristic(std::string_view text) {
     const auto equals = part.find('=');
     if (equals != std::string::npos && trimmed(std::string_view(part).substr(0, equals)) == kHeuristicBase)
       result.base = std::string(trimmed(std::string_view(part).substr(equals + 1)));
-    else
-      result.assignments += (result.assignments.empty() ? "" : ",") + part;
+    else result.assignments += (result.assignments.empty() ? "" : ",") + part;
   }
   return result;
 }
@@ -168,7 +175,8 @@ std::optional<HeuristicError> HeuristicText::apply(HeuristicParameters& paramete
   for (const std::string& part : split(assignments, ',')) {
     const auto equals = part.find('=');
     if (equals == std::string::npos)
-      return HeuristicError{"expected 'parameter=value', found " + in_quotes(part), "write such as 'window=500ms,zero_write=value'"};
+      return HeuristicError{"expected 'parameter=value', found " + in_quotes(part),
+                            "write such as 'window=500ms,zero_write=value'"};
     const std::string name(trimmed(std::string_view(part).substr(0, equals)));
     if (std::find(seen.begin(), seen.end(), name) != seen.end())
       return HeuristicError{"parameter " + in_quotes(name) + " is given twice", "give it once"};

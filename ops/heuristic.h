@@ -41,7 +41,7 @@ struct HeuristicParameters {
 
 struct HeuristicParameter {
   std::string_view name;
-  std::string_view values;   // "adjust|join|kernel"
+  std::string_view values;  // "adjust|join|kernel"
   std::string_view meaning;
 };
 std::span<const HeuristicParameter> heuristic_parameters();
@@ -56,15 +56,16 @@ struct HeuristicError {
 };
 
 // Sets one parameter; what is wrong with the name or the value, or nothing.
-std::optional<HeuristicError> set_parameter(HeuristicParameters& parameters, std::string_view name, std::string_view value);
+std::optional<HeuristicError> set_parameter(HeuristicParameters& parameters, std::string_view name,
+                                            std::string_view value);
 
 // All parameters, as set_parameters() reads them.
 std::string to_text(const HeuristicParameters& parameters);
 
 // `NAME`, or `[base=NAME,]parameter=value,...`. A name is not looked up here.
 struct HeuristicText {
-  std::string base;                                              // empty: the kernel's own
-  std::string assignments;                                       // empty: the heuristic called `base` as it is
+  std::string base;         // empty: the kernel's own
+  std::string assignments;  // empty: the heuristic called `base` as it is
   std::optional<HeuristicError> apply(HeuristicParameters& parameters) const;
 };
 HeuristicText split_heuristic(std::string_view text);

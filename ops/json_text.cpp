@@ -39,24 +39,14 @@ class StrictParse {
 
 }  // namespace
 
-void fail(std::string message, std::string mend) {
-  throw LineError{std::move(message), std::move(mend)};
-}
+void fail(std::string message, std::string mend) { throw LineError{std::move(message), std::move(mend)}; }
 
-std::string in_quotes(std::string_view text) {
-  return "'" + std::string(text) + "'";
-}
+std::string in_quotes(std::string_view text) { return "'" + std::string(text) + "'"; }
 
-Json parse_strictly(const std::string& line, int nesting_limit) {
-  return StrictParse::parse(line, nesting_limit);
-}
+Json parse_strictly(const std::string& line, int nesting_limit) { return StrictParse::parse(line, nesting_limit); }
 
-Json decimal(std::uint64_t value) {
-  return std::to_string(value);
-}
-Json decimal(std::int64_t value) {
-  return std::to_string(value);
-}
+Json decimal(std::uint64_t value) { return std::to_string(value); }
+Json decimal(std::int64_t value) { return std::to_string(value); }
 
 namespace {
 
@@ -123,7 +113,8 @@ Json operation_json(const Operation& op) {
 
 Operation read_operation(const Json& json) {
   const Members in(json, "op");
-  in.only({"kind", "vcpu", "msr", "flags", "value", "realtime", "tsc_adjust", "mul", "shift", "pcpu", "at_ns", "probe", "host", "guest"});
+  in.only({"kind", "vcpu", "msr", "flags", "value", "realtime", "tsc_adjust", "mul", "shift", "pcpu", "at_ns", "probe",
+           "host", "guest"});
   Operation op;
   std::string kind;
   in.read("kind", kind);
@@ -131,8 +122,7 @@ Operation read_operation(const Json& json) {
   if (!known) fail("unknown operation " + in_quotes(kind));
   op.kind = *known;
   in.read_small("vcpu", op.vcpu);
-  if (op.vcpu < kVm || op.vcpu >= layout::kMaxVcpus)
-    fail("op: vcpu " + std::to_string(op.vcpu) + " cannot exist");
+  if (op.vcpu < kVm || op.vcpu >= layout::kMaxVcpus) fail("op: vcpu " + std::to_string(op.vcpu) + " cannot exist");
   in.read_small("msr", op.msr);
   in.read_small("flags", op.flags);
   in.read_decimal("value", op.value);

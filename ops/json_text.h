@@ -75,8 +75,7 @@ class Members {
     const Json& value = at(key);
     const auto in_range = [&value] {
       if (!value.is_number_integer()) return false;
-      if (value.is_number_unsigned() && value.get<std::uint64_t>() > std::numeric_limits<Int>::max())
-        return false;
+      if (value.is_number_unsigned() && value.get<std::uint64_t>() > std::numeric_limits<Int>::max()) return false;
       return value.get<std::int64_t>() >= std::numeric_limits<Int>::min();
     };
     if (!in_range()) wrong(key, "an integer within range");
@@ -90,8 +89,8 @@ class Members {
 
   void read(const char* key, Range& out) const {
     const Json& value = at(key);
-    const bool good = value.is_array() && value.size() == 2 && parse_decimal(value[0], out.lo) &&
-                      parse_decimal(value[1], out.hi);
+    const bool good =
+        value.is_array() && value.size() == 2 && parse_decimal(value[0], out.lo) && parse_decimal(value[1], out.hi);
     if (!good) wrong(key, "two 64-bit integers as decimal strings");
     if (out.lo > out.hi) fail(name_ + ": " + in_quotes(key) + " ends before it begins");
   }

@@ -31,7 +31,8 @@ LinuxAction action_named(const std::string& name) {
 
 // Counters are plain numbers here: lines are many, and every reader of this format has 64 bits.
 std::uint64_t number(const Json& json, const char* what) {
-  if (!json.is_number_unsigned()) fail(std::string(what) + ": expected a number from 0 on, found " + json.dump().substr(0, 40));
+  if (!json.is_number_unsigned())
+    fail(std::string(what) + ": expected a number from 0 on, found " + json.dump().substr(0, 40));
   return json.get<std::uint64_t>();
 }
 
@@ -117,8 +118,8 @@ LinuxExperiment read_experiment(const Json& json) {
 
 LinuxHeader read_header(const Json& json) {
   const Members members(json, "header");
-  members.only({"type", "format", "target", "emulator", "package", "kernel", "command_line", "cpu_flags", "siblings", "detectors", "tick_ns", "tsc_khz",
-                "experiment"});
+  members.only({"type", "format", "target", "emulator", "package", "kernel", "command_line", "cpu_flags", "siblings",
+                "detectors", "tick_ns", "tsc_khz", "experiment"});
   std::string format;
   members.read("format", format);
   if (format != kFormat) fail("the format is " + in_quotes(format), std::string("this program reads ") + kFormat);
@@ -138,7 +139,10 @@ LinuxHeader read_header(const Json& json) {
 }
 
 Json event_json(const LinuxDone& done) {
-  Json json = {{"type", "step"}, {"step", step_json(done.step)}, {"tsc", range_json(done.tsc)}, {"pm", range_json(done.pm_timer)}};
+  Json json = {{"type", "step"},
+               {"step", step_json(done.step)},
+               {"tsc", range_json(done.tsc)},
+               {"pm", range_json(done.pm_timer)}};
   if (done.error != 0) json["error"] = done.error;
   if (done.wrote != 0) json["wrote"] = done.wrote;
   return json;
@@ -146,7 +150,8 @@ Json event_json(const LinuxDone& done) {
 
 Json event_json(const LinuxSample& sample) {
   Json clocks = Json::array();
-  for (const LinuxReading& reading : sample.clocks) clocks.push_back(Json::array({reading.tsc.lo, reading.ns, reading.tsc.hi}));
+  for (const LinuxReading& reading : sample.clocks)
+    clocks.push_back(Json::array({reading.tsc.lo, reading.ns, reading.tsc.hi}));
   return {{"type", "sample"},
           {"cpu", sample.cpu},
           {"pm", range_json(sample.pm_timer)},
@@ -158,8 +163,12 @@ Json event_json(const LinuxLook& look) {
   Json stat = Json::object(), log = Json::array();
   for (const auto& [cpu, time] : look.stat) stat[cpu] = time;
   for (const LinuxLogLine& line : look.log) log.push_back(Json::array({line.us, line.priority, line.text}));
-  return {{"type", "look"},           {"tsc", range_json(look.tsc)}, {"clocksource", look.clocksource},
-          {"available", look.available}, {"stat", stat},                {"log", log}};
+  return {{"type", "look"},
+          {"tsc", range_json(look.tsc)},
+          {"clocksource", look.clocksource},
+          {"available", look.available},
+          {"stat", stat},
+          {"log", log}};
 }
 
 LinuxDone read_done(const Json& json) {
@@ -184,7 +193,8 @@ LinuxSample read_sample(const Json& json) {
   const Json& clocks = list(members.at("clocks"), kLinuxClocks.size(), "clocks");
   for (std::size_t i = 0; i < clocks.size(); ++i) {
     list(clocks[i], 3, "clocks");
-    sample.clocks[i] = {{number(clocks[i][0], "clocks"), number(clocks[i][2], "clocks")}, number(clocks[i][1], "clocks")};
+    sample.clocks[i] = {{number(clocks[i][0], "clocks"), number(clocks[i][2], "clocks")},
+                        number(clocks[i][1], "clocks")};
   }
   return sample;
 }

@@ -19,14 +19,14 @@
 namespace tscsim::ops {
 
 enum class LinuxAction : std::uint8_t {
-  settle,       // wait until `clocksource` is in use
-  sample,       // read all clocks `count` times, every `ns` of the power management timer
-  jump_tsc,     // WRMSR of IA32_TSC on `cpu`: its TSC plus `ns`
-  adjust_tsc,   // WRMSR of IA32_TSC_ADJUST on `cpu`: what is there plus `ns`
-  offline,      // `cpu`
-  online,       // `cpu`
-  set_time,     // clock_settime() of CLOCK_REALTIME to what it shows
-  look,         // statistics, and what the kernel has logged since the last look
+  settle,      // wait until `clocksource` is in use
+  sample,      // read all clocks `count` times, every `ns` of the power management timer
+  jump_tsc,    // WRMSR of IA32_TSC on `cpu`: its TSC plus `ns`
+  adjust_tsc,  // WRMSR of IA32_TSC_ADJUST on `cpu`: what is there plus `ns`
+  offline,     // `cpu`
+  online,      // `cpu`
+  set_time,    // clock_settime() of CLOCK_REALTIME to what it shows
+  look,        // statistics, and what the kernel has logged since the last look
   kCount,
 };
 std::string_view name_of(LinuxAction action);
@@ -34,10 +34,10 @@ std::string_view name_of(LinuxAction action);
 struct LinuxStep {
   LinuxAction action{};
   int cpu = 0;
-  std::int64_t ns = 0;      // at the rate that the kernel gives its TSC
+  std::int64_t ns = 0;  // at the rate that the kernel gives its TSC
   int count = 0;
-  bool sleeps = false;      // between samples; else the CPU is kept busy
-  bool at_tick = false;     // begins right after a tick has moved the timekeeper's base
+  bool sleeps = false;   // between samples; else the CPU is kept busy
+  bool at_tick = false;  // begins right after a tick has moved the timekeeper's base
   std::string clocksource;
   friend bool operator==(const LinuxStep&, const LinuxStep&) = default;
 };
@@ -48,7 +48,7 @@ struct LinuxMachine {
   bool packages = false;    // each CPU is a package of its own
   bool tsc_adjust = false;  // the CPU has IA32_TSC_ADJUST
   bool hpet = false;
-  std::string options;      // of the kernel's command line
+  std::string options;  // of the kernel's command line
   friend bool operator==(const LinuxMachine&, const LinuxMachine&) = default;
 };
 
@@ -61,8 +61,8 @@ struct LinuxExperiment {
 
 // In the order in which a sample holds them: through the vDSO where there is one, then as system calls.
 inline constexpr std::array<std::string_view, 9> kLinuxClocks = {
-    "vdso monotonic",   "vdso realtime",  "vdso boottime", "vdso monotonic_raw", "monotonic_coarse",
-    "monotonic",        "realtime",       "boottime",      "monotonic_raw"};
+    "vdso monotonic", "vdso realtime", "vdso boottime", "vdso monotonic_raw", "monotonic_coarse",
+    "monotonic",      "realtime",      "boottime",      "monotonic_raw"};
 
 struct LinuxReading {
   Range tsc;  // around it, on the CPU that read
@@ -82,7 +82,7 @@ struct LinuxSample {
 struct LinuxDone {
   LinuxStep step;
   int error = 0;
-  Range tsc;              // around it, on `step.cpu`, or on CPU 0 where that is off
+  Range tsc;  // around it, on `step.cpu`, or on CPU 0 where that is off
   Range pm_timer;
   std::uint64_t wrote = 0;  // to the MSR
   friend bool operator==(const LinuxDone&, const LinuxDone&) = default;

@@ -12,7 +12,17 @@ namespace {
 LinuxRecording small() {
   LinuxRecording recording;
   LinuxHeader& header = recording.header;
-  header = {"lab:intel-6.12", "Bochs x86 Emulator 3.0", "linux-image", "6.12.117", "tsc=reliable", "tsc", "0", "soft_watchdog=1", 4'000'000, 50'000, {}};
+  header = {"lab:intel-6.12",
+            "Bochs x86 Emulator 3.0",
+            "linux-image",
+            "6.12.117",
+            "tsc=reliable",
+            "tsc",
+            "0",
+            "soft_watchdog=1",
+            4'000'000,
+            50'000,
+            {}};
   LinuxStep jump;
   jump.action = LinuxAction::jump_tsc;
   jump.cpu = 1;
@@ -62,7 +72,8 @@ TEST(LinuxRecording, RefusesWhatIsNotOne) {
     std::string text;
     const char* message;
   } cases[] = {
-      {good.substr(0, good.rfind("{\"type\":\"linux-end\"}")), "file:4: error: the recording is cut: its last line is missing"},
+      {good.substr(0, good.rfind("{\"type\":\"linux-end\"}")),
+       "file:4: error: the recording is cut: its last line is missing"},
       {good + good, "file:6: error: there is more after the end"},
       {good.substr(good.find('\n') + 1), "file:1: error: expected one header, in the first line"},
       {with("tscsim-linux-1", "tscsim-linux-9"), "file:1: error: the format is 'tscsim-linux-9'"},

@@ -13,7 +13,10 @@ struct KindInfo {
 };
 
 constexpr std::array<KindInfo, kOpKinds> kKinds{{
-    {OpKind::create_vm, "create_vm", {}, "KVM_CREATE_VM: a virtual machine without vCPUs. One that was there before is closed."},
+    {OpKind::create_vm,
+     "create_vm",
+     {},
+     "KVM_CREATE_VM: a virtual machine without vCPUs. One that was there before is closed."},
     {OpKind::create_vcpu, "create_vcpu", {}, "KVM_CREATE_VCPU: the next vCPU, whose TSC starts at 0."},
     {OpKind::set_tsc_khz,
      "set_tsc_khz",
@@ -21,8 +24,7 @@ constexpr std::array<KindInfo, kOpKinds> kKinds{{
      "KVM_SET_TSC_KHZ: the guest TSC's frequency in kHz, of one vCPU or of vCPUs created later."},
     {OpKind::get_tsc_khz, "get_tsc_khz", Field::value, "KVM_GET_TSC_KHZ: the guest TSC's frequency in kHz."},
     {OpKind::set_msr, "set_msr", {}, "KVM_SET_MSRS with one entry: the VMM writes an MSR of a vCPU."},
-    {OpKind::get_msr, "get_msr", Field::value,
-     "KVM_GET_MSRS with one entry: the VMM reads an MSR of a vCPU."},
+    {OpKind::get_msr, "get_msr", Field::value, "KVM_GET_MSRS with one entry: the VMM reads an MSR of a vCPU."},
     {OpKind::set_tsc_offset,
      "set_tsc_offset",
      {},
@@ -87,7 +89,10 @@ constexpr std::array<KindInfo, kOpKinds> kKinds{{
      {},
      "The host's clocksource becomes the TSC (1) or something else (0)."},
     {OpKind::mark_tsc_unstable, "mark_tsc_unstable", {}, "The host's kernel finds its TSC unstable."},
-    {OpKind::jump_host_tsc, "jump_host_tsc", {}, "The host's TSC, of one pCPU or of all, is moved by a number of cycles."},
+    {OpKind::jump_host_tsc,
+     "jump_host_tsc",
+     {},
+     "The host's TSC, of one pCPU or of all, is moved by a number of cycles."},
     {OpKind::suspend_host,
      "suspend_host",
      {},
@@ -99,15 +104,14 @@ constexpr std::array<KindInfo, kOpKinds> kKinds{{
      "load_memory",
      {},
      "The memory that a host put aside becomes this VM's: the other half of a transfer."},
-    {OpKind::observed,
-     "observed",
-     Field::value,
+    {OpKind::observed, "observed", Field::value,
      "Seen from outside, operands unknown: only in recordings that 'tscsim import' makes, never in a scenario."},
     {OpKind::boot_guest, "boot_guest", {}, "A Linux guest boots on the VM's vCPUs: 'vm: {guest: {...}}'."},
     {OpKind::online_vcpu, "online_vcpu", {}, "The Linux guest brings a vCPU up, and tests its TSC."},
     {OpKind::offline_vcpu, "offline_vcpu", {}, "The Linux guest takes a vCPU down."},
     {OpKind::read_clock, "read_clock", Field::ns, "A program in the Linux guest reads a clock, in ns."},
-    {OpKind::read_cpu_times, "read_cpu_times", Field::user, "What the Linux guest has accounted to a vCPU: user, stolen and task time in ns."},
+    {OpKind::read_cpu_times, "read_cpu_times", Field::user,
+     "What the Linux guest has accounted to a vCPU: user, stolen and task time in ns."},
     {OpKind::guest_state, "guest_state", {}, "The Linux guest's clocksource, and what its kernel thinks of its TSC."},
     {OpKind::step_realtime, "step_realtime", {}, "CLOCK_REALTIME of the Linux guest is set: it moves by so many ns."},
     {OpKind::block_task, "block_task", {}, "A task of the Linux guest sleeps uninterruptibly (1), or runs again (0)."},
@@ -115,15 +119,17 @@ constexpr std::array<KindInfo, kOpKinds> kKinds{{
     {OpKind::wake_guest, "wake_guest", {}, "The Linux guest wakes."},
     {OpKind::pause_vm, "pause_vm", {}, "The VMM stops all vCPUs of the Linux guest."},
     {OpKind::resume_vm, "resume_vm", {}, "The VMM lets the vCPUs of the Linux guest go on."},
-    {OpKind::share_pcpus, "share_pcpus", {}, "Each pCPU gives the threads on it time slices in turn; how long vCPUs wait becomes steal time."},
+    {OpKind::share_pcpus,
+     "share_pcpus",
+     {},
+     "Each pCPU gives the threads on it time slices in turn; how long vCPUs wait becomes steal time."},
 }};
 
 constexpr std::array<std::string_view, kFields> kFieldNames{
-    "value",   "aux",           "clock",       "flags", "realtime", "host_tsc",   "ns",  "tsc",
-    "version", "tsc_timestamp", "system_time", "mul",   "shift",    "page_flags", "sec", "nsec",
-    "tsc_adjust", "tsc_ratio", "tsc_frac_bits",
-    "scale",   "offset",        "steal",       "preempted",
-    "user",    "task",          "clocksource", "tsc_khz",  "unstable", "watched", "vdso", "exchanges", "held_back", "jiffies"};
+    "value",         "aux",         "clock",  "flags",     "realtime",   "host_tsc", "ns",   "tsc",         "version",
+    "tsc_timestamp", "system_time", "mul",    "shift",     "page_flags", "sec",      "nsec", "tsc_adjust",  "tsc_ratio",
+    "tsc_frac_bits", "scale",       "offset", "steal",     "preempted",  "user",     "task", "clocksource", "tsc_khz",
+    "unstable",      "watched",     "vdso",   "exchanges", "held_back",  "jiffies"};
 
 struct MsrInfo {
   std::uint32_t index;
@@ -152,24 +158,14 @@ constexpr bool kinds_in_order() {
 }
 static_assert(kinds_in_order(), "the table is indexed by kind");
 
-const KindInfo& info(OpKind kind) {
-  return kKinds.at(static_cast<std::size_t>(kind));
-}
+const KindInfo& info(OpKind kind) { return kKinds.at(static_cast<std::size_t>(kind)); }
 
 }  // namespace
 
-std::string_view name_of(OpKind kind) {
-  return info(kind).name;
-}
-std::string_view name_of(Field field) {
-  return kFieldNames.at(static_cast<std::size_t>(field));
-}
-std::string_view describe(OpKind kind) {
-  return info(kind).text;
-}
-std::optional<Field> primary_field(OpKind kind) {
-  return info(kind).primary;
-}
+std::string_view name_of(OpKind kind) { return info(kind).name; }
+std::string_view name_of(Field field) { return kFieldNames.at(static_cast<std::size_t>(field)); }
+std::string_view describe(OpKind kind) { return info(kind).text; }
+std::optional<Field> primary_field(OpKind kind) { return info(kind).primary; }
 
 std::optional<OpKind> op_kind_from(std::string_view name) {
   for (const KindInfo& entry : kKinds)
@@ -200,20 +196,12 @@ std::string_view timer_mode_name(std::uint64_t mode) {
   return mode < kNames.size() ? kNames.at(mode) : std::string_view{};
 }
 
-bool is_host_event(OpKind kind) {
-  return kind >= OpKind::set_clocksource && kind <= OpKind::online_pcpu;
-}
+bool is_host_event(OpKind kind) { return kind >= OpKind::set_clocksource && kind <= OpKind::online_pcpu; }
 
-bool is_proposal(OpKind kind) {
-  return kind >= OpKind::get_tsc_state && kind <= OpKind::get_tsc_scale;
-}
+bool is_proposal(OpKind kind) { return kind >= OpKind::get_tsc_state && kind <= OpKind::get_tsc_scale; }
 
-bool needs_linux_guest(OpKind kind) {
-  return kind >= OpKind::boot_guest;
-}
+bool needs_linux_guest(OpKind kind) { return kind >= OpKind::boot_guest; }
 
-bool is_guest(OpKind kind) {
-  return kind >= OpKind::rdtsc && kind <= OpKind::leave_l2;
-}
+bool is_guest(OpKind kind) { return kind >= OpKind::rdtsc && kind <= OpKind::leave_l2; }
 
 }  // namespace tscsim::ops

@@ -16,19 +16,19 @@ namespace tscsim::ops {
 
 enum class OpKind : std::uint8_t {
   // VMM: ioctls.
-  create_vm,        // KVM_CREATE_VM; flags: vm_flag
-  create_vcpu,      // KVM_CREATE_VCPU; `vcpu` is the new index, which is the next free one; flags: vcpu_flag
-  set_tsc_khz,      // KVM_SET_TSC_KHZ on the vCPU, or on the VM when `vcpu` is kVm; value in kHz
-  get_tsc_khz,      // KVM_GET_TSC_KHZ, likewise
-  set_msr,          // KVM_SET_MSRS with one entry
-  get_msr,          // KVM_GET_MSRS with one entry
-  set_tsc_offset,   // KVM_SET_DEVICE_ATTR, KVM_VCPU_TSC_OFFSET
-  get_tsc_offset,   // KVM_GET_DEVICE_ATTR, KVM_VCPU_TSC_OFFSET
-  get_clock,        // KVM_GET_CLOCK
-  set_clock,        // KVM_SET_CLOCK: value = clock in ns, flags, realtime in ns
-  kvmclock_ctrl,    // KVM_KVMCLOCK_CTRL
-  set_lapic,        // KVM_SET_LAPIC with what KVM_GET_LAPIC gives, but for the timer's mode: value (timer_mode)
-  run,              // KVM_RUN; the guest leaves again at once
+  create_vm,       // KVM_CREATE_VM; flags: vm_flag
+  create_vcpu,     // KVM_CREATE_VCPU; `vcpu` is the new index, which is the next free one; flags: vcpu_flag
+  set_tsc_khz,     // KVM_SET_TSC_KHZ on the vCPU, or on the VM when `vcpu` is kVm; value in kHz
+  get_tsc_khz,     // KVM_GET_TSC_KHZ, likewise
+  set_msr,         // KVM_SET_MSRS with one entry
+  get_msr,         // KVM_GET_MSRS with one entry
+  set_tsc_offset,  // KVM_SET_DEVICE_ATTR, KVM_VCPU_TSC_OFFSET
+  get_tsc_offset,  // KVM_GET_DEVICE_ATTR, KVM_VCPU_TSC_OFFSET
+  get_clock,       // KVM_GET_CLOCK
+  set_clock,       // KVM_SET_CLOCK: value = clock in ns, flags, realtime in ns
+  kvmclock_ctrl,   // KVM_KVMCLOCK_CTRL
+  set_lapic,       // KVM_SET_LAPIC with what KVM_GET_LAPIC gives, but for the timer's mode: value (timer_mode)
+  run,             // KVM_RUN; the guest leaves again at once
   // VMM: calls that were proposed and never merged. They are not made on a real kernel: their numbers are others' now.
   get_tsc_state,    // KVM_GET_TSC_STATE
   set_tsc_state,    // KVM_SET_TSC_STATE: value = tsc, realtime = nsec, flags, tsc_adjust
@@ -41,44 +41,44 @@ enum class OpKind : std::uint8_t {
   rdtscp,
   wrmsr,
   rdmsr,
-  read_pvclock,     // one read of the vCPU's kvmclock page through the version protocol
+  read_pvclock,      // one read of the vCPU's kvmclock page through the version protocol
   read_hyperv_page,  // one read of the Hyper-V reference TSC page, likewise
-  enter_l2,         // a nested guest begins; value = L1's TSC offset for it, realtime = L1's multiplier (0: none)
-  leave_l2,         // and ends
+  enter_l2,          // a nested guest begins; value = L1's TSC offset for it, realtime = L1's multiplier (0: none)
+  leave_l2,          // and ends
   // VMM, without a system call: in guest memory.
-  peek_pvclock,     // the vCPU's kvmclock page as it lies in memory
-  peek_wall_clock,  // the structure that MSR_KVM_WALL_CLOCK_NEW filled
+  peek_pvclock,      // the vCPU's kvmclock page as it lies in memory
+  peek_wall_clock,   // the structure that MSR_KVM_WALL_CLOCK_NEW filled
   peek_hyperv_page,  // the VM's Hyper-V reference TSC page
-  peek_steal_time,  // the vCPU's steal time record
-  bump_vmclock,     // it writes its VMClock page: the disruption marker is another one
+  peek_steal_time,   // the vCPU's steal time record
+  bump_vmclock,      // it writes its VMClock page: the disruption marker is another one
   // Host.
-  move_vcpu,        // the vCPU's thread is pinned to pCPU `value`
-  delay_vcpu,       // the vCPU's thread has been runnable for `value` ns more without running
-  set_clocksource,  // the host's clocksource becomes TSC (value 1) or something else (value 0)
+  move_vcpu,          // the vCPU's thread is pinned to pCPU `value`
+  delay_vcpu,         // the vCPU's thread has been runnable for `value` ns more without running
+  set_clocksource,    // the host's clocksource becomes TSC (value 1) or something else (value 0)
   mark_tsc_unstable,  // the kernel's mark_tsc_unstable()
-  jump_host_tsc,    // value (signed) is added to the host's TSC, of pCPU `pcpu` or of all
-  suspend_host,     // S3 for `value` ns; `flags` 1: the TSC restarts from 0, 0: it counts on
-  offline_pcpu,     // CPU hot-unplug of pCPU `value`; vCPUs pinned there go to pCPU 0
-  online_pcpu,      // and back
+  jump_host_tsc,      // value (signed) is added to the host's TSC, of pCPU `pcpu` or of all
+  suspend_host,       // S3 for `value` ns; `flags` 1: the TSC restarts from 0, 0: it counts on
+  offline_pcpu,       // CPU hot-unplug of pCPU `value`; vCPUs pinned there go to pCPU 0
+  online_pcpu,        // and back
   // A guest moves to another host: what KVM wrote into its memory goes with it.
-  save_memory,      // the guest's memory, as it is now, is put aside
-  load_memory,      // what host `value` put aside becomes the memory of this host's VM
+  save_memory,  // the guest's memory, as it is now, is put aside
+  load_memory,  // what host `value` put aside becomes the memory of this host's VM
   // Seen from outside, by a recorder that does not see the operands: only in recordings, see Entry::call.
   observed,
   // A Linux guest (ops/guest.h); real targets have none.
-  boot_guest,       // the guest's kernel boots as `guest` says, at once
-  online_vcpu,      // the guest brings a vCPU up; `pcpu`: its thread is moved there meanwhile
-  offline_vcpu,     // and takes it down
-  read_clock,       // a program on the vCPU reads the clock that `flags` says (GuestClock)
-  read_cpu_times,   // what the guest has accounted to the vCPU
-  guest_state,      // the guest's clocksource and what it thinks of it
-  step_realtime,    // settimeofday(): CLOCK_REALTIME moves by `value` ns (signed)
-  block_task,       // value 1: a task sleeps uninterruptibly from now on; 0: it runs
-  suspend_guest,    // the guest suspends itself (S3)
-  wake_guest,       // and wakes
-  pause_vm,         // the VMM stops all vCPUs' threads
-  resume_vm,        // and lets them go on
-  share_pcpus,      // each pCPU gives its threads slices of `value` ns in turn, `flags` other threads among them; 0: all run
+  boot_guest,      // the guest's kernel boots as `guest` says, at once
+  online_vcpu,     // the guest brings a vCPU up; `pcpu`: its thread is moved there meanwhile
+  offline_vcpu,    // and takes it down
+  read_clock,      // a program on the vCPU reads the clock that `flags` says (GuestClock)
+  read_cpu_times,  // what the guest has accounted to the vCPU
+  guest_state,     // the guest's clocksource and what it thinks of it
+  step_realtime,   // settimeofday(): CLOCK_REALTIME moves by `value` ns (signed)
+  block_task,      // value 1: a task sleeps uninterruptibly from now on; 0: it runs
+  suspend_guest,   // the guest suspends itself (S3)
+  wake_guest,      // and wakes
+  pause_vm,        // the VMM stops all vCPUs' threads
+  resume_vm,       // and lets them go on
+  share_pcpus,  // each pCPU gives its threads slices of `value` ns in turn, `flags` other threads among them; 0: all run
 };
 inline constexpr std::size_t kOpKinds = static_cast<std::size_t>(OpKind::share_pcpus) + 1;
 
@@ -122,12 +122,13 @@ inline constexpr std::uint32_t kKvmSystemTime = 0x12;
 inline constexpr std::uint32_t kKvmWallClockNew = 0x4b564d00;
 inline constexpr std::uint32_t kKvmSystemTimeNew = 0x4b564d01;
 inline constexpr std::uint32_t kKvmStealTime = 0x4b564d03;
-inline constexpr std::uint32_t kHvTimeRefCount = 0x40000020;  // reads reference time, in units of 100 ns
-inline constexpr std::uint32_t kHvReferenceTsc = 0x40000021;  // where the reference TSC page is; bit 0 enables
-inline constexpr std::uint32_t kHvTscFrequency = 0x40000022;  // reads Hz
+inline constexpr std::uint32_t kHvTimeRefCount = 0x40000020;         // reads reference time, in units of 100 ns
+inline constexpr std::uint32_t kHvReferenceTsc = 0x40000021;         // where the reference TSC page is; bit 0 enables
+inline constexpr std::uint32_t kHvTscFrequency = 0x40000022;         // reads Hz
 inline constexpr std::uint32_t kHvTscEmulationControl = 0x40000107;  // while set, the page is left as it is
 constexpr bool is_hyperv(std::uint32_t index) {
-  return index == kHvTimeRefCount || index == kHvReferenceTsc || index == kHvTscFrequency || index == kHvTscEmulationControl;
+  return index == kHvTimeRefCount || index == kHvReferenceTsc || index == kHvTscFrequency ||
+         index == kHvTscEmulationControl;
 }
 }  // namespace msr
 
@@ -180,13 +181,13 @@ struct Operation {
   std::uint64_t value = 0;     // what `kind` says; operations without a value leave it 0
   std::uint64_t realtime = 0;  // set_clock, set_tsc_state: ns; set_clock_guest: system_time; enter_l2: L1's multiplier
   std::int32_t pcpu = kAllPcpus;  // jump_host_tsc, online_vcpu
-  std::int64_t at_ns = 0;      // scenario time at which it is due
-  bool probe = false;          // inserted by the runner to read back state, not written by the author
-  std::int32_t host = 0;       // index into Program::hosts; each host has a VM of its own
-  std::uint64_t tsc_adjust = 0;  // set_tsc_state
-  std::uint32_t mul = 0;         // set_clock_guest
-  std::int8_t shift = 0;         // set_clock_guest
-  GuestSpec guest{};             // boot_guest
+  std::int64_t at_ns = 0;         // scenario time at which it is due
+  bool probe = false;             // inserted by the runner to read back state, not written by the author
+  std::int32_t host = 0;          // index into Program::hosts; each host has a VM of its own
+  std::uint64_t tsc_adjust = 0;   // set_tsc_state
+  std::uint32_t mul = 0;          // set_clock_guest
+  std::int8_t shift = 0;          // set_clock_guest
+  GuestSpec guest{};              // boot_guest
   friend bool operator==(const Operation&, const Operation&) = default;
 };
 
@@ -204,26 +205,26 @@ enum class Field : std::uint8_t {
   tsc_timestamp,  // pvclock page
   system_time,
   mul,
-  shift,          // signed, sign-extended to 64 bits
+  shift,  // signed, sign-extended to 64 bits
   page_flags,
-  sec,            // wall clock
-  nsec,           // and get_tsc_state: CLOCK_REALTIME, ns
-  tsc_adjust,     // get_tsc_state
-  tsc_ratio,      // get_tsc_scale: fixed point
+  sec,         // wall clock
+  nsec,        // and get_tsc_state: CLOCK_REALTIME, ns
+  tsc_adjust,  // get_tsc_state
+  tsc_ratio,   // get_tsc_scale: fixed point
   tsc_frac_bits,
-  scale,          // Hyper-V page: tsc_scale, tsc_offset
+  scale,  // Hyper-V page: tsc_scale, tsc_offset
   offset,
-  steal,          // steal time record: ns
-  preempted,      // steal time record: flags of enum kvm_vcpu_preempted
-  user,           // read_cpu_times: ns accounted to user time, by ticks
-  task,           // and to the task's run time (clock_task)
-  clocksource,    // guest_state: GuestClocksource
-  tsc_khz,        // the TSC's rate as the guest knows it
-  unstable,       // 1: the guest marked its TSC unstable
-  watched,        // 1: its watchdog watches the TSC
-  vdso,           // 1: clocks are read without entering the kernel
-  exchanges,      // compare-and-exchange operations on kvmclock's last value
-  held_back,      // reads that returned it
+  steal,        // steal time record: ns
+  preempted,    // steal time record: flags of enum kvm_vcpu_preempted
+  user,         // read_cpu_times: ns accounted to user time, by ticks
+  task,         // and to the task's run time (clock_task)
+  clocksource,  // guest_state: GuestClocksource
+  tsc_khz,      // the TSC's rate as the guest knows it
+  unstable,     // 1: the guest marked its TSC unstable
+  watched,      // 1: its watchdog watches the TSC
+  vdso,         // 1: clocks are read without entering the kernel
+  exchanges,    // compare-and-exchange operations on kvmclock's last value
+  held_back,    // reads that returned it
   jiffies,
 };
 inline constexpr std::size_t kFields = static_cast<std::size_t>(Field::jiffies) + 1;
@@ -263,7 +264,8 @@ struct BasicOutcome {
     return nullptr;
   }
   friend bool operator==(const BasicOutcome& a, const BasicOutcome& b) {
-    return a.error == b.error && a.count == b.count && std::equal(a.fields.begin(), a.fields.begin() + a.count, b.fields.begin());
+    return a.error == b.error && a.count == b.count &&
+           std::equal(a.fields.begin(), a.fields.begin() + a.count, b.fields.begin());
   }
 };
 using Outcome = BasicOutcome<std::uint64_t>;
@@ -290,7 +292,8 @@ std::string_view timer_mode_name(std::uint64_t mode);
 // guest's counter minus the host's and mostly negative.
 inline __int128 numeric_value(OpKind kind, Field field, std::uint64_t bits) {
   const bool signed_read = kind == OpKind::read_clock && field == Field::ns;  // before 4.10 a read may be in the past
-  const bool is_signed = signed_read || field == Field::shift || field == Field::task || field == Field::offset || (kind == OpKind::get_tsc_offset && field == Field::value);
+  const bool is_signed = signed_read || field == Field::shift || field == Field::task || field == Field::offset ||
+                         (kind == OpKind::get_tsc_offset && field == Field::value);
   return is_signed ? __int128{static_cast<std::int64_t>(bits)} : __int128{bits};
 }
 

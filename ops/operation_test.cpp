@@ -36,15 +36,24 @@ TEST(OperationNames, PrimaryFieldIsWhatACaptureMeans) {
     OpKind kind;
     std::optional<Field> field;
   } cases[] = {
-      {OpKind::rdtsc, Field::value},          {OpKind::rdtscp, Field::value},
-      {OpKind::rdmsr, Field::value},          {OpKind::get_msr, Field::value},
-      {OpKind::get_tsc_khz, Field::value},    {OpKind::get_tsc_offset, Field::value},
-      {OpKind::get_clock, Field::clock},      {OpKind::read_pvclock, Field::ns},
-      {OpKind::peek_wall_clock, Field::sec},  {OpKind::peek_pvclock, Field::system_time},
-      {OpKind::read_hyperv_page, Field::value}, {OpKind::peek_hyperv_page, Field::version},
-      {OpKind::peek_steal_time, Field::steal}, {OpKind::enter_l2, std::nullopt},
-      {OpKind::wrmsr, std::nullopt},          {OpKind::set_msr, std::nullopt},
-      {OpKind::set_tsc_offset, std::nullopt}, {OpKind::run, std::nullopt},
+      {OpKind::rdtsc, Field::value},
+      {OpKind::rdtscp, Field::value},
+      {OpKind::rdmsr, Field::value},
+      {OpKind::get_msr, Field::value},
+      {OpKind::get_tsc_khz, Field::value},
+      {OpKind::get_tsc_offset, Field::value},
+      {OpKind::get_clock, Field::clock},
+      {OpKind::read_pvclock, Field::ns},
+      {OpKind::peek_wall_clock, Field::sec},
+      {OpKind::peek_pvclock, Field::system_time},
+      {OpKind::read_hyperv_page, Field::value},
+      {OpKind::peek_hyperv_page, Field::version},
+      {OpKind::peek_steal_time, Field::steal},
+      {OpKind::enter_l2, std::nullopt},
+      {OpKind::wrmsr, std::nullopt},
+      {OpKind::set_msr, std::nullopt},
+      {OpKind::set_tsc_offset, std::nullopt},
+      {OpKind::run, std::nullopt},
   };
   for (const auto& c : cases) EXPECT_EQ(primary_field(c.kind), c.field) << name_of(c.kind);
 }
@@ -73,7 +82,7 @@ TEST(OperationNames, Msrs) {
 }
 
 TEST(Operation, GuestOperationsAreThoseInsideKvmRun) {
-  const std::set<OpKind> guest{OpKind::rdtsc, OpKind::rdtscp, OpKind::wrmsr, OpKind::rdmsr,
+  const std::set<OpKind> guest{OpKind::rdtsc,        OpKind::rdtscp,           OpKind::wrmsr,    OpKind::rdmsr,
                                OpKind::read_pvclock, OpKind::read_hyperv_page, OpKind::enter_l2, OpKind::leave_l2};
   for (std::size_t i = 0; i < kOpKinds; ++i) {
     const auto kind = static_cast<OpKind>(i);

@@ -30,7 +30,8 @@ bool has_value(OpKind kind) {
 }
 
 std::string value_text(const Operation& op) {
-  if (op.kind == OpKind::set_tsc_offset || op.kind == OpKind::jump_host_tsc) return fmt::format(" {}", static_cast<std::int64_t>(op.value));
+  if (op.kind == OpKind::set_tsc_offset || op.kind == OpKind::jump_host_tsc)
+    return fmt::format(" {}", static_cast<std::int64_t>(op.value));
   const bool counts = op.msr == msr::kIa32Tsc || op.msr == msr::kIa32TscAdjust || op.msr == msr::kIa32TscDeadline;
   const bool address = !counts && op.msr != 0;
   return address ? fmt::format(" {:#x}", op.value) : fmt::format(" {}", op.value);
@@ -45,7 +46,8 @@ std::string action_text(const Operation& op) {
   if (names_msr(op.kind)) text += fmt::format(" {}", msr_name(op.msr));
   if (has_value(op.kind)) text += value_text(op);
   if (op.kind == OpKind::set_clock && op.flags != 0) text += fmt::format(" flags {:#x}", op.flags);
-  if (op.kind == OpKind::set_clock && (op.flags & clock_flag::kRealtime) != 0) text += fmt::format(" realtime {}", op.realtime);
+  if (op.kind == OpKind::set_clock && (op.flags & clock_flag::kRealtime) != 0)
+    text += fmt::format(" realtime {}", op.realtime);
   if (op.kind == OpKind::set_tsc_state)
     text += fmt::format(" at {} ns, TSC_ADJUST {}, flags {:#x}", op.realtime, op.tsc_adjust, op.flags);
   if (op.kind == OpKind::set_clock_guest)
@@ -59,7 +61,8 @@ std::string action_text(const Operation& op) {
   if (op.kind == OpKind::read_clock) text += fmt::format(" {}", name_of(static_cast<GuestClock>(op.flags)));
   if (op.kind == OpKind::boot_guest) text += fmt::format(" Linux {}.{}", op.guest.major, op.guest.minor);
   if (op.kind == OpKind::step_realtime) text += fmt::format(" by {} ns", static_cast<std::int64_t>(op.value));
-  if (op.kind == OpKind::share_pcpus) text += op.value == 0 ? " off" : fmt::format(": slices of {} ns, {} other threads", op.value, op.flags);
+  if (op.kind == OpKind::share_pcpus)
+    text += op.value == 0 ? " off" : fmt::format(": slices of {} ns, {} other threads", op.value, op.flags);
   if (op.kind == OpKind::block_task) text += op.value != 0 ? " on" : " off";
   if (op.kind == OpKind::set_clocksource) text += op.value != 0 ? " tsc" : " other than tsc";
   return text;

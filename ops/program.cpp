@@ -101,13 +101,9 @@ bool enables_kvmclock(const Operation& op) {
   return writes_msr(op, msr::kKvmSystemTime) || writes_msr(op, msr::kKvmSystemTimeNew);
 }
 
-bool succeeded(const Entry& entry) {
-  return entry.supported && entry.outcome.error == 0;
-}
+bool succeeded(const Entry& entry) { return entry.supported && entry.outcome.error == 0; }
 
-std::string in_quotes(std::string_view text) {
-  return "'" + std::string(text) + "'";
-}
+std::string in_quotes(std::string_view text) { return "'" + std::string(text) + "'"; }
 
 std::string step_text(const Operation& op) {
   std::string text(name_of(op.kind));
@@ -170,7 +166,8 @@ class Runner {
   };
 
   [[noreturn]] static void refuse(const Step& step, std::string message, std::string mend = {}) {
-    if (!step.procedure.empty()) message += "\n  used at " + step.used_at.file + ":" + std::to_string(step.used_at.line);
+    if (!step.procedure.empty())
+      message += "\n  used at " + step.used_at.file + ":" + std::to_string(step.used_at.line);
     throw InputError({step.place, std::move(message), std::move(mend), {}, 1});
   }
 
@@ -185,15 +182,11 @@ class Runner {
     vm(host).khz = executor_.profile(host).host_khz;
   }
 
-  void start_clock(int host, std::int64_t now_ns) {
-    executor_.start_clock(host, now_ns, recording_.header.host(host));
-  }
+  void start_clock(int host, std::int64_t now_ns) { executor_.start_clock(host, now_ns, recording_.header.host(host)); }
 
   void run_or_repeat(const Step& step, int host) {
-    if (step.op.host == host)
-      run_step(step);
-    else
-      repeat(step);
+    if (step.op.host == host) run_step(step);
+    else repeat(step);
   }
 
   // Takes a step of another host, with its probes, from the earlier recording; what comes there later is not known yet.
@@ -218,8 +211,7 @@ class Runner {
   }
 
   static std::string why_without_value(const Entry& entry) {
-    if (!entry.supported)
-      return "is not supported here" + (entry.note.empty() ? "" : " (" + entry.note + ")");
+    if (!entry.supported) return "is not supported here" + (entry.note.empty() ? "" : " (" + entry.note + ")");
     return "failed with errno " + std::to_string(entry.outcome.error);
   }
 
@@ -229,14 +221,12 @@ class Runner {
     const Entry& entry = recording_.entries[capture->entry];
     const std::string origin = in_quotes(name) + ", captured from " + step_text(entry.op) + " at line " +
                                std::to_string(capture->place.line) + ",";
-    if (!succeeded(entry))
-      refuse(step, step_text(step.op) + " needs " + origin + " which " + why_without_value(entry));
+    if (!succeeded(entry)) refuse(step, step_text(step.op) + " needs " + origin + " which " + why_without_value(entry));
     const auto field = field_name.empty() ? primary_field(entry.op.kind) : field_from(field_name);
     const std::uint64_t* value = field ? entry.outcome.find(*field) : nullptr;
     if (!value && field_name.empty())
       refuse(step, origin + " is not one number", "name a field: " + fields_text(entry));
-    if (!value)
-      refuse(step, origin + " has no field " + in_quotes(field_name), "use one of " + fields_text(entry));
+    if (!value) refuse(step, origin + " has no field " + in_quotes(field_name), "use one of " + fields_text(entry));
     return numeric_value(entry.op.kind, *field, *value);
   }
 
@@ -263,7 +253,9 @@ class Runner {
 
   // The structure as it was read is written back.
   void give_back(const Step& step, Operation& op) const {
-    const auto field = [&](Field name) { return static_cast<std::uint64_t>(captured(step, step.saved, name_of(name))); };
+    const auto field = [&](Field name) {
+      return static_cast<std::uint64_t>(captured(step, step.saved, name_of(name)));
+    };
     if (op.kind == OpKind::set_tsc_state) {
       op.value = field(Field::tsc);
       op.realtime = field(Field::nsec);
@@ -298,8 +290,7 @@ class Runner {
 
   void capture(const Step& step, std::size_t index) {
     if (const Capture* first = find_capture(step.capture))
-      refuse(step,
-             in_quotes(step.capture) + " is already captured at line " + std::to_string(first->place.line),
+      refuse(step, in_quotes(step.capture) + " is already captured at line " + std::to_string(first->place.line),
              "capture into another name");
     captures_.push_back({step.capture, step.place, index});
   }
@@ -321,8 +312,7 @@ class Runner {
     for (const Vcpu& vcpu : vm(op.host).vcpus) {
       const bool whole = scope == ProbeScope::whole_vm;
       if (!whole && vcpu.index != op.vcpu) continue;
-      if (whole && executor_.profile(op.host).offset_attribute)
-        execute_probe(OpKind::get_tsc_offset, vcpu.index, op);
+      if (whole && executor_.profile(op.host).offset_attribute) execute_probe(OpKind::get_tsc_offset, vcpu.index, op);
       if (whole) execute_probe(OpKind::get_msr, vcpu.index, op, msr::kIa32TscAdjust);
       if (vcpu.kvmclock_enabled) execute_probe(OpKind::peek_pvclock, vcpu.index, op);
       if (vcpu.steal_time_enabled) execute_probe(OpKind::peek_steal_time, vcpu.index, op);
@@ -335,8 +325,7 @@ class Runner {
 
   Vcpu* find_vcpu(const Operation& op) {
     std::vector<Vcpu>& vcpus = vm(op.host).vcpus;
-    const auto found =
-        std::find_if(vcpus.begin(), vcpus.end(), [&](const Vcpu& v) { return v.index == op.vcpu; });
+    const auto found = std::find_if(vcpus.begin(), vcpus.end(), [&](const Vcpu& v) { return v.index == op.vcpu; });
     return found == vcpus.end() ? nullptr : &*found;
   }
 
@@ -372,14 +361,15 @@ class Runner {
   Executor& executor_;
   Recording recording_;
   std::vector<Capture> captures_;
-  std::vector<Vm> vms_;                         // one for each host
-  std::map<int, std::deque<Entry>> earlier_;    // entries of other hosts that are still to be repeated
+  std::vector<Vm> vms_;                       // one for each host
+  std::map<int, std::deque<Entry>> earlier_;  // entries of other hosts that are still to be repeated
 };
 
 // Whose outcome a step needs: the hosts of what its operands read, and of the memory that it loads.
 std::vector<int> hosts_needed(const Step& step, const std::map<std::string, int>& host_of_capture) {
   std::vector<int> hosts;
-  if (const auto saved = host_of_capture.find(step.saved); saved != host_of_capture.end()) hosts.push_back(saved->second);
+  if (const auto saved = host_of_capture.find(step.saved); saved != host_of_capture.end())
+    hosts.push_back(saved->second);
   if (step.op.kind == OpKind::load_memory) hosts.push_back(static_cast<int>(step.op.value));
   for (const std::optional<Expression>* operand : {&step.value, &step.realtime}) {
     if (!*operand) continue;
@@ -398,7 +388,8 @@ Recording run_program(const Program& program, Executor& executor, std::uint64_t 
   return Runner(program, executor, seed).run(progress);
 }
 
-Recording run_on_host(const Program& program, int host, Executor& executor, std::uint64_t seed, const Recording& earlier) {
+Recording run_on_host(const Program& program, int host, Executor& executor, std::uint64_t seed,
+                      const Recording& earlier) {
   return Runner(program, executor, seed).run_only(host, earlier);
 }
 
@@ -413,7 +404,9 @@ std::optional<Diagnostic> obstacle_to_turns(const Program& program) {
                           step_text(step.op) + " on host " + name_of_host(step.op.host) + " needs what host " +
                               name_of_host(needed) + " did; here the hosts run one after the other, " +
                               name_of_host(step.op.host) + " first",
-                          "run it on the model, or write the hosts in the order in which they depend on each other", {}, 1};
+                          "run it on the model, or write the hosts in the order in which they depend on each other",
+                          {},
+                          1};
       }
       if (!step.capture.empty()) host_of_capture.emplace(step.capture, step.op.host);
     }

@@ -22,9 +22,7 @@ Json expression_json(const std::optional<Expression>& expression) {
   return {{"text", expression->text()}, {"unit", expression->unit() == Unit::ns ? "ns" : "cycles"}};
 }
 
-Json place_json(const Place& place) {
-  return {{"file", place.file}, {"line", place.line}, {"column", place.column}};
-}
+Json place_json(const Place& place) { return {{"file", place.file}, {"line", place.line}, {"column", place.column}}; }
 
 Json steps_json(const std::vector<Step>& steps) {
   Json array = Json::array();
@@ -120,9 +118,9 @@ std::vector<Step> read_steps(const Json& array) {
 
 HostSpec read_host(const Json& json) {
   const Members in(json, "host");
-  in.only({"name", "kernel", "vendor", "tsc_scaling", "tsc_khz", "tsc_error_ppb", "tsc_khz_written",
-           "uptime_ns", "realtime_ns", "realtime_error_ns", "realtime_drift_ppb", "tsc_clocksource",
-           "tsc_unstable", "honours_tsc_offset", "pcpu_tsc_offsets"});
+  in.only({"name", "kernel", "vendor", "tsc_scaling", "tsc_khz", "tsc_error_ppb", "tsc_khz_written", "uptime_ns",
+           "realtime_ns", "realtime_error_ns", "realtime_drift_ppb", "tsc_clocksource", "tsc_unstable",
+           "honours_tsc_offset", "pcpu_tsc_offsets"});
   HostSpec host;
   in.read("name", host.name);
   in.read("kernel", host.kernel);

@@ -126,8 +126,7 @@ TEST(ProgramJson, RefusesWhatItDoesNotKnow) {
        "host: there is no pCPU"},
       {with(good, "\"pcpu_tsc_offsets\":[", "\"pcpu_tsc_offsets\":[1,"),
        "pcpu: member 'tsc_offset': expected a 64-bit integer as a decimal string, found 1"},
-      {with(good, "saved.clock +", "saved.clock ++ +"),
-       "expression 'saved.clock ++ + 100 ms - cycles(3 us)': "},
+      {with(good, "saved.clock +", "saved.clock ++ +"), "expression 'saved.clock ++ + 100 ms - cycles(3 us)': "},
   };
   for (const auto& c : cases) EXPECT_EQ(refusal_of(c.line).substr(0, c.refusal.size()), c.refusal) << c.line;
 }

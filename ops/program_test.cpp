@@ -61,8 +61,7 @@ Step step(OpKind kind, std::int32_t vcpu = kVm, std::int64_t at_ns = 0) {
   return s;
 }
 
-Step write_msr(OpKind kind, std::int32_t vcpu, std::uint32_t msr, std::uint64_t value,
-               std::int64_t at_ns = 0) {
+Step write_msr(OpKind kind, std::int32_t vcpu, std::uint32_t msr, std::uint64_t value, std::int64_t at_ns = 0) {
   Step s = step(kind, vcpu, at_ns);
   s.op.msr = msr;
   s.op.value = value;
@@ -148,14 +147,13 @@ TEST(RunProgram, EveryKindThatMayChangeStateIsProbed) {
   const struct {
     OpKind kind;
     bool whole;
-  } cases[] = {
-      {OpKind::set_tsc_khz, true},   {OpKind::set_msr, true},         {OpKind::set_tsc_offset, true},
-      {OpKind::set_clock, true},     {OpKind::kvmclock_ctrl, true},   {OpKind::run, true},
-      {OpKind::wrmsr, true},         {OpKind::move_vcpu, true},       {OpKind::set_clocksource, true},
-      {OpKind::jump_host_tsc, true}, {OpKind::suspend_host, true},    {OpKind::online_pcpu, true},
-      {OpKind::rdtscp, false},       {OpKind::rdmsr, false},          {OpKind::read_pvclock, false},
-      {OpKind::get_tsc_khz, false},  {OpKind::get_msr, false},        {OpKind::get_tsc_offset, false},
-      {OpKind::peek_pvclock, false}, {OpKind::peek_wall_clock, false}};
+  } cases[] = {{OpKind::set_tsc_khz, true},   {OpKind::set_msr, true},         {OpKind::set_tsc_offset, true},
+               {OpKind::set_clock, true},     {OpKind::kvmclock_ctrl, true},   {OpKind::run, true},
+               {OpKind::wrmsr, true},         {OpKind::move_vcpu, true},       {OpKind::set_clocksource, true},
+               {OpKind::jump_host_tsc, true}, {OpKind::suspend_host, true},    {OpKind::online_pcpu, true},
+               {OpKind::rdtscp, false},       {OpKind::rdmsr, false},          {OpKind::read_pvclock, false},
+               {OpKind::get_tsc_khz, false},  {OpKind::get_msr, false},        {OpKind::get_tsc_offset, false},
+               {OpKind::peek_pvclock, false}, {OpKind::peek_wall_clock, false}};
   for (const auto& c : cases) {
     Program program;
     program.setup = {step(OpKind::create_vcpu, 0), step(c.kind, 0)};
@@ -196,8 +194,7 @@ TEST(RunProgram, ProgressIsCalledBeforeEachStep) {
   program.timeline = {step(OpKind::rdtsc, 0)};
   FakeExecutor executor;
   std::vector<std::pair<std::size_t, std::size_t>> calls;
-  run_program(program, executor, 1,
-              [&](std::size_t done, std::size_t total) { calls.emplace_back(done, total); });
+  run_program(program, executor, 1, [&](std::size_t done, std::size_t total) { calls.emplace_back(done, total); });
   EXPECT_THAT(calls, ElementsAre(std::pair(0, 4), std::pair(1, 4), std::pair(2, 4), std::pair(3, 4)));
 }
 
@@ -258,16 +255,14 @@ TEST(Operands, ErrorsNameThePlaceAndBothSteps) {
   const auto rdtsc = captured(step(OpKind::rdtsc, 0, 6), "a");
   const auto write = [](const char* text) { return with(step(OpKind::set_msr, 1, 8), text); };
   FakeExecutor fake;
-  EXPECT_EQ(error_of({rdtsc, write("b")}, fake),
-            "x.yaml:9:3: error: nothing is captured as 'b' before this step");
+  EXPECT_EQ(error_of({rdtsc, write("b")}, fake), "x.yaml:9:3: error: nothing is captured as 'b' before this step");
   EXPECT_EQ(error_of({rdtsc, write("a.clock")}, fake),
             "x.yaml:9:3: error: 'a', captured from rdtsc on vCPU 0 at line 7, has no field 'clock'\n"
             "  mend: use one of value");
   EXPECT_EQ(error_of({captured(step(OpKind::run, 0), "a"), write("a")}, fake),
             "x.yaml:9:3: error: 'a', captured from run on vCPU 0 at line 1, is not one number\n"
             "  mend: name a field: it has none");
-  EXPECT_EQ(error_of({rdtsc, write("1 / (a - 100)")}, fake),
-            "x.yaml:9:3: error: '1 / (a - 100)': division by zero");
+  EXPECT_EQ(error_of({rdtsc, write("1 / (a - 100)")}, fake), "x.yaml:9:3: error: '1 / (a - 100)': division by zero");
   EXPECT_EQ(error_of({write("0x10000000000000000")}, fake),
             "x.yaml:9:3: error: '0x10000000000000000': the value does not fit 64 bits");
   EXPECT_EQ(error_of({write("-0x8000000000000001")}, fake),
@@ -281,16 +276,14 @@ TEST(Operands, ACaptureThatFailedCannotBeUsed) {
                                    with(step(OpKind::set_msr, 1, 8), "a + 1")};
   FakeExecutor failing;
   failing.failing = OpKind::rdtsc;
-  EXPECT_EQ(
-      error_of(timeline, failing),
-      "x.yaml:9:3: error: set_msr on vCPU 1 needs 'a', captured from rdtsc on vCPU 0 at line 7, which failed "
-      "with errno 22");
+  EXPECT_EQ(error_of(timeline, failing),
+            "x.yaml:9:3: error: set_msr on vCPU 1 needs 'a', captured from rdtsc on vCPU 0 at line 7, which failed "
+            "with errno 22");
   FakeExecutor unsupported;
   unsupported.unsupported = OpKind::rdtsc;
-  EXPECT_EQ(
-      error_of(timeline, unsupported),
-      "x.yaml:9:3: error: set_msr on vCPU 1 needs 'a', captured from rdtsc on vCPU 0 at line 7, which is not "
-      "supported here (not on this fake)");
+  EXPECT_EQ(error_of(timeline, unsupported),
+            "x.yaml:9:3: error: set_msr on vCPU 1 needs 'a', captured from rdtsc on vCPU 0 at line 7, which is not "
+            "supported here (not on this fake)");
   EXPECT_EQ(error_of({timeline[0]}, unsupported), "no error") << "a failure alone is an observation";
 }
 
@@ -307,9 +300,10 @@ Program migration() {
   program.hosts.resize(2);
   program.hosts[1].name = "b";
   program.setup = {step(OpKind::create_vm), step(OpKind::create_vcpu, 0)};
-  program.timeline = {captured(step(OpKind::get_clock, kVm, 5), "c"), on(1, step(OpKind::create_vm, kVm, 6)),
-                      on(0, step(OpKind::save_memory, kVm, 7)),       on(1, step(OpKind::create_vcpu, 0, 7)),
-                      on(1, step(OpKind::load_memory, kVm, 7)),       on(1, with(step(OpKind::set_clock, kVm, 8), "c + 1"))};
+  program.timeline = {
+      captured(step(OpKind::get_clock, kVm, 5), "c"), on(1, step(OpKind::create_vm, kVm, 6)),
+      on(0, step(OpKind::save_memory, kVm, 7)),       on(1, step(OpKind::create_vcpu, 0, 7)),
+      on(1, step(OpKind::load_memory, kVm, 7)),       on(1, with(step(OpKind::set_clock, kVm, 8), "c + 1"))};
   return program;
 }
 
@@ -333,8 +327,8 @@ TEST(Hosts, OneAfterTheOtherGiveTheRecordingOfBothAtOnce) {
   const auto last = std::find_if(b.entries.rbegin(), b.entries.rend(), [](const Entry& e) { return !e.op.probe; });
   EXPECT_EQ(last->op.value, 101u) << "c + 1: the capture came along";
   for (const Entry& entry : a.entries) EXPECT_EQ(entry.op.host, 0);
-  EXPECT_THAT(first.log, ElementsAre("create_vm =0", "create_vcpu 0 =0", "  get_tsc_offset 0", "  get_msr 0", "  get_clock",
-                                     "start_clock of 0 at 0", "get_clock =0", "save_memory =0"));
+  EXPECT_THAT(first.log, ElementsAre("create_vm =0", "create_vcpu 0 =0", "  get_tsc_offset 0", "  get_msr 0",
+                                     "  get_clock", "start_clock of 0 at 0", "get_clock =0", "save_memory =0"));
   EXPECT_EQ(second.log.front(), "start_clock of 1 at 6") << "with its first step, and before it";
 }
 

@@ -29,9 +29,7 @@ using json_text::read_operation;
 
 // ---- writing ----
 
-Json range_json(const Range& range) {
-  return Json::array({decimal(range.lo), decimal(range.hi)});
-}
+Json range_json(const Range& range) { return Json::array({decimal(range.lo), decimal(range.hi)}); }
 
 Json profile_json(const TargetProfile& profile) {
   Json json;
@@ -101,12 +99,16 @@ Json trace_json(const TraceEvent& event) {
   json["tsc"] = decimal(event.tsc);
   if (tells_vcpu(event.kind)) json["vcpu"] = event.vcpu;
   std::size_t i = 0;
-  for (const std::string_view name : trace_values(event.kind)) json["values"][std::string(name)] = decimal(event.values[i++]);
+  for (const std::string_view name : trace_values(event.kind))
+    json["values"][std::string(name)] = decimal(event.values[i++]);
   return json;
 }
 
 Json guest_event_json(const GuestEvent& event) {
-  return {{"event", name_of(event.kind)}, {"vcpu", event.vcpu}, {"at_ns", decimal(event.at_ns)}, {"value", decimal(event.value)}};
+  return {{"event", name_of(event.kind)},
+          {"vcpu", event.vcpu},
+          {"at_ns", decimal(event.at_ns)},
+          {"value", decimal(event.value)}};
 }
 
 Json entry_json(const Entry& entry) {
@@ -152,9 +154,28 @@ const Json* optional_array(const Json& json, const char* key) {
 
 TargetProfile read_profile(const Json& json) {
   const Members in(json, "profile");
-  in.only({"target", "kernel", "vendor", "host_khz", "tsc_scaling", "tsc_clocksource", "offset_attribute",
-           "honours_tsc_offset", "clock_has_realtime", "guest_rdtscp", "reenters_after_tsc_wrmsr", "enabling_clears_stable",
-           "clocksource_changes", "tsc_jumps", "suspends", "pcpu_hotplug", "hyperv", "steal_time", "tsc_unstable", "pcpus", "heuristic", "traces"});
+  in.only({"target",
+           "kernel",
+           "vendor",
+           "host_khz",
+           "tsc_scaling",
+           "tsc_clocksource",
+           "offset_attribute",
+           "honours_tsc_offset",
+           "clock_has_realtime",
+           "guest_rdtscp",
+           "reenters_after_tsc_wrmsr",
+           "enabling_clears_stable",
+           "clocksource_changes",
+           "tsc_jumps",
+           "suspends",
+           "pcpu_hotplug",
+           "hyperv",
+           "steal_time",
+           "tsc_unstable",
+           "pcpus",
+           "heuristic",
+           "traces"});
   TargetProfile profile;
   in.read("target", profile.target);
   in.read("kernel", profile.kernel);
@@ -366,8 +387,7 @@ class Reader {
     const Json json = json_text::parse_strictly(line_, kNestingLimit);
     std::string type;
     Members(json, "line").read("type", type);
-    if (!header_seen_ && type != "header")
-      fail("expected the header, found a line of type " + in_quotes(type));
+    if (!header_seen_ && type != "header") fail("expected the header, found a line of type " + in_quotes(type));
     if (type == "header") {
       take_header(json);
     } else if (type == "entry") {
@@ -431,9 +451,7 @@ void write_json_lines(const Recording& recording, std::ostream& out) {
   write_line(end, out);
 }
 
-Recording read_json_lines(std::istream& in, const std::string& name) {
-  return Reader(in, name).read_one();
-}
+Recording read_json_lines(std::istream& in, const std::string& name) { return Reader(in, name).read_one(); }
 
 std::vector<Recording> read_all_json_lines(std::istream& in, const std::string& name) {
   return Reader(in, name).read_all();

@@ -28,9 +28,9 @@ struct Range {
 // Readings taken just before and just after the operation, on the pCPU that executes it. Any reading that KVM makes
 // inside the operation lies between the two. The model's brackets are points.
 struct Bracket {
-  Range tsc;          // host TSC
-  Range base_ns;      // CLOCK_MONOTONIC_RAW + (CLOCK_BOOTTIME - CLOCK_MONOTONIC): what kvmclock counts in (5.6+)
-  Range realtime_ns;  // CLOCK_REALTIME
+  Range tsc;           // host TSC
+  Range base_ns;       // CLOCK_MONOTONIC_RAW + (CLOCK_BOOTTIME - CLOCK_MONOTONIC): what kvmclock counts in (5.6+)
+  Range realtime_ns;   // CLOCK_REALTIME
   Range run_delay_ns;  // how long the thread has waited for a CPU in all; measured where a steal time record is on
   friend bool operator==(const Bracket&, const Bracket&) = default;
 };
@@ -44,45 +44,46 @@ struct Bracket {
 //   - neither: a gap. The recorder lost what happened here, and nothing may be concluded across it.
 struct Entry {
   Operation op;
-  int pcpu = 0;         // where it ran
-  int thread = 0;       // of a VMM: its threads are numbered from 1, as they appear; 0: not told
+  int pcpu = 0;           // where it ran
+  int thread = 0;         // of a VMM: its threads are numbered from 1, as they appear; 0: not told
   bool supported = true;  // false: this target cannot execute the operation; `note` says why; no outcome
   Bracket bracket;        // all zero when nothing was executed at all
   Outcome outcome;
-  std::string note;     // e.g. the exit reason behind an error; the model's decision
+  std::string note;                // e.g. the exit reason behind an error; the model's decision
   std::vector<GuestEvent> guest;   // what a Linux guest's kernel found or did since the entry before; model only
   std::vector<TraceEvent> traced;  // what KVM's tracepoints printed meanwhile, in order; see TargetProfile::traces
-  std::string call;     // of an `observed` entry: "KVM_SET_MSRS", with the argument where it is shown: "KVM_CREATE_VCPU(1)"
+  std::string
+      call;  // of an `observed` entry: "KVM_SET_MSRS", with the argument where it is shown: "KVM_CREATE_VCPU(1)"
   friend bool operator==(const Entry&, const Entry&) = default;
 };
 
 // What the executing KVM is and honours. Filled by probing, not by a list of CPU models.
 struct TargetProfile {
-  std::string target;      // "model", "native", "lab:amd-6.12"
-  std::string kernel;      // release string of the host kernel: "6.12", "6.18.44-fc"
-  std::string vendor;      // "vmx", "svm", or "none" when KVM runs guests without either (PVM)
-  std::uint32_t host_khz = 0;         // KVM's tsc_khz
-  bool tsc_scaling = false;           // KVM_CAP_TSC_CONTROL
-  bool tsc_clocksource = true;        // the host's current clocksource is the TSC, at the start
-  bool tsc_unstable = false;          // the kernel takes its TSC for unstable, from the start
-  bool offset_attribute = true;       // KVM_VCPU_TSC_OFFSET exists
-  bool honours_tsc_offset = true;     // false: accepts offsets and TSC writes, and the guest's TSC does not move
-  bool clock_has_realtime = true;     // KVM_CAP_ADJUST_CLOCK offers KVM_CLOCK_REALTIME
-  bool guest_rdtscp = true;           // the guest can execute RDTSCP
+  std::string target;              // "model", "native", "lab:amd-6.12"
+  std::string kernel;              // release string of the host kernel: "6.12", "6.18.44-fc"
+  std::string vendor;              // "vmx", "svm", or "none" when KVM runs guests without either (PVM)
+  std::uint32_t host_khz = 0;      // KVM's tsc_khz
+  bool tsc_scaling = false;        // KVM_CAP_TSC_CONTROL
+  bool tsc_clocksource = true;     // the host's current clocksource is the TSC, at the start
+  bool tsc_unstable = false;       // the kernel takes its TSC for unstable, from the start
+  bool offset_attribute = true;    // KVM_VCPU_TSC_OFFSET exists
+  bool honours_tsc_offset = true;  // false: accepts offsets and TSC writes, and the guest's TSC does not move
+  bool clock_has_realtime = true;  // KVM_CAP_ADJUST_CLOCK offers KVM_CLOCK_REALTIME
+  bool guest_rdtscp = true;        // the guest can execute RDTSCP
   // A guest's WRMSR of IA32_TSC or IA32_TSC_ADJUST is followed by a full entry, which serves what it requested.
   bool reenters_after_tsc_wrmsr = true;
   // A host write that enables vCPU 0's kvmclock page clears TSC_STABLE in what lies there, until the next update.
   bool enabling_clears_stable = false;
   // What may be done to this host; never to one that is not ours. Written only where true.
-  bool clocksource_changes = false;   // set_clocksource
-  bool tsc_jumps = false;             // jump_host_tsc
-  bool suspends = false;              // suspend_host, with a TSC that restarts
-  bool pcpu_hotplug = false;          // offline_pcpu, online_pcpu
+  bool clocksource_changes = false;  // set_clocksource
+  bool tsc_jumps = false;            // jump_host_tsc
+  bool suspends = false;             // suspend_host, with a TSC that restarts
+  bool pcpu_hotplug = false;         // offline_pcpu, online_pcpu
   // What this KVM emulates besides. Written only where true.
   bool hyperv = false;      // Hyper-V's MSRs (CONFIG_KVM_HYPERV since 6.8)
   bool steal_time = false;  // MSR_KVM_STEAL_TIME
   int pcpus = 1;
-  std::string heuristic;              // synchronisation policy, when it is not the kernel's own
+  std::string heuristic;  // synchronisation policy, when it is not the kernel's own
   // The tracepoints that were listened to. What one of these did not print, KVM did not do.
   std::vector<TraceKind> traces;
   friend bool operator==(const TargetProfile&, const TargetProfile&) = default;
@@ -90,7 +91,7 @@ struct TargetProfile {
 
 // One host of a recording.
 struct HostHeader {
-  std::string name = "a";     // as the scenario calls it
+  std::string name = "a";  // as the scenario calls it
   TargetProfile profile;
   std::uint64_t zero_tsc = 0;  // its TSC and base_ns at scenario time 0
   std::uint64_t zero_base_ns = 0;
@@ -111,9 +112,7 @@ struct Header : HostHeader {
   std::uint64_t memory_bytes = 0;
 
   int hosts() const { return 1 + static_cast<int>(other_hosts.size()); }
-  HostHeader& host(int index) {
-    return index == 0 ? *this : other_hosts[static_cast<std::size_t>(index) - 1];
-  }
+  HostHeader& host(int index) { return index == 0 ? *this : other_hosts[static_cast<std::size_t>(index) - 1]; }
   const HostHeader& host(int index) const { return const_cast<Header*>(this)->host(index); }
   friend bool operator==(const Header&, const Header&) = default;
 };

@@ -85,9 +85,7 @@ TEST(RecordingText, IsExactly) {
       "\n");
 }
 
-TEST(RecordingText, ReadsBackWhatWasWritten) {
-  EXPECT_EQ(recording_from(text_of(sample())), sample());
-}
+TEST(RecordingText, ReadsBackWhatWasWritten) { EXPECT_EQ(recording_from(text_of(sample())), sample()); }
 
 TEST(RecordingText, WhatMayBeDoneToTheHostReadsBack) {
   Recording recording = sample();
@@ -161,8 +159,7 @@ TEST(RecordingText, RefusesWhatItDoesNotKnow) {
       {R"("kind":"get_msr")", R"("kind":"get_tsc")", "x.jsonl:2: error: unknown operation 'get_tsc'"},
       {R"("vcpu":0)", R"("vcpu":64)", "x.jsonl:2: error: op: vcpu 64 cannot exist"},
       {R"("vcpu":0)", R"("vcpu":-2)", "x.jsonl:2: error: op: vcpu -2 cannot exist"},
-      {R"("msr":16)", R"("msr":-1)",
-       "x.jsonl:2: error: op: member 'msr': expected an integer within range, found -1"},
+      {R"("msr":16)", R"("msr":-1)", "x.jsonl:2: error: op: member 'msr': expected an integer within range, found -1"},
       {R"("msr":16)", R"("msr":1.5)",
        "x.jsonl:2: error: op: member 'msr': expected an integer within range, found 1.5"},
       {R"("at_ns":"-5")", R"("at_ns":"-05")",
@@ -171,10 +168,8 @@ TEST(RecordingText, RefusesWhatItDoesNotKnow) {
       {R"("tsc":["1","2"])", R"("tsc":["1"])",
        "x.jsonl:2: error: bracket: member 'tsc': expected two 64-bit integers as decimal strings, found "
        "[\"1\"]"},
-      {R"({"value":"9223372036854775808"})", R"({"valve":"1"})",
-       "x.jsonl:2: error: fields: unknown field 'valve'"},
-      {R"({"value":"9223372036854775808"})", R"([])",
-       "x.jsonl:2: error: fields: expected an object, found array"},
+      {R"({"value":"9223372036854775808"})", R"({"valve":"1"})", "x.jsonl:2: error: fields: unknown field 'valve'"},
+      {R"({"value":"9223372036854775808"})", R"([])", "x.jsonl:2: error: fields: expected an object, found array"},
       {R"({"value":"9223372036854775808"})", R"({"value":[[[[]]]]})", "x.jsonl:2: error: nested too deeply"},
       {R"("type":"entry")", R"("type":"header")", "x.jsonl:2: error: there is a second header"},
       {R"("type":"entry")", R"("type":"event")", "x.jsonl:2: error: unknown line type 'event'"},
@@ -198,15 +193,13 @@ TEST(RecordingText, RefusesWhatIsNoRecording) {
             "x.jsonl:1: error: expected the header, found a line of type 'entry'");
   EXPECT_EQ(error_of(header), "x.jsonl:1: error: the recording is cut: there is no end line" + cut_mend);
   EXPECT_EQ(error_of(text + header), "x.jsonl:5: error: there is more after the end line");
-  EXPECT_EQ(error_of(std::string((1 << 20) + 1, '[')),
-            "x.jsonl: error: the line is longer than any in a recording");
+  EXPECT_EQ(error_of(std::string((1 << 20) + 1, '[')), "x.jsonl: error: the line is longer than any in a recording");
   EXPECT_EQ(error_of(std::string(1 << 20, '[') + "\n"), "x.jsonl:1: error: nested too deeply");
 }
 
 TEST(RecordingText, EveryCutIsNoticed) {
   const std::string text = text_of(sample());
-  for (std::size_t size = 0; size < text.size(); ++size)
-    EXPECT_NE(error_of(text.substr(0, size)), "accepted") << size;
+  for (std::size_t size = 0; size < text.size(); ++size) EXPECT_NE(error_of(text.substr(0, size)), "accepted") << size;
   EXPECT_THAT(error_of(text.substr(0, text.size() / 2)), HasSubstr("cut"));
 }
 
@@ -242,8 +235,7 @@ Int any() {
 }
 
 std::string any_text() {
-  return *rc::gen::container<std::string>(
-      rc::gen::oneOf(rc::gen::inRange<char>(0x00, 0x7f), rc::gen::just('"')));
+  return *rc::gen::container<std::string>(rc::gen::oneOf(rc::gen::inRange<char>(0x00, 0x7f), rc::gen::just('"')));
 }
 
 Range any_range() {
@@ -299,10 +291,10 @@ RC_GTEST_PROP(RecordingProperty, RoundTrips, ()) {
   recording.header.seed = any<std::uint64_t>();
   recording.header.zero_tsc = any<std::uint64_t>();
   recording.header.zero_base_ns = any<std::uint64_t>();
-  recording.header.profile = {any_text(),  any_text(),  any_text(),  any<std::uint32_t>(),
-                              any<bool>(), any<bool>(), any<bool>(), any<bool>(),
-                              any<bool>(), any<bool>(), any<bool>(), any<bool>(), any<bool>(), any<bool>(),
-                              any<bool>(), any<bool>(), any<bool>(), any<bool>(), any<bool>(), any<int>(), any_text(), any_traces()};
+  recording.header.profile = {any_text(),  any_text(),  any_text(),  any<std::uint32_t>(), any<bool>(), any<bool>(),
+                              any<bool>(), any<bool>(), any<bool>(), any<bool>(),          any<bool>(), any<bool>(),
+                              any<bool>(), any<bool>(), any<bool>(), any<bool>(),          any<bool>(), any<bool>(),
+                              any<bool>(), any<int>(),  any_text(),  any_traces()};
   const auto entries = *rc::gen::inRange(0, 6);
   for (int i = 0; i < entries; ++i) recording.entries.push_back(any_entry());
   RC_ASSERT(recording_from(text_of(recording)) == recording);

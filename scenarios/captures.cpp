@@ -9,8 +9,8 @@ using ops::Field;
 using ops::OpKind;
 
 bool counts_cycles(Quantity quantity) {
-  return quantity == Quantity::guest_tsc || quantity == Quantity::tsc_offset ||
-         quantity == Quantity::tsc_adjust || quantity == Quantity::host_tsc;
+  return quantity == Quantity::guest_tsc || quantity == Quantity::tsc_offset || quantity == Quantity::tsc_adjust ||
+         quantity == Quantity::host_tsc;
 }
 
 bool counts_ns(Quantity quantity) {
@@ -33,8 +33,7 @@ std::vector<Field> fields_of(OpKind kind) {
       return {Field::ns,          Field::tsc, Field::version, Field::tsc_timestamp,
               Field::system_time, Field::mul, Field::shift,   Field::page_flags};
     case OpKind::peek_pvclock:
-      return {Field::version, Field::tsc_timestamp, Field::system_time,
-              Field::mul,     Field::shift,         Field::page_flags};
+      return {Field::version, Field::tsc_timestamp, Field::system_time, Field::mul, Field::shift, Field::page_flags};
     case OpKind::peek_hyperv_page:
       return {Field::version, Field::scale, Field::offset};
     case OpKind::read_hyperv_page:
@@ -46,7 +45,8 @@ std::vector<Field> fields_of(OpKind kind) {
     case OpKind::read_cpu_times:
       return {Field::user, Field::steal, Field::task};
     case OpKind::guest_state:
-      return {Field::clocksource, Field::tsc_khz, Field::unstable, Field::watched, Field::vdso, Field::exchanges, Field::held_back, Field::jiffies};
+      return {Field::clocksource, Field::tsc_khz,   Field::unstable,  Field::watched,
+              Field::vdso,        Field::exchanges, Field::held_back, Field::jiffies};
     case OpKind::peek_wall_clock:
       return {Field::version, Field::sec, Field::nsec};
     case OpKind::get_tsc_state:
@@ -110,12 +110,8 @@ std::optional<Field> capture_field(const Capture& capture, std::string_view fiel
 
 namespace {
 
-bool is_letter(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
-}
-bool is_digit(char c) {
-  return c >= '0' && c <= '9';
-}
+bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
 // Walks over a text that Expression::parse has accepted, so it need not look for faults.
 class LoadScanner {

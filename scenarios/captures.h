@@ -18,16 +18,16 @@ namespace tscsim::scenarios {
 
 // What a number that an operation returned counts.
 enum class Quantity : std::uint8_t {
-  plain,         // flags, versions, multipliers, kHz: does not depend on when the operation ran
-  guest_tsc,     // guest cycles at the instant of the operation
-  tsc_offset,    // guest cycles minus host cycles
-  tsc_adjust,    // guest cycles, set rather than counted: TSC_ADJUST, TSC_DEADLINE
-  host_tsc,      // host cycles at the instant of the operation
-  kvmclock_ns,   // ns of kvmclock at the instant of the operation
-  realtime_ns,   // CLOCK_REALTIME in ns
+  plain,           // flags, versions, multipliers, kHz: does not depend on when the operation ran
+  guest_tsc,       // guest cycles at the instant of the operation
+  tsc_offset,      // guest cycles minus host cycles
+  tsc_adjust,      // guest cycles, set rather than counted: TSC_ADJUST, TSC_DEADLINE
+  host_tsc,        // host cycles at the instant of the operation
+  kvmclock_ns,     // ns of kvmclock at the instant of the operation
+  realtime_ns,     // CLOCK_REALTIME in ns
   reference_time,  // Hyper-V's, in units of 100 ns, at the instant of the operation
-  steal_ns,      // what a vCPU's thread has waited: the scheduler's business
-  wall_seconds,  // wall clock, whole seconds or the ns within one
+  steal_ns,        // what a vCPU's thread has waited: the scheduler's business
+  wall_seconds,    // wall clock, whole seconds or the ns within one
   khz,
 };
 

@@ -31,17 +31,14 @@ std::string place_text(const ops::Place& place) {
 
 }  // namespace
 
-Diagnostics::Diagnostics(std::string file, std::string_view text)
-    : file_(std::move(file)), lines_(split_lines(text)) {}
+Diagnostics::Diagnostics(std::string file, std::string_view text) : file_(std::move(file)), lines_(split_lines(text)) {}
 
 std::string Diagnostics::source_line(int line) const {
   if (line < 1 || static_cast<std::size_t>(line) > lines_.size()) return {};
   return lines_[static_cast<std::size_t>(line) - 1];
 }
 
-ops::Place Diagnostics::place(const YamlNode& node) const {
-  return {file_, node.line, node.column};
-}
+ops::Place Diagnostics::place(const YamlNode& node) const { return {file_, node.line, node.column}; }
 
 void Diagnostics::add(const YamlNode& node, std::string message, std::string mend, std::size_t offset,
                       std::size_t length) {
@@ -53,8 +50,8 @@ void Diagnostics::add(const YamlNode& node, std::string message, std::string men
   const std::string& line = diagnostic.source_line;
   const auto begin = static_cast<std::size_t>(std::max(node.column - 1, 0));
   // Only a scalar that stands in the line as it was read can be underlined exactly.
-  const bool verbatim = node.is(YamlNode::Kind::scalar) && begin <= line.size() &&
-                        line.compare(begin, node.text.size(), node.text) == 0;
+  const bool verbatim =
+      node.is(YamlNode::Kind::scalar) && begin <= line.size() && line.compare(begin, node.text.size(), node.text) == 0;
   if (verbatim) {
     const std::size_t whole = std::max<std::size_t>(node.text.size(), 1);
     if (offset >= whole) offset = whole - 1;
@@ -83,10 +80,9 @@ void Diagnostics::add_used(ops::Diagnostic diagnostic, const ops::Place& used_at
   if (found_.size() < kMaxErrors) found_.push_back({std::move(diagnostic), used_at});
 }
 
-void Diagnostics::add_unknown(const YamlNode& node, const std::string& what,
-                              const std::vector<std::string>& words, const std::string& where) {
-  const std::string nearest =
-      node.is(YamlNode::Kind::scalar) ? ops::nearest_word(node.text, words) : std::string{};
+void Diagnostics::add_unknown(const YamlNode& node, const std::string& what, const std::vector<std::string>& words,
+                              const std::string& where) {
+  const std::string nearest = node.is(YamlNode::Kind::scalar) ? ops::nearest_word(node.text, words) : std::string{};
   add(node, "unknown " + what + " " + found_text(node) + where,
       nearest.empty() ? "use one of " + all_words(words) : "did you mean '" + nearest + "'?");
 }

@@ -27,8 +27,8 @@ class Diagnostics {
   void add(const YamlNode& node, std::string message, std::string mend = {}, std::size_t offset = 0,
            std::size_t length = 0);
   // Two places clash; `first` is named with the verb ("first captured at ...").
-  void add_clash(const YamlNode& node, const std::string& message, const std::string& verb,
-                 const ops::Place& first, std::string mend);
+  void add_clash(const YamlNode& node, const std::string& message, const std::string& verb, const ops::Place& first,
+                 std::string mend);
   void add(ops::Diagnostic diagnostic);
   // What is wrong in another file, which this one uses at `used_at`; both places are shown.
   void add_used(ops::Diagnostic diagnostic, const ops::Place& used_at);

@@ -9,10 +9,9 @@ constexpr struct {
   std::string_view name;
   int number;
 } kErrors[] = {
-    {"EPERM", 1},   {"ENOENT", 2},  {"EINTR", 4},   {"EIO", 5},         {"ENXIO", 6},
-    {"E2BIG", 7},   {"EBADF", 9},   {"EAGAIN", 11}, {"ENOMEM", 12},     {"EACCES", 13},
-    {"EFAULT", 14}, {"EBUSY", 16},  {"EEXIST", 17}, {"ENODEV", 19},     {"EINVAL", 22},
-    {"EMFILE", 24}, {"ENOTTY", 25}, {"ERANGE", 34}, {"ENOSYS", 38}, {"ENODATA", 61}, {"EOPNOTSUPP", 95},
+    {"EPERM", 1},   {"ENOENT", 2},  {"EINTR", 4},   {"EIO", 5},     {"ENXIO", 6},   {"E2BIG", 7},    {"EBADF", 9},
+    {"EAGAIN", 11}, {"ENOMEM", 12}, {"EACCES", 13}, {"EFAULT", 14}, {"EBUSY", 16},  {"EEXIST", 17},  {"ENODEV", 19},
+    {"EINVAL", 22}, {"EMFILE", 24}, {"ENOTTY", 25}, {"ERANGE", 34}, {"ENOSYS", 38}, {"ENODATA", 61}, {"EOPNOTSUPP", 95},
 };
 
 }  // namespace

@@ -28,13 +28,9 @@ struct Undecidable {
   std::string detail;
 };
 
-[[noreturn]] void not_run(const std::string& need) {
-  throw Undecidable{State::not_run, need};
-}
+[[noreturn]] void not_run(const std::string& need) { throw Undecidable{State::not_run, need}; }
 
-Wide magnitude(Wide value) {
-  return value < 0 ? -value : value;
-}
+Wide magnitude(Wide value) { return value < 0 ? -value : value; }
 
 // Cycle counters wrap at 2^64: a difference of cycles is the shortest way round.
 Wide wrapped(Wide difference, ops::Unit unit) {
@@ -70,8 +66,7 @@ std::string version_of(const std::string& release) {  // "6.12.5-amd64" -> "6.12
 }
 
 std::string op_text(const ops::Operation& op) {
-  return std::string(ops::name_of(op.kind)) +
-         (op.vcpu == ops::kVm ? "" : " on vCPU " + std::to_string(op.vcpu));
+  return std::string(ops::name_of(op.kind)) + (op.vcpu == ops::kVm ? "" : " on vCPU " + std::to_string(op.vcpu));
 }
 
 // Whether `op` leaves everything as it is. A guest's read is none of these: entering the guest serves
@@ -106,8 +101,7 @@ bool grants_wall_clocks(const ops::Program& program, const ops::TargetProfile& p
 bool has_own_clock_errors(const ops::HostSpec& host, bool wall_clock_granted) {
   return host.tsc_error_ppb != 0 || (host.realtime_error_ns != 0 && !wall_clock_granted) ||
          host.realtime_drift_ppb != 0 ||
-         std::any_of(host.pcpus.begin(), host.pcpus.end(),
-                     [](const auto& pcpu) { return pcpu.tsc_offset != 0; });
+         std::any_of(host.pcpus.begin(), host.pcpus.end(), [](const auto& pcpu) { return pcpu.tsc_offset != 0; });
 }
 
 bool moves_clocksource(const ops::Program& program) {
@@ -219,11 +213,9 @@ class Evaluator {
 
   bool may_fail(std::size_t step) const {
     const std::size_t setup = scenario_.program.setup.size();
-    return std::any_of(
-        scenario_.expectations.begin(), scenario_.expectations.end(),
-        [&](const Expectation& e) {
-          return e.subject == Subject::step_error && e.step + setup == step && meant_here(e);
-        });
+    return std::any_of(scenario_.expectations.begin(), scenario_.expectations.end(), [&](const Expectation& e) {
+      return e.subject == Subject::step_error && e.step + setup == step && meant_here(e);
+    });
   }
 
   // An error that the VMM passes over.
@@ -241,9 +233,7 @@ class Evaluator {
            std::to_string(found.used_at.line) + ",";
   }
 
-  static std::string with_note(const Entry& entry) {
-    return entry.note.empty() ? "" : " (" + entry.note + ")";
-  }
+  static std::string with_note(const Entry& entry) { return entry.note.empty() ? "" : " (" + entry.note + ")"; }
 
   std::vector<Verdict> unexpected_refusals() const {
     std::vector<Verdict> verdicts;
@@ -263,10 +253,10 @@ class Evaluator {
       const Entry& found = seen_.entry(*entry);
       // What a Linux guest would have set up (its kvmclock pages) is not there for the steps that follow.
       if (!found.supported && op.kind == ops::OpKind::boot_guest && missing.empty()) missing = "needs: a Linux guest";
-      if (!found.supported || found.outcome.error == 0 || may_fail(step) || is_tolerated(step, found.outcome.error)) continue;
+      if (!found.supported || found.outcome.error == 0 || may_fail(step) || is_tolerated(step, found.outcome.error))
+        continue;
       verdict.error = found.outcome.error;
-      verdict.detail =
-          step_place(step) + " was refused: " + errno_name(found.outcome.error) + with_note(found);
+      verdict.detail = step_place(step) + " was refused: " + errno_name(found.outcome.error) + with_note(found);
       if (!missing.empty()) {
         verdict.state = State::not_run;
         verdict.detail += "; " + missing;
@@ -324,10 +314,8 @@ class Evaluator {
         seen_.quantity(observation) == Quantity::tsc_adjust && !roots_of(observation).empty();
     if (!profile.honours_tsc_offset && (rests_on_offset(observation) || adjust_of_tsc_write))
       not_run("needs: honoured TSC offset");
-    if (!profile.clock_has_realtime && observation.field == Field::realtime)
-      not_run("needs: KVM_CLOCK_REALTIME");
-    if (!profile.clock_has_realtime && observation.field == Field::host_tsc)
-      not_run("needs: KVM_CLOCK_HOST_TSC");
+    if (!profile.clock_has_realtime && observation.field == Field::realtime) not_run("needs: KVM_CLOCK_REALTIME");
+    if (!profile.clock_has_realtime && observation.field == Field::host_tsc) not_run("needs: KVM_CLOCK_HOST_TSC");
   }
 
   std::set<Observation> roots_of(const Observation& observation) const {
@@ -349,8 +337,7 @@ class Evaluator {
 
   // What all expectations on numbers share: is it observable here, does it depend on this host, how far is it
   // sure.
-  Interval interval(const Difference& difference, const std::vector<Observation>& reads,
-                    ops::Unit unit) const {
+  Interval interval(const Difference& difference, const std::vector<Observation>& reads, ops::Unit unit) const {
     std::size_t last = 0;
     for (const Observation& read : reads) {
       require_profile(read);
@@ -439,10 +426,9 @@ class Evaluator {
   static const char* unit_word(ops::Unit unit) { return unit == ops::Unit::ns ? " ns" : " cycles"; }
 
   // `found` and `wanted` are for the reader; the decision is about the interval of found - wanted.
-  void conclude(const Expectation& expectation, const Interval& known, Wide found, Wide wanted,
-                Wide tolerance, bool plain, Verdict& verdict) const {
-    verdict.state =
-        decide(known.middle - known.slack, known.middle + known.slack, expectation.relation, tolerance);
+  void conclude(const Expectation& expectation, const Interval& known, Wide found, Wide wanted, Wide tolerance,
+                bool plain, Verdict& verdict) const {
+    verdict.state = decide(known.middle - known.slack, known.middle + known.slack, expectation.relation, tolerance);
     const ops::Unit unit = expectation.unit;
     const std::string word = plain ? "" : unit_word(unit);
     verdict.detail += "found " + number_text(found, unit) + word + ", expected ";
@@ -500,8 +486,7 @@ class Evaluator {
       throw Undecidable{State::failed, "'" + name + "' was not captured: " + step_place(*step) +
                                            " was refused: " + errno_name(entry.outcome.error)};
     const auto observation = observation_of(seen_, name, field);
-    if (!observation)
-      not_run("needs: the field '" + field + "' of " + std::string(ops::name_of(entry.op.kind)));
+    if (!observation) not_run("needs: the field '" + field + "' of " + std::string(ops::name_of(entry.op.kind)));
     return *observation;
   }
 
@@ -509,8 +494,7 @@ class Evaluator {
     std::vector<Observation> reads;
     for (const auto* side : {&expectation.left, &expectation.right})
       if (*side)
-        for (const Load& load : loads_of(**side, expectation.unit))
-          reads.push_back(captured(load.name, load.field));
+        for (const Load& load : loads_of(**side, expectation.unit)) reads.push_back(captured(load.name, load.field));
     return reads;
   }
 
@@ -561,8 +545,7 @@ class Evaluator {
   bool in_window(const Expectation& expectation, std::size_t entry) const {
     const std::int64_t at_ns = seen_.entry(entry).op.at_ns;
     const bool early_enough = !expectation.at_ns || seen_.is_setup(entry) || at_ns <= *expectation.at_ns;
-    const bool late_enough =
-        !expectation.from_ns || (!seen_.is_setup(entry) && at_ns >= *expectation.from_ns);
+    const bool late_enough = !expectation.from_ns || (!seen_.is_setup(entry) && at_ns >= *expectation.from_ns);
     const bool on_host = !expectation.host || seen_.entry(entry).op.host == *expectation.host;
     return early_enough && late_enough && on_host;
   }
@@ -589,8 +572,7 @@ class Evaluator {
     std::optional<std::size_t> last;
     for (std::size_t index = 0; index < seen_.recording().entries.size(); ++index) {
       const ops::Operation& op = seen_.entry(index).op;
-      if (op.vcpu == vcpu && reads_metric(expectation.subject, op) && in_window(expectation, index))
-        last = index;
+      if (op.vcpu == vcpu && reads_metric(expectation.subject, op) && in_window(expectation, index)) last = index;
     }
     if (!last && expectation.subject == Subject::tsc_offset &&
         !seen_.recording().header.host(expectation.host.value_or(0)).profile.offset_attribute)
@@ -599,8 +581,7 @@ class Evaluator {
     const Entry& entry = seen_.entry(*last);
     require_supported(entry);
     if (!entry.outcome.find(Field::value))
-      throw Undecidable{State::failed,
-                        op_text(entry.op) + " was refused: " + errno_name(entry.outcome.error)};
+      throw Undecidable{State::failed, op_text(entry.op) + " was refused: " + errno_name(entry.outcome.error)};
     return {*last, Field::value};
   }
 
@@ -635,8 +616,7 @@ class Evaluator {
   }
 
   // The worst vCPU gives the verdict: failed before not decided before held.
-  void compare_each(const Expectation& expectation, const std::vector<Observation>& readings,
-                    Verdict& verdict) const {
+  void compare_each(const Expectation& expectation, const std::vector<Observation>& readings, Verdict& verdict) const {
     std::optional<Verdict> worst;
     for (const Observation& reading : readings) {
       Verdict one = verdict;
@@ -693,13 +673,12 @@ class Evaluator {
     require_supported(entry);
     require_history(*last);
     const std::uint64_t* flags = entry.outcome.find(Field::flags);
-    if (!flags)
-      throw Undecidable{State::failed, "KVM_GET_CLOCK was refused: " + errno_name(entry.outcome.error)};
+    if (!flags) throw Undecidable{State::failed, "KVM_GET_CLOCK was refused: " + errno_name(entry.outcome.error)};
     const bool on = (*flags & ops::clock_flag::kTscStable) != 0;
     const bool wanted = expectation.right->as_constant() == Wide{1};
     verdict.state = on == wanted ? State::held : State::failed;
-    verdict.detail = std::string("it is ") + (on ? "on" : "off") + ": flags " + std::to_string(*flags) +
-                     " at " + grouped(entry.op.at_ns) + " ns";
+    verdict.detail = std::string("it is ") + (on ? "on" : "off") + ": flags " + std::to_string(*flags) + " at " +
+                     grouped(entry.op.at_ns) + " ns";
   }
 
   // ---- a Linux guest ----
@@ -753,8 +732,8 @@ class Evaluator {
     const std::optional<Pair> widest = widest_pair(expectation);
     if (!widest) not_run("no two vCPUs were read at the same instant");
     const Entry& at = seen_.entry(widest->early.entry);
-    verdict.detail = "at " + grouped(at.op.at_ns) + " ns, vCPU " + std::to_string(at.op.vcpu) +
-                     " behind vCPU " + std::to_string(seen_.entry(widest->late.entry).op.vcpu) + ": ";
+    verdict.detail = "at " + grouped(at.op.at_ns) + " ns, vCPU " + std::to_string(at.op.vcpu) + " behind vCPU " +
+                     std::to_string(seen_.entry(widest->late.entry).op.vcpu) + ": ";
     const Judged judged = judge_pair(expectation, *widest, verdict);
     // A skew has no sign, so what the slack takes below 0 folds there.
     const Wide least = std::max(Wide{0}, widest->value - judged.slack);
@@ -781,8 +760,7 @@ class Evaluator {
     return widest;
   }
 
-  Pair spread(const std::map<std::int32_t, Observation>& readings, ops::Unit unit,
-              const Lookup& lookup) const {
+  Pair spread(const std::map<std::int32_t, Observation>& readings, ops::Unit unit, const Lookup& lookup) const {
     const Observation& first = readings.begin()->second;
     Pair pair{first, first, 0, 0};
     Wide least = 0, most = 0;
@@ -814,8 +792,7 @@ class Evaluator {
     for (const Pair& jump : jumps) {
       if (slack == 0 || magnitude(jump.value) < magnitude(greatest.value) - 2 * slack) continue;
       const Wide moved = jump.value - greatest.value;
-      if (decide(judged.lo + moved, judged.hi + moved, expectation.relation, judged.tolerance) !=
-          verdict.state)
+      if (decide(judged.lo + moved, judged.hi + moved, expectation.relation, judged.tolerance) != verdict.state)
         verdict.state = State::unsure;
     }
   }

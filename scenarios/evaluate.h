@@ -25,7 +25,7 @@ struct Verdict {
   ops::Place place;
   std::string text;  // of the expectation
   State state{};
-  std::string detail;  // both sides, the slack, or the missing need
+  std::string detail;    // both sides, the slack, or the missing need
   std::size_t step = 0;  // of kImplicit: through set-up and timeline
   int error = 0;         // and with what it was refused; 0: it was never reached
 };

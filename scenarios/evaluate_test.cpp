@@ -114,8 +114,7 @@ struct ValueCase {
 
 TEST(Evaluate, DecidesCapturedValues) {
   const ValueCase cases[] = {
-      {"{b: {is: a}}", 1000, 1000, State::held, 100, State::unsure,
-       "equal, but lateness may have made it so"},
+      {"{b: {is: a}}", 1000, 1000, State::held, 100, State::unsure, "equal, but lateness may have made it so"},
       {"{b: {is: a}}", 1000, 1001, State::failed, 100, State::unsure, "one cycle apart"},
       {"{b: {is: a}}", 1000, 5000, State::failed, 100, State::failed, "further apart than lateness"},
       {"{b: {is: a, within: 1 us}}", 1000, 1500, State::held, 100, State::held, "tolerance holds the slack"},
@@ -151,8 +150,7 @@ TEST(Evaluate, PrintsBothSidesAndTheSlack) {
   EXPECT_EQ(tape.verdict().text, "b is a");
   EXPECT_EQ(tape.verdict().place.line, 8);
   tape.on_hardware(100);
-  EXPECT_EQ(tape.verdict().detail,
-            "found 1_000_000_000 cycles, expected 2_200_000_000 cycles; slack 205 cycles");
+  EXPECT_EQ(tape.verdict().detail, "found 1_000_000_000 cycles, expected 2_200_000_000 cycles; slack 205 cycles");
 }
 
 // Lateness is the spread over set-up and timeline: a VM created 5 us before scenario time 0 counts as 5 us
@@ -354,15 +352,13 @@ expect:
 )");
   tape.values({100, 107, 103, 1'000'120, 1'000'090, 1'000'100});
   EXPECT_EQ(tape.verdict(0).state, State::held) << tape.verdict(0).detail;
-  EXPECT_EQ(tape.verdict(0).detail,
-            "at 1_001_000_000 ns, vCPU 1 behind vCPU 0: found 30 cycles, expected 30 cycles");
+  EXPECT_EQ(tape.verdict(0).detail, "at 1_001_000_000 ns, vCPU 1 behind vCPU 0: found 30 cycles, expected 30 cycles");
   EXPECT_EQ(tape.verdict(1).state, State::held);
   EXPECT_EQ(tape.verdict(2).state, State::held);
   EXPECT_EQ(tape.verdict(3).state, State::failed);
   tape.on_hardware(10);
   EXPECT_EQ(tape.verdict(1).state, State::held);
-  EXPECT_EQ(tape.verdict(3).state, State::failed)
-      << "30 cycles are beyond the slack of 2 * 11 + 3 for rounding";
+  EXPECT_EQ(tape.verdict(3).state, State::failed) << "30 cycles are beyond the slack of 2 * 11 + 3 for rounding";
   tape.on_hardware(14);
   EXPECT_EQ(tape.verdict(3).state, State::unsure) << "and within 2 * 15 + 3";
 }
@@ -645,7 +641,8 @@ expect:
   - {soft_lockup: {is: 1}}
   - {soft_lockup: {is: 0, of: 1}}
   - {clocksource: {is: tsc}}
-)", "t.yaml");
+)",
+                                           "t.yaml");
   ops::Recording recording;
   recording.header.scenario_hash = scenario.program.hash;
   recording.header.profile.target = "model";
@@ -664,7 +661,8 @@ expect:
   };
   // Before the guest says anything: no lockup was seen, and which clocksource it has is not known.
   EXPECT_THAT(states(), testing::ElementsAre("held", "held", "held", "held", "failed", "held", "not run"));
-  recording.entries.back().guest = {{ops::GuestEventKind::clocksource_switched, 0, 0, 1}, {ops::GuestEventKind::soft_lockup, 0, 5'000'000'000, 22}};
+  recording.entries.back().guest = {{ops::GuestEventKind::clocksource_switched, 0, 0, 1},
+                                    {ops::GuestEventKind::soft_lockup, 0, 5'000'000'000, 22}};
   EXPECT_THAT(states(), testing::Each("held"));
   recording.header.profile.target = "native";
   EXPECT_THAT(states(), testing::Each("not run"));

@@ -32,13 +32,11 @@ bool has_of(Subject subject) {
 }
 
 bool has_from(Subject subject) {
-  return is_guest_metric(subject) || subject == Subject::tsc_skew || subject == Subject::kvmclock_skew || subject == Subject::tsc_jump ||
-         subject == Subject::kvmclock_jump;
+  return is_guest_metric(subject) || subject == Subject::tsc_skew || subject == Subject::kvmclock_skew ||
+         subject == Subject::tsc_jump || subject == Subject::kvmclock_jump;
 }
 
-bool is_skew(Subject subject) {
-  return subject == Subject::tsc_skew || subject == Subject::kvmclock_skew;
-}
+bool is_skew(Subject subject) { return subject == Subject::tsc_skew || subject == Subject::kvmclock_skew; }
 
 ops::Unit unit_of(Subject subject) {
   const bool ns = subject == Subject::kvmclock_skew || subject == Subject::kvmclock_jump;
@@ -91,15 +89,12 @@ class ExpectParser {
     expectation.place = diagnostics_.place(item);
     const Metric* metric = find_metric(*subject);
     if (metric && find_capture(timeline_.captures, *subject)) {
-      diagnostics_.add(key, "'" + *subject + "' is a metric and also a captured name",
-                       "capture into another name");
+      diagnostics_.add(key, "'" + *subject + "' is a metric and also a captured name", "capture into another name");
       return;
     }
     const std::size_t before = diagnostics_.size();
-    if (metric)
-      metric_expectation(*metric, key, *fields.find(*subject), fields, expectation);
-    else
-      value_expectation(key, *fields.find(*subject), fields, expectation);
+    if (metric) metric_expectation(*metric, key, *fields.find(*subject), fields, expectation);
+    else value_expectation(key, *fields.find(*subject), fields, expectation);
     if (diagnostics_.size() == before) out_.push_back(std::move(expectation));
   }
 
@@ -181,15 +176,13 @@ class ExpectParser {
 
   // ---- relations ----
 
-  void read_relation(const YamlNode& key, const YamlNode& value, const Fields& fields, bool plain,
-                     Expectation& out) {
+  void read_relation(const YamlNode& key, const YamlNode& value, const Fields& fields, bool plain, Expectation& out) {
     std::string word;
     for (const std::string& relation : kRelations) {
       if (!fields.find(relation)) continue;
       if (!word.empty())
-        diagnostics_.add_clash(*fields.key(relation), "a second relation, '" + relation + "'",
-                               "the first stands", diagnostics_.place(*fields.key(word)),
-                               "write each in an expectation of its own");
+        diagnostics_.add_clash(*fields.key(relation), "a second relation, '" + relation + "'", "the first stands",
+                               diagnostics_.place(*fields.key(word)), "write each in an expectation of its own");
       if (word.empty()) word = relation;
     }
     if (word.empty()) {
@@ -214,8 +207,7 @@ class ExpectParser {
     out.relation = right.text == "equal" ? Relation::equal : Relation::unequal;
     out.text += " is " + right.text;
     if (out.of.size() == 1 || timeline_.vcpus < 2)
-      diagnostics_.add(right, "'" + right.text + "' needs two vCPUs",
-                       "write 'of: all', or compare with a value");
+      diagnostics_.add(right, "'" + right.text + "' needs two vCPUs", "write 'of: all', or compare with a value");
     return true;
   }
 
@@ -246,18 +238,15 @@ class ExpectParser {
 
   // ---- metrics ----
 
-  void metric_expectation(const Metric& metric, const YamlNode& key, const YamlNode& value,
-                          const Fields& outer, Expectation& out) {
+  void metric_expectation(const Metric& metric, const YamlNode& key, const YamlNode& value, const Fields& outer,
+                          Expectation& out) {
     out.subject = metric.subject;
     out.unit = unit_of(metric.subject);
     out.text = key.text;
     out.selector = metric.selector;
-    if (metric.subject == Subject::master_clock)
-      master_clock(value, outer, out);
-    else if (is_guest_metric(metric.subject))
-      guest_metric(key, value, outer, out);
-    else
-      other_metric(key, value, outer, out);
+    if (metric.subject == Subject::master_clock) master_clock(value, outer, out);
+    else if (is_guest_metric(metric.subject)) guest_metric(key, value, outer, out);
+    else other_metric(key, value, outer, out);
     add_window_text(out);
     add_host(out);
     check_evidence(key, out);
@@ -268,8 +257,7 @@ class ExpectParser {
     if (value.is(Kind::mapping)) {
       const Fields fields(diagnostics_, value, "master_clock", {"is", "at", "on"});
       const YamlNode* is = fields.find("is");
-      if (!is)
-        diagnostics_.add(value, "'master_clock' is compared with nothing", "write '{master_clock: on}'");
+      if (!is) diagnostics_.add(value, "'master_clock' is compared with nothing", "write '{master_clock: on}'");
       if (is) on = reader_.on_off(*is);
       read_window(fields, outer, out);
     } else {
@@ -416,7 +404,8 @@ class ExpectParser {
       return reads_for(expectation, step.op) && in_window(expectation, step.op);
     });
     if (readings < (expectation.subject == Subject::wall_clock_error ? 1 : 2))
-      diagnostics_.add(key, "nothing is read that it could be found in", "add steps 'read_clock', 'read_pvclock' or 'sample'");
+      diagnostics_.add(key, "nothing is read that it could be found in",
+                       "add steps 'read_clock', 'read_pvclock' or 'sample'");
   }
 
   bool has_simultaneous(const Expectation& expectation) const {
@@ -424,20 +413,17 @@ class ExpectParser {
     for (const ops::Step& step : timeline_.steps)
       if (is_reading(expectation.subject, step.op.kind) && in_window(expectation, step.op))
         seen.emplace(step.op.host, step.op.at_ns, step.op.vcpu);
-    return std::adjacent_find(seen.begin(), seen.end(),
-                              [](const auto& a, const auto& b) {
-                                return std::get<0>(a) == std::get<0>(b) && std::get<1>(a) == std::get<1>(b);
-                              }) != seen.end();
+    return std::adjacent_find(seen.begin(), seen.end(), [](const auto& a, const auto& b) {
+             return std::get<0>(a) == std::get<0>(b) && std::get<1>(a) == std::get<1>(b);
+           }) != seen.end();
   }
 
   bool has_successive(const Expectation& expectation) const {
     std::vector<std::int32_t> wanted = expectation.of;
-    for (std::int32_t vcpu = 0; expectation.of.empty() && vcpu < timeline_.vcpus; ++vcpu)
-      wanted.push_back(vcpu);
+    for (std::int32_t vcpu = 0; expectation.of.empty() && vcpu < timeline_.vcpus; ++vcpu) wanted.push_back(vcpu);
     const auto readings = [&](std::int32_t vcpu) {
       return std::count_if(timeline_.steps.begin(), timeline_.steps.end(), [&](const ops::Step& step) {
-        return step.op.vcpu == vcpu && is_reading(expectation.subject, step.op.kind) &&
-               in_window(expectation, step.op);
+        return step.op.vcpu == vcpu && is_reading(expectation.subject, step.op.kind) && in_window(expectation, step.op);
       });
     };
     const bool any = expectation.of.empty();  // of all: one vCPU with readings is enough

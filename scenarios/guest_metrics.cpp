@@ -18,12 +18,14 @@ using ops::Wide;
 constexpr auto id(GuestClock clock) { return static_cast<std::uint32_t>(clock); }
 
 Metric jump(GuestClock clock, std::string_view name, std::string_view example) {
-  return {Subject::clock_jump, name,
-          "The progress of a guest clock between two readings of a vCPU in a row minus the host's, where it is greatest, in ns.", example,
-          id(clock)};
+  return {
+      Subject::clock_jump, name,
+      "The progress of a guest clock between two readings of a vCPU in a row minus the host's, where it is greatest, in ns.",
+      example, id(clock)};
 }
 Metric skew(GuestClock clock, std::string_view name, std::string_view example) {
-  return {Subject::clock_skew, name, "The greatest difference between two vCPUs' readings of a guest clock at one instant, in ns.", example,
+  return {Subject::clock_skew, name,
+          "The greatest difference between two vCPUs' readings of a guest clock at one instant, in ns.", example,
           id(clock)};
 }
 
@@ -39,22 +41,26 @@ std::vector<Metric> table() {
       skew(GuestClock::sched_clock, "sched_clock_skew", "{sched_clock_skew: {is: 0}}"),
       skew(GuestClock::vdso_monotonic, "vdso_monotonic_skew", "{vdso_monotonic_skew: {is: 0}}"),
       {Subject::monotonic_backwards, "monotonic_backwards",
-       "By how much a reading of CLOCK_MONOTONIC, on any vCPU, lies below an earlier one, at most, in ns.", "{monotonic_backwards: {is: 0}}"},
+       "By how much a reading of CLOCK_MONOTONIC, on any vCPU, lies below an earlier one, at most, in ns.",
+       "{monotonic_backwards: {is: 0}}"},
       {Subject::paused_time_kept, "paused_time_kept",
        "How much of the time that the VM was paused CLOCK_MONOTONIC counted, in ns: between the last reading before and the first after.",
        "{paused_time_kept: {is: 0, within: 1 us}}"},
-      {Subject::wall_clock_error, "wall_clock_error", "The last reading of CLOCK_REALTIME in the guest minus true time, in ns.",
+      {Subject::wall_clock_error, "wall_clock_error",
+       "The last reading of CLOCK_REALTIME in the guest minus true time, in ns.",
        "{wall_clock_error: {is: -5 s, within: 1 us}}"},
       {Subject::kvmclock_divergence, "kvmclock_divergence",
        "The progress of kvmclock between a vCPU's first and last reading of its page minus what its TSC says, at its rate, in ns.",
        "{kvmclock_divergence: {is: 0, within: 1 us}}"},
-      {Subject::guest_clocksource, "clocksource", "The guest's clocksource, last it changed.", "{clocksource: {is: tsc}}"},
+      {Subject::guest_clocksource, "clocksource", "The guest's clocksource, last it changed.",
+       "{clocksource: {is: tsc}}"},
   };
   static std::array<std::string, ops::kGuestEventKinds> examples;
   for (std::size_t i = 0; i < ops::kGuestEventKinds; ++i) {
     const auto kind = static_cast<ops::GuestEventKind>(i);
     examples.at(i) = "{" + std::string(ops::name_of(kind)) + ": {is: 1}}";
-    all.push_back({Subject::guest_event, ops::name_of(kind), ops::describe(kind), examples.at(i), static_cast<std::uint32_t>(i)});
+    all.push_back(
+        {Subject::guest_event, ops::name_of(kind), ops::describe(kind), examples.at(i), static_cast<std::uint32_t>(i)});
   }
   return all;
 }
@@ -100,10 +106,12 @@ class Search {
 
  private:
   bool in_window(std::int64_t at_ns) const {
-    return (!expectation_.at_ns || at_ns <= *expectation_.at_ns) && (!expectation_.from_ns || at_ns >= *expectation_.from_ns);
+    return (!expectation_.at_ns || at_ns <= *expectation_.at_ns) &&
+           (!expectation_.from_ns || at_ns >= *expectation_.from_ns);
   }
   bool of(std::int32_t vcpu) const {
-    return expectation_.of.empty() || std::find(expectation_.of.begin(), expectation_.of.end(), vcpu) != expectation_.of.end();
+    return expectation_.of.empty() ||
+           std::find(expectation_.of.begin(), expectation_.of.end(), vcpu) != expectation_.of.end();
   }
   static Wide magnitude(Wide value) { return value < 0 ? -value : value; }
 
@@ -116,7 +124,8 @@ class Search {
         const Reading& early = last->second;
         const Wide value = reading.ns - early.ns - (reading.at_ns - early.at_ns);
         if (!greatest || magnitude(value) > magnitude(greatest->value))
-          greatest = {value, "vCPU " + std::to_string(reading.vcpu) + " between " + grouped(early.at_ns) + " ns and " + grouped(reading.at_ns) + " ns"};
+          greatest = {value, "vCPU " + std::to_string(reading.vcpu) + " between " + grouped(early.at_ns) + " ns and " +
+                                 grouped(reading.at_ns) + " ns"};
       }
       before.insert_or_assign(reading.vcpu, reading);
     }
@@ -129,7 +138,8 @@ class Search {
     std::optional<Found> widest;
     for (const auto& [at_ns, by_vcpu] : instants) {
       if (by_vcpu.size() < 2) continue;
-      const auto [least, most] = std::minmax_element(by_vcpu.begin(), by_vcpu.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
+      const auto [least, most] = std::minmax_element(by_vcpu.begin(), by_vcpu.end(),
+                                                     [](const auto& a, const auto& b) { return a.second < b.second; });
       const Wide value = most->second - least->second;
       if (!widest || value > widest->value) widest = {value, "at " + grouped(at_ns) + " ns"};
     }
@@ -141,7 +151,9 @@ class Search {
     Found found{0, "nowhere"};
     Wide highest = readings_.front().ns;
     for (const Reading& reading : readings_) {
-      if (highest - reading.ns > found.value) found = {highest - reading.ns, "vCPU " + std::to_string(reading.vcpu) + " at " + grouped(reading.at_ns) + " ns"};
+      if (highest - reading.ns > found.value)
+        found = {highest - reading.ns,
+                 "vCPU " + std::to_string(reading.vcpu) + " at " + grouped(reading.at_ns) + " ns"};
       highest = std::max(highest, reading.ns);
     }
     return found;
@@ -161,7 +173,8 @@ class Search {
       }
       if (before == nullptr || after == nullptr) continue;
       const std::int64_t ran = after->at_ns - before->at_ns - (entry.op.at_ns - *paused_at);
-      kept = Found{(kept ? kept->value : Wide{0}) + after->ns - before->ns - ran, "the pause from " + grouped(*paused_at) + " ns"};
+      kept = Found{(kept ? kept->value : Wide{0}) + after->ns - before->ns - ran,
+                   "the pause from " + grouped(*paused_at) + " ns"};
     }
     return kept;
   }
@@ -179,7 +192,8 @@ class Search {
     std::uint64_t mul = 0;
     std::int64_t shift = 0;
     for (const ops::Entry& entry : recording_.entries) {
-      if (entry.op.kind != OpKind::read_pvclock || entry.op.at_ns != first.at_ns || entry.op.vcpu != first.vcpu) continue;
+      if (entry.op.kind != OpKind::read_pvclock || entry.op.at_ns != first.at_ns || entry.op.vcpu != first.vcpu)
+        continue;
       if (const std::uint64_t* found = entry.outcome.find(Field::mul)) mul = *found;
       if (const std::uint64_t* found = entry.outcome.find(Field::shift)) shift = static_cast<std::int64_t>(*found);
     }
@@ -193,7 +207,8 @@ class Search {
     for (const ops::Entry& entry : recording_.entries)
       for (const ops::GuestEvent& event : entry.guest)
         if (event.kind == ops::GuestEventKind::clocksource_switched && in_window(event.at_ns))
-          last = Found{event.value, std::string(ops::name_of(static_cast<ops::GuestClocksource>(event.value))) + " since " + grouped(event.at_ns) + " ns"};
+          last = Found{event.value, std::string(ops::name_of(static_cast<ops::GuestClocksource>(event.value))) +
+                                        " since " + grouped(event.at_ns) + " ns"};
     return last;
   }
 
@@ -203,7 +218,9 @@ class Search {
     for (const ops::Entry& entry : recording_.entries) {
       guest = guest || entry.op.kind == OpKind::boot_guest;
       for (const ops::GuestEvent& event : entry.guest) {
-        if (static_cast<std::uint32_t>(event.kind) != expectation_.selector || !in_window(event.at_ns) || !of(event.vcpu)) continue;
+        if (static_cast<std::uint32_t>(event.kind) != expectation_.selector || !in_window(event.at_ns) ||
+            !of(event.vcpu))
+          continue;
         ++count.value;
         count.where = "last at " + grouped(event.at_ns) + " ns";
       }
@@ -241,7 +258,8 @@ bool reads_for(const Expectation& expectation, const ops::Operation& op) {
   }
 }
 
-std::optional<Found> find_in_guest(const Expectation& expectation, const ops::Program& program, const ops::Recording& recording) {
+std::optional<Found> find_in_guest(const Expectation& expectation, const ops::Program& program,
+                                   const ops::Recording& recording) {
   return Search(expectation, program, recording).find();
 }
 

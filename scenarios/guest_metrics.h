@@ -18,7 +18,8 @@ struct Found {
   ops::Wide value = 0;
   std::string where;
 };
-std::optional<Found> find_in_guest(const Expectation& expectation, const ops::Program& program, const ops::Recording& recording);
+std::optional<Found> find_in_guest(const Expectation& expectation, const ops::Program& program,
+                                   const ops::Recording& recording);
 
 // Whether `op` is a reading that the expectation is about.
 bool reads_for(const Expectation& expectation, const ops::Operation& op);

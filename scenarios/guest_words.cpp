@@ -27,7 +27,8 @@ void read_kernel(Reader& reader, const YamlNode& node, ops::GuestSpec& guest) {
     guest.major = static_cast<std::uint16_t>(major);
     guest.minor = static_cast<std::uint16_t>(minor);
   } else {
-    reader.diagnostics().add(node, "expected a kernel version of two numbers, found " + found_text(node), "write it as in 'kernel: 6.12'");
+    reader.diagnostics().add(node, "expected a kernel version of two numbers, found " + found_text(node),
+                             "write it as in 'kernel: 6.12'");
   }
 }
 
@@ -51,10 +52,12 @@ ops::GuestSpec parse_guest(Reader& reader, const YamlNode& node) {
   if (const YamlNode* kernel = fields.find("kernel")) read_kernel(reader, *kernel, guest);
   else if (fields.valid()) reader.diagnostics().add(node, "this guest has no 'kernel'", "add 'kernel: 6.12'");
   if (const YamlNode* word = fields.find("clocksource"))
-    if (const auto name = reader.word(*word, "clocksource", names_of_all<ops::GuestClocksource>(ops::kGuestClocksources)))
+    if (const auto name =
+            reader.word(*word, "clocksource", names_of_all<ops::GuestClocksource>(ops::kGuestClocksources)))
       guest.clocksource = *ops::guest_clocksource_from(*name);
   if (const YamlNode* word = fields.find("tsc"))
-    if (const auto name = reader.word(*word, "value of 'tsc='", names_of_all<ops::TscOption>(ops::kTscOptions))) guest.tsc = *ops::tsc_option_from(*name);
+    if (const auto name = reader.word(*word, "value of 'tsc='", names_of_all<ops::TscOption>(ops::kTscOptions)))
+      guest.tsc = *ops::tsc_option_from(*name);
   read_switch(reader, fields, "invtsc", guest.invtsc);
   read_switch(reader, fields, "tsc_adjust", guest.tsc_adjust);
   read_switch(reader, fields, "kvmclock", guest.kvmclock);
@@ -67,7 +70,8 @@ ops::GuestSpec parse_guest(Reader& reader, const YamlNode& node) {
 std::optional<ClockReading> parse_clock_reading(Reader& reader, const YamlNode& node) {
   const bool named = node.is(Kind::mapping) && node.members.size() == 1;
   if (!named && !node.is(Kind::scalar)) {
-    reader.diagnostics().add(node, "expected one clock, found " + found_text(node), "write 'read_clock: {monotonic: a}'");
+    reader.diagnostics().add(node, "expected one clock, found " + found_text(node),
+                             "write 'read_clock: {monotonic: a}'");
     return std::nullopt;
   }
   const auto word = reader.word(named ? node.members.front().key : node, "clock", guest_clock_names());
@@ -78,7 +82,8 @@ std::optional<ClockReading> parse_clock_reading(Reader& reader, const YamlNode& 
 std::optional<Sharing> parse_sharing(Reader& reader, const YamlNode& node) {
   if (node.is(Kind::scalar)) {
     if (node.text == "off") return Sharing{};
-    reader.diagnostics().add(node, "expected 'off' or a slice, found " + found_text(node), "write 'share_pcpus: {slice: 4 ms, others: 1}'");
+    reader.diagnostics().add(node, "expected 'off' or a slice, found " + found_text(node),
+                             "write 'share_pcpus: {slice: 4 ms, others: 1}'");
     return std::nullopt;
   }
   const Fields fields(reader.diagnostics(), node, "share_pcpus", {"slice", "others"});
@@ -88,7 +93,8 @@ std::optional<Sharing> parse_sharing(Reader& reader, const YamlNode& node) {
   Sharing sharing;
   const auto ns = reader.duration_ns(*slice);
   if (ns && *ns <= 0) reader.diagnostics().add(*slice, found_text(*slice) + " is not above 0", "write such as '4 ms'");
-  if (const YamlNode* others = fields.find("others")) sharing.others = static_cast<std::uint32_t>(reader.integer(*others, 0, kMaxOthers).value_or(0));
+  if (const YamlNode* others = fields.find("others"))
+    sharing.others = static_cast<std::uint32_t>(reader.integer(*others, 0, kMaxOthers).value_or(0));
   if (!ns || *ns <= 0) return std::nullopt;
   sharing.slice_ns = *ns;
   return sharing;

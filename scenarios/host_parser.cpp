@@ -17,8 +17,10 @@ constexpr std::int64_t kMaxPcpus = 64;
 // "6.12", "6.1.5", "5.10+precise-tsc-v2"; which proposals there are, the model knows.
 bool is_kernel_version(const std::string& whole) {
   const auto plus = whole.find('+');
-  if (plus != std::string::npos && (plus + 1 == whole.size() ||
-      whole.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-", plus + 1) != std::string::npos)) return false;
+  if (plus != std::string::npos &&
+      (plus + 1 == whole.size() ||
+       whole.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-", plus + 1) != std::string::npos))
+    return false;
   const std::string text = whole.substr(0, plus);
   if (text.empty()) return false;
   const auto dots = std::count(text.begin(), text.end(), '.');
@@ -29,8 +31,7 @@ bool is_kernel_version(const std::string& whole) {
 void read_kernel(Reader& reader, const YamlNode& node, ops::HostSpec& host) {
   const auto kernel = reader.text(node, "a kernel version such as 6.12");
   if (!kernel) return;
-  if (is_kernel_version(*kernel))
-    host.kernel = *kernel;
+  if (is_kernel_version(*kernel)) host.kernel = *kernel;
   else
     reader.diagnostics().add(node, "expected a kernel version, found " + found_text(node),
                              "write it as in 'kernel: 6.12'");
@@ -38,13 +39,11 @@ void read_kernel(Reader& reader, const YamlNode& node, ops::HostSpec& host) {
 
 void read_pcpus(Reader& reader, const YamlNode& node, ops::HostSpec& host) {
   if (node.is(Kind::scalar)) {
-    if (const auto count = reader.integer(node, 1, kMaxPcpus))
-      host.pcpus.assign(static_cast<std::size_t>(*count), {});
+    if (const auto count = reader.integer(node, 1, kMaxPcpus)) host.pcpus.assign(static_cast<std::size_t>(*count), {});
     return;
   }
   if (!node.is(Kind::sequence) || node.items.empty() || node.items.size() > kMaxPcpus) {
-    reader.diagnostics().add(node,
-                             "expected a number of pCPUs or a list of 1 to 64, found " + found_text(node),
+    reader.diagnostics().add(node, "expected a number of pCPUs or a list of 1 to 64, found " + found_text(node),
                              "write 'pcpus: 4' or 'pcpus: [{tsc_offset: 0}, {tsc_offset: -1000}]'");
     return;
   }
@@ -65,23 +64,19 @@ void read_tsc(Reader& reader, const Fields& fields, ops::HostSpec& host) {
       host.tsc_khz = *khz;
       host.tsc_khz_written = true;
     }
-  if (const YamlNode* node = fields.find("tsc_error"))
-    host.tsc_error_ppb = reader.ratio_ppb(*node).value_or(0);
-  if (const YamlNode* node = fields.find("tsc_scaling"))
-    host.tsc_scaling = reader.truth(*node).value_or(false);
-  if (const YamlNode* node = fields.find("tsc_unstable"))
-    host.tsc_unstable = reader.truth(*node).value_or(false);
+  if (const YamlNode* node = fields.find("tsc_error")) host.tsc_error_ppb = reader.ratio_ppb(*node).value_or(0);
+  if (const YamlNode* node = fields.find("tsc_scaling")) host.tsc_scaling = reader.truth(*node).value_or(false);
+  if (const YamlNode* node = fields.find("tsc_unstable")) host.tsc_unstable = reader.truth(*node).value_or(false);
   if (const YamlNode* node = fields.find("tsc_offsets"))
-    host.honours_tsc_offset = reader.word(*node, "TSC offsets", {"honoured", "ignored"}).value_or("honoured") == "honoured";
+    host.honours_tsc_offset =
+        reader.word(*node, "TSC offsets", {"honoured", "ignored"}).value_or("honoured") == "honoured";
   host.tsc_clocksource = !host.tsc_unstable;  // the kernel chooses another one then
   if (const YamlNode* node = fields.find("clocksource"))
-    host.tsc_clocksource =
-        reader.word(*node, "clocksource", {"tsc", "hpet", "acpi_pm"}).value_or("tsc") == "tsc";
+    host.tsc_clocksource = reader.word(*node, "clocksource", {"tsc", "hpet", "acpi_pm"}).value_or("tsc") == "tsc";
 }
 
 void read_clocks(Reader& reader, const Fields& fields, ops::HostSpec& host) {
-  if (const YamlNode* node = fields.find("uptime"))
-    host.uptime_ns = reader.instant_ns(*node).value_or(host.uptime_ns);
+  if (const YamlNode* node = fields.find("uptime")) host.uptime_ns = reader.instant_ns(*node).value_or(host.uptime_ns);
   if (const YamlNode* node = fields.find("realtime_error"))
     host.realtime_error_ns = reader.duration_ns(*node).value_or(0);
   if (const YamlNode* node = fields.find("realtime_drift"))
@@ -141,18 +136,18 @@ std::vector<ops::HostSpec> parse_hosts(Reader& reader, const YamlNode& node) {
 
 VmSpec parse_vm(Reader& reader, const YamlNode& node) {
   VmSpec vm;
-  const Fields fields(reader.diagnostics(), node, "vm", {"vcpus", "heuristic", "kvmclock", "hyperv", "irqchip", "guest"});
+  const Fields fields(reader.diagnostics(), node, "vm",
+                      {"vcpus", "heuristic", "kvmclock", "hyperv", "irqchip", "guest"});
   if (const YamlNode* vcpus = fields.find("vcpus"))
     vm.vcpus = static_cast<std::int32_t>(reader.integer(*vcpus, 0, ops::layout::kMaxVcpus).value_or(1));
-  if (const YamlNode* heuristic = fields.find("heuristic"))
-    vm.heuristic = read_heuristic(reader, *heuristic);
-  if (const YamlNode* kvmclock = fields.find("kvmclock"))
-    vm.kvmclock = reader.on_off(*kvmclock).value_or(false);
+  if (const YamlNode* heuristic = fields.find("heuristic")) vm.heuristic = read_heuristic(reader, *heuristic);
+  if (const YamlNode* kvmclock = fields.find("kvmclock")) vm.kvmclock = reader.on_off(*kvmclock).value_or(false);
   if (const YamlNode* hyperv = fields.find("hyperv")) vm.hyperv = reader.on_off(*hyperv).value_or(false);
   if (const YamlNode* irqchip = fields.find("irqchip")) vm.irqchip = reader.on_off(*irqchip).value_or(false);
   if (const YamlNode* guest = fields.find("guest")) {
     vm.guest = parse_guest(reader, *guest);
-    if (vm.vcpus == 0) reader.diagnostics().add(*fields.key("guest"), "a guest without a vCPU", "write 'vcpus: 1' or more");
+    if (vm.vcpus == 0)
+      reader.diagnostics().add(*fields.key("guest"), "a guest without a vCPU", "write 'vcpus: 1' or more");
   }
   return vm;
 }

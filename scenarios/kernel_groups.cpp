@@ -51,7 +51,8 @@ std::vector<std::string> parse_kernels(Reader& reader, const YamlNode& node) {
   bool good = true;
   for (const YamlNode& item : node.items) {
     if (!is_major_minor(item)) {
-      diagnostics.add(item, "expected a kernel version, found " + found_text(item), "write it as in 'kernels: [6.7, 6.8]'");
+      diagnostics.add(item, "expected a kernel version, found " + found_text(item),
+                      "write it as in 'kernels: [6.7, 6.8]'");
       good = false;
     } else if (!kernels.empty() && version_number(item.text) <= version_number(kernels.back())) {
       diagnostics.add(item, "the kernel " + item.text + " is not after " + kernels.back(),

@@ -34,10 +34,10 @@ std::string read_bounded(const std::string& path) {
   if (fs::is_directory(path, error)) refuse(path, "is a directory", "name a file in it");
   const auto bytes = fs::is_regular_file(path, error) ? fs::file_size(path, error) : 0;
   if (!error && bytes > kMaxFileBytes)
-    refuse(path,
-           "the file holds " + std::to_string(bytes) + " bytes; a scenario has at most " +
-               std::to_string(kMaxFileBytes),
-           "check that this is a scenario, or split it");
+    refuse(
+        path,
+        "the file holds " + std::to_string(bytes) + " bytes; a scenario has at most " + std::to_string(kMaxFileBytes),
+        "check that this is a scenario, or split it");
   errno = 0;
   std::ifstream in(path, std::ios::binary);
   if (!in) refuse(path, std::string("cannot be opened: ") + std::strerror(errno == 0 ? ENOENT : errno));
@@ -50,7 +50,8 @@ std::string read_bounded(const std::string& path) {
 
 std::string library_folder() {
   std::error_code ignored;
-  const fs::path installed = fs::read_symlink("/proc/self/exe", ignored).parent_path().parent_path() / "share/tscsim/scenarios";
+  const fs::path installed =
+      fs::read_symlink("/proc/self/exe", ignored).parent_path().parent_path() / "share/tscsim/scenarios";
   return fs::is_directory(installed, ignored) ? installed.string() : TSCSIM_LIBRARY;
 }
 

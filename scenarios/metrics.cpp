@@ -8,33 +8,33 @@ namespace tscsim::scenarios {
 const std::vector<Metric>& metrics() {
   static const std::vector<Metric> table = [] {
     std::vector<Metric> all{
-      {Subject::tsc_offset, "tsc_offset",
-       "The TSC offset (KVM_VCPU_TSC_OFFSET, in guest cycles) last read from each vCPU: equal, unequal or a "
-       "value.",
-       "{tsc_offset: {of: all, is: equal}}"},
-      {Subject::tsc_adjust, "tsc_adjust", "The IA32_TSC_ADJUST last read from each vCPU, in guest cycles.",
-       "{tsc_adjust: {of: 0, is: 1000}}"},
-      {Subject::master_clock, "master_clock",
-       "Whether the last KVM_GET_CLOCK had the flag TSC_STABLE, which says that the master clock is in use.",
-       "{master_clock: on, at: 5 s}"},
-      {Subject::tsc_skew, "tsc_skew",
-       "The greatest difference between the guest TSCs that two vCPUs read at the same instant, in guest "
-       "cycles.",
-       "{tsc_skew: {is: 0}}"},
-      {Subject::kvmclock_skew, "kvmclock_skew",
-       "The greatest difference between the kvmclocks that two vCPUs' guests read at the same instant, in "
-       "ns.",
-       "{kvmclock_skew: {at_most: 1 us}}"},
-      {Subject::tsc_jump, "tsc_jump",
-       "The progress of a vCPU's guest TSC between two readings in a row minus the host's progress, where it "
-       "is "
-       "greatest, in guest cycles.",
-       "{tsc_jump: {of: 0, is: 100 ms, within: 1 ms}}"},
-      {Subject::kvmclock_jump, "kvmclock_jump",
-       "The progress of a vCPU's kvmclock between two readings by the guest in a row minus the host's "
-       "progress, "
-       "where it is greatest, in ns.",
-       "{kvmclock_jump: {of: 0, is: -5 s, within: 1 us}}"},
+        {Subject::tsc_offset, "tsc_offset",
+         "The TSC offset (KVM_VCPU_TSC_OFFSET, in guest cycles) last read from each vCPU: equal, unequal or a "
+         "value.",
+         "{tsc_offset: {of: all, is: equal}}"},
+        {Subject::tsc_adjust, "tsc_adjust", "The IA32_TSC_ADJUST last read from each vCPU, in guest cycles.",
+         "{tsc_adjust: {of: 0, is: 1000}}"},
+        {Subject::master_clock, "master_clock",
+         "Whether the last KVM_GET_CLOCK had the flag TSC_STABLE, which says that the master clock is in use.",
+         "{master_clock: on, at: 5 s}"},
+        {Subject::tsc_skew, "tsc_skew",
+         "The greatest difference between the guest TSCs that two vCPUs read at the same instant, in guest "
+         "cycles.",
+         "{tsc_skew: {is: 0}}"},
+        {Subject::kvmclock_skew, "kvmclock_skew",
+         "The greatest difference between the kvmclocks that two vCPUs' guests read at the same instant, in "
+         "ns.",
+         "{kvmclock_skew: {at_most: 1 us}}"},
+        {Subject::tsc_jump, "tsc_jump",
+         "The progress of a vCPU's guest TSC between two readings in a row minus the host's progress, where it "
+         "is "
+         "greatest, in guest cycles.",
+         "{tsc_jump: {of: 0, is: 100 ms, within: 1 ms}}"},
+        {Subject::kvmclock_jump, "kvmclock_jump",
+         "The progress of a vCPU's kvmclock between two readings by the guest in a row minus the host's "
+         "progress, "
+         "where it is greatest, in ns.",
+         "{kvmclock_jump: {of: 0, is: -5 s, within: 1 us}}"},
     };
     all.insert(all.end(), guest_metrics().begin(), guest_metrics().end());
     return all;

@@ -13,8 +13,8 @@ namespace tscsim::scenarios {
 struct Metric {
   Subject subject;
   std::string_view name;
-  std::string_view text;     // one sentence
-  std::string_view example;  // one line of `expect`
+  std::string_view text;       // one sentence
+  std::string_view example;    // one line of `expect`
   std::uint32_t selector = 0;  // Expectation::selector
 };
 

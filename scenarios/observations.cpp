@@ -15,20 +15,13 @@ constexpr int kMaxDepth = 100;  // of offsets set from captured offsets set from
 // Stands for "depends on the host in a way that is not known": unlike any sum of sensible movements.
 constexpr Wide kUnknownMovement = (Wide{1} << 61) + 12345;
 
-Wide ceil_divide(Wide a, Wide b) {
-  return a / b + (a % b > 0 ? 1 : 0);
-}
-Wide floor_divide(Wide a, Wide b) {
-  return a / b - (a % b < 0 ? 1 : 0);
-}
+Wide ceil_divide(Wide a, Wide b) { return a / b + (a % b > 0 ? 1 : 0); }
+Wide floor_divide(Wide a, Wide b) { return a / b - (a % b < 0 ? 1 : 0); }
 
-bool succeeded(const Entry& entry) {
-  return entry.supported && entry.outcome.error == 0;
-}
+bool succeeded(const Entry& entry) { return entry.supported && entry.outcome.error == 0; }
 
 std::string op_text(const ops::Operation& op) {
-  return std::string(ops::name_of(op.kind)) +
-         (op.vcpu == ops::kVm ? "" : " on vCPU " + std::to_string(op.vcpu));
+  return std::string(ops::name_of(op.kind)) + (op.vcpu == ops::kVm ? "" : " on vCPU " + std::to_string(op.vcpu));
 }
 
 bool same_operation(const ops::Operation& planned, const ops::Operation& recorded) {
@@ -52,9 +45,8 @@ const T* at(const std::map<std::size_t, T>& history, std::size_t entry) {
 Observations::Observations(const ops::Program& program, const ops::Recording& recording)
     : program_(program), recording_(recording) {
   if (recording.header.scenario_hash != program.hash)
-    refuse({}, "the recording is of another scenario or of another version of it: '" +
-                   recording.header.scenario + "', hash " + recording.header.scenario_hash +
-                   "; this one has " + program.hash);
+    refuse({}, "the recording is of another scenario or of another version of it: '" + recording.header.scenario +
+                   "', hash " + recording.header.scenario_hash + "; this one has " + program.hash);
   if (recording.header.hosts() != static_cast<int>(program.hosts.size()))
     refuse({}, "the recording is of " + std::to_string(recording.header.hosts()) + " hosts, the scenario has " +
                    std::to_string(program.hosts.size()));
@@ -158,10 +150,8 @@ void Observations::follow_rate(std::size_t index) {
   }
   if (khz > std::numeric_limits<std::uint32_t>::max()) return;
   const auto rate = khz == 0 ? host_of(op).profile.host_khz : static_cast<std::uint32_t>(khz);
-  if (op.vcpu == ops::kVm)
-    change_vm(op, index).khz = rate;
-  else
-    change_vcpu(op, index).khz = rate;
+  if (op.vcpu == ops::kVm) change_vm(op, index).khz = rate;
+  else change_vcpu(op, index).khz = rate;
 }
 
 void Observations::follow_offset(std::size_t index) {
@@ -178,7 +168,7 @@ void Observations::follow_offset(std::size_t index) {
     // Either may join the generation in force, whose offset may be one that was set.
     const bool ambiguous = vm_at(op, index).offset_was_set;
     change_vcpu(op, index).offset = {ambiguous ? Kind::unknown : Kind::floating,
-                                          host_write ? step_of_entry(index) : std::nullopt};
+                                     host_write ? step_of_entry(index) : std::nullopt};
   } else if (guest_write) {
     VcpuState& vcpu = change_vcpu(op, index);
     vcpu.offset = {Kind::floating, step_of_entry(index)};
@@ -233,8 +223,7 @@ Wide Observations::moved(const Observation& observation, const Perturbation& per
     case Quantity::guest_tsc:
       return noise() + scaled_tsc_moved(op, vcpu, perturbation) + offset_moved(op, vcpu, perturbation);
     case Quantity::tsc_offset:
-      return (vcpu.offset.kind == OffsetOrigin::Kind::pinned ? 0 : noise()) +
-             offset_moved(op, vcpu, perturbation);
+      return (vcpu.offset.kind == OffsetOrigin::Kind::pinned ? 0 : noise()) + offset_moved(op, vcpu, perturbation);
     case Quantity::tsc_adjust:
       return vcpu.adjust_counts_time ? noise() : 0;
     case Quantity::host_tsc:
@@ -337,9 +326,7 @@ Wide Observations::noise_of(const Observation& root, std::size_t entry_index) co
 
 // ---- lateness ----
 
-Wide Observations::slack_ns(std::size_t entry) const {
-  return simulated() ? 0 : spread_ns(entry);
-}
+Wide Observations::slack_ns(std::size_t entry) const { return simulated() ? 0 : spread_ns(entry); }
 
 Wide Observations::spread_ns(std::size_t last) const {
   Wide earliest = 0, latest = 0;
@@ -354,8 +341,7 @@ Wide Observations::spread_ns(std::size_t last) const {
     const Entry& one = entry(index);
     if (one.op.probe || !one.supported) continue;
     const ops::HostHeader& header = host_of(one.op);
-    if (header.profile.host_khz != 0)
-      include(one.bracket.tsc, header.zero_tsc, header.profile.host_khz, one.op.at_ns);
+    if (header.profile.host_khz != 0) include(one.bracket.tsc, header.zero_tsc, header.profile.host_khz, one.op.at_ns);
     include(one.bracket.base_ns, header.zero_base_ns, 1'000'000, one.op.at_ns);
   }
   return latest - earliest;
@@ -368,8 +354,8 @@ Wide Observations::wall_slack_ns(std::size_t last) const {
     const Entry& one = entry(index);
     if (one.op.probe || !one.supported) continue;
     // The wall clock at scenario time 0, less what the scenario has it wrong by.
-    const Wide zero = Wide{host_of(one.op).zero_base_ns} -
-                      program_.hosts[static_cast<std::size_t>(one.op.host)].realtime_error_ns;
+    const Wide zero =
+        Wide{host_of(one.op).zero_base_ns} - program_.hosts[static_cast<std::size_t>(one.op.host)].realtime_error_ns;
     const Wide lo = Wide{one.bracket.realtime_ns.lo} - one.bracket.base_ns.hi + zero;
     const Wide hi = Wide{one.bracket.realtime_ns.hi} - one.bracket.base_ns.lo + zero;
     least = least ? std::min(*least, lo) : lo;

@@ -21,7 +21,8 @@ std::vector<std::string> parts_of(const std::string& path) {
 
 class Overrides {
  public:
-  Overrides(YamlNode& root, ProcedureLibrary& procedures, const std::string& file) : root_(root), procedures_(procedures), file_(file) {}
+  Overrides(YamlNode& root, ProcedureLibrary& procedures, const std::string& file)
+      : root_(root), procedures_(procedures), file_(file) {}
 
   void apply(const Override& given) {
     const std::size_t colon = given.name.find(':');
@@ -31,37 +32,44 @@ class Overrides {
     const std::vector<WrittenUse> uses = written_uses(root_, procedures_);
     if (parts.size() == 1) return in_uses(given, uses);
     for (const WrittenUse& use : uses)
-      if (parts.size() == 2 && use.name == parts[0] && use.procedure->find(parts[1])) return set(*use.arguments, {parts[1]}, given);
+      if (parts.size() == 2 && use.name == parts[0] && use.procedure->find(parts[1]))
+        return set(*use.arguments, {parts[1]}, given);
     set(root_, parts, given);
   }
 
  private:
-  [[noreturn]] void fail(const std::string& name, const std::string& why, const std::string& mend = "see 'tscsim sweep --help'") const {
-    throw ops::InputError(ops::Diagnostic{{file_, 0, 0}, "'" + name + "' cannot be given a value: " + why, mend, {}, 1});
+  [[noreturn]] void fail(const std::string& name, const std::string& why,
+                         const std::string& mend = "see 'tscsim sweep --help'") const {
+    throw ops::InputError(
+        ops::Diagnostic{{file_, 0, 0}, "'" + name + "' cannot be given a value: " + why, mend, {}, 1});
   }
 
   void in_uses(const Override& given, const std::vector<WrittenUse>& uses) const {
     bool found = false;
     std::string known;
     for (const WrittenUse& use : uses) {
-      for (const ProcedureParameter& parameter : use.procedure->parameters) known += (known.empty() ? "" : ", ") + parameter.name;
+      for (const ProcedureParameter& parameter : use.procedure->parameters)
+        known += (known.empty() ? "" : ", ") + parameter.name;
       if (use.procedure->find(given.name) == nullptr) continue;
       found = true;
       set(*use.arguments, {given.name}, given);
     }
     if (!found)
       fail(given.name, "no procedure of this scenario has such a parameter",
-           known.empty() ? "name a key by its path, as in 'host.uptime', or by its line, as in '17:at'" : "there are " + known);
+           known.empty() ? "name a key by its path, as in 'host.uptime', or by its line, as in '17:at'"
+                         : "there are " + known);
   }
 
   void at_line(const Override& given, std::size_t colon) {
     int line = 0;
     const char* const end = given.name.data() + colon;
-    if (std::from_chars(given.name.data(), end, line).ptr != end || line <= 0) fail(given.name, "before ':' stands no line number");
+    if (std::from_chars(given.name.data(), end, line).ptr != end || line <= 0)
+      fail(given.name, "before ':' stands no line number");
     const std::vector<std::string> parts = parts_of(given.name.substr(colon + 1));
     YamlNode* const holder = parts.empty() ? nullptr : holder_on(root_, line, parts.front());
     if (holder == nullptr)
-      fail(given.name, "line " + std::to_string(line) + " has no key '" + (parts.empty() ? "" : parts.front()) + "'", "name a key that stands there, as in '17:at'");
+      fail(given.name, "line " + std::to_string(line) + " has no key '" + (parts.empty() ? "" : parts.front()) + "'",
+           "name a key that stands there, as in '17:at'");
     set(*holder, parts, given);
   }
 
@@ -80,7 +88,10 @@ class Overrides {
     std::size_t number = 0;
     const char* const end = part.data() + part.size();
     if (std::from_chars(part.data(), end, number).ptr != end || number == 0 || number > list.items.size())
-      fail(given.name, "'" + part + "' stands where one of " + std::to_string(list.items.size()) + " items of a list is counted, from 1", "name it as in 'timeline.2.at'");
+      fail(given.name,
+           "'" + part + "' stands where one of " + std::to_string(list.items.size()) +
+               " items of a list is counted, from 1",
+           "name it as in 'timeline.2.at'");
     return list.items[number - 1];
   }
 
@@ -103,7 +114,8 @@ class Overrides {
       }
       node = next;
     }
-    if (node->is(Kind::mapping) || node->is(Kind::sequence)) fail(given.name, "it is " + found_text(*node) + ", not one value");
+    if (node->is(Kind::mapping) || node->is(Kind::sequence))
+      fail(given.name, "it is " + found_text(*node) + ", not one value");
     node->kind = Kind::scalar;
     node->quoted = false;
     node->text = given.value;
@@ -116,7 +128,8 @@ class Overrides {
 
 }  // namespace
 
-void apply_overrides(YamlNode& root, const std::vector<Override>& overrides, ProcedureLibrary& procedures, const std::string& file) {
+void apply_overrides(YamlNode& root, const std::vector<Override>& overrides, ProcedureLibrary& procedures,
+                     const std::string& file) {
   Overrides on(root, procedures, file);
   for (const Override& given : overrides) on.apply(given);
 }

@@ -17,6 +17,7 @@
 namespace tscsim::scenarios {
 
 // Throws ops::InputError when a name fits nothing. That a value fits its key is for the parser to say.
-void apply_overrides(YamlNode& root, const std::vector<Override>& overrides, ProcedureLibrary& procedures, const std::string& file);
+void apply_overrides(YamlNode& root, const std::vector<Override>& overrides, ProcedureLibrary& procedures,
+                     const std::string& file);
 
 }  // namespace tscsim::scenarios

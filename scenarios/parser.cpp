@@ -28,8 +28,7 @@ std::string one_line(std::string text) {
   return text;
 }
 
-void read_name(Reader& reader, const YamlNode& root, const Fields& fields, const std::string& file,
-               Meta& meta) {
+void read_name(Reader& reader, const YamlNode& root, const Fields& fields, const std::string& file, Meta& meta) {
   const YamlNode* node = fields.find("name");
   const bool has_stem = !file.empty() && file != "-";
   if (!node) {
@@ -39,8 +38,7 @@ void read_name(Reader& reader, const YamlNode& root, const Fields& fields, const
   }
   meta.name = reader.text(*node, "a name").value_or("");
   if (node->is(YamlNode::Kind::scalar) && has_stem && meta.name != stem_of(file))
-    reader.diagnostics().add(*node,
-                             "the name " + found_text(*node) + " is not the file's, '" + stem_of(file) + "'",
+    reader.diagnostics().add(*node, "the name " + found_text(*node) + " is not the file's, '" + stem_of(file) + "'",
                              "write 'name: " + stem_of(file) + "', or rename the file");
 }
 
@@ -60,7 +58,8 @@ Meta read_meta(Reader& reader, const YamlNode& root, const Fields& fields, const
   if (!version)
     reader.diagnostics().add(*fields.find("since"), "expected a kernel version, found '" + meta.since + "'",
                              "write, for instance, 'since: 5.16'");
-  if (const YamlNode* only = fields.find("only")) meta.model_only = reader.word(*only, "a target", {"model"}).has_value();
+  if (const YamlNode* only = fields.find("only"))
+    meta.model_only = reader.word(*only, "a target", {"model"}).has_value();
   return meta;
 }
 
@@ -100,17 +99,22 @@ SweepSpec read_sweep(Reader& reader, const YamlNode& node) {
   const Fields fields(reader.diagnostics(), node, "a sweep", {"meant", "error", "vary"});
   SweepSpec sweep;
   if (const YamlNode* meant = fields.find("meant"))
-    sweep.meant = reader.word(*meant, "what is meant", {"together", "apart"}).value_or("together") == "apart" ? Meant::apart : Meant::together;
+    sweep.meant = reader.word(*meant, "what is meant", {"together", "apart"}).value_or("together") == "apart"
+                      ? Meant::apart
+                      : Meant::together;
   if (const YamlNode* error = fields.find("error")) sweep.error = reader.text(*error, "an expression").value_or("");
   if (sweep.error.empty() != (sweep.meant != Meant::apart))
-    reader.diagnostics().add(node, sweep.error.empty() ? "'apart' has no 'error'" : "'error' stands without 'meant: apart'",
-                             "write 'meant: apart' and what came of the value minus what was meant, as in 'error: got - wanted'");
+    reader.diagnostics().add(
+        node, sweep.error.empty() ? "'apart' has no 'error'" : "'error' stands without 'meant: apart'",
+        "write 'meant: apart' and what came of the value minus what was meant, as in 'error: got - wanted'");
   const YamlNode* vary = fields.find("vary");
   if (vary == nullptr || !vary->is(YamlNode::Kind::mapping)) {
-    reader.diagnostics().add(vary != nullptr ? *vary : node, "a sweep without what varies", "write 'vary: {downtime: \"uniform(100 ms, 2 s)\"}'");
+    reader.diagnostics().add(vary != nullptr ? *vary : node, "a sweep without what varies",
+                             "write 'vary: {downtime: \"uniform(100 ms, 2 s)\"}'");
     return sweep;
   }
-  for (const YamlMember& one : vary->members) sweep.vary.emplace_back(one.key.text, reader.text(one.value, "a distribution").value_or(""));
+  for (const YamlMember& one : vary->members)
+    sweep.vary.emplace_back(one.key.text, reader.text(one.value, "a distribution").value_or(""));
   return sweep;
 }
 
@@ -125,7 +129,8 @@ Scenario parse_scenario(std::string_view text, const std::string& file, const Pa
   if (root.is(YamlNode::Kind::null))
     throw ops::InputError(ops::Diagnostic{{file, 0, 0}, "the file holds no scenario", "", {}, 1});
   const Fields fields(diagnostics, root, "a scenario",
-                      {"name", "title", "source", "story", "since", "kernels", "only", "host", "hosts", "vm", "timeline", "expect", "sweep"});
+                      {"name", "title", "source", "story", "since", "kernels", "only", "host", "hosts", "vm",
+                       "timeline", "expect", "sweep"});
   if (!fields.valid()) diagnostics.throw_if_any();
 
   Scenario scenario;
@@ -151,10 +156,9 @@ Scenario parse_scenario(std::string_view text, const std::string& file, const Pa
   if (const YamlNode* sweep = fields.find("sweep")) scenario.sweep = read_sweep(reader, *sweep);
   diagnostics.throw_if_any();
 
-  std::stable_sort(scenario.expectations.begin(), scenario.expectations.end(),
-                   [](const auto& a, const auto& b) {
-                     return std::tie(a.place.line, a.place.column) < std::tie(b.place.line, b.place.column);
-                   });
+  std::stable_sort(scenario.expectations.begin(), scenario.expectations.end(), [](const auto& a, const auto& b) {
+    return std::tie(a.place.line, a.place.column) < std::tie(b.place.line, b.place.column);
+  });
   program.name = scenario.meta.name;
   program.hash = ops::content_hash(std::string(text) + procedures.texts());
   program.heuristic = vm.heuristic;

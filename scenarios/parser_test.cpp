@@ -27,9 +27,7 @@ std::string message_of(const std::string& text, const std::string& file) {
   return "it was accepted\n";
 }
 
-Scenario parse(const std::string& body) {
-  return parse_scenario("name: t\n" + body, "t.yaml");
-}
+Scenario parse(const std::string& body) { return parse_scenario("name: t\n" + body, "t.yaml"); }
 
 std::vector<std::string> steps_of(const std::vector<ops::Step>& steps) {
   std::vector<std::string> out;
@@ -75,9 +73,9 @@ TEST(Hostile, NothingCrashesOrHangs) {
     return text;
   };
   const auto begin = std::chrono::steady_clock::now();
-  for (const char* part : {"[",   "{", "{a: ", "- ",           "? ", "a: ",   "\"",    "'",  "|\n",
-                           ">\n", "!", "&a ",  "*a ",          "%",  "---\n", "- a\n", "a,", "\t",
-                           ":",   "#", "\xff", "\xef\xbb\xbf", "-",  "}",     "]",     "[]", "? - "}) {
+  for (const char* part :
+       {"[",     "{",  "{a: ", "- ", "? ", "a: ",  "\"",           "'", "|\n", ">\n", "!",  "&a ", "*a ", "%", "---\n",
+        "- a\n", "a,", "\t",   ":",  "#",  "\xff", "\xef\xbb\xbf", "-", "}",   "]",   "[]", "? - "}) {
     const std::string many = repeat(part, kMaxFileBytes / 4);
     EXPECT_NE(message_of(many, "t.yaml"), "it was accepted\n") << part;
     EXPECT_NE(message_of("name: t\ntimeline: [" + many, "t.yaml"), "it was accepted\n") << part;
@@ -87,8 +85,7 @@ TEST(Hostile, NothingCrashesOrHangs) {
 }
 
 TEST(Hostile, BinaryIsNamedAsSuch) {
-  EXPECT_THAT(message_of(std::string("name: t\n\0", 9), "t.yaml"),
-              testing::HasSubstr("t.yaml:2:1: error: a control"));
+  EXPECT_THAT(message_of(std::string("name: t\n\0", 9), "t.yaml"), testing::HasSubstr("t.yaml:2:1: error: a control"));
   for (const char* text : {"!2", "!", "\xff\xfe\x41", "\xfe\xff", "a: !<", "- !!", "{a: b", "[a: b", "\"abc"})
     EXPECT_NE(message_of(text, "t.yaml"), "it was accepted\n") << text;
 }
@@ -96,8 +93,7 @@ TEST(Hostile, BinaryIsNamedAsSuch) {
 // Prefixes of a good file: cut anywhere, it is refused or is a shorter good file, but nothing else happens.
 TEST(Hostile, CutFiles) {
   const std::string text = read_text(source_path("testdata/every-word.yaml"));
-  for (std::size_t bytes = 0; bytes < text.size(); bytes += 3)
-    message_of(text.substr(0, bytes), "every-word.yaml");
+  for (std::size_t bytes = 0; bytes < text.size(); bytes += 3) message_of(text.substr(0, bytes), "every-word.yaml");
 }
 
 TEST(Hostile, ErrorsAreBounded) {
@@ -118,8 +114,9 @@ TEST(Parser, SetUpCreatesTheVm) {
                                    "0 set_msr 0 MSR_KVM_SYSTEM_TIME_NEW 2097153",
                                    "0 set_msr 1 MSR_KVM_SYSTEM_TIME_NEW 2101249"));
   EXPECT_EQ(scenario.program.heuristic, "never");
-  EXPECT_EQ(parse("vm: {heuristic: {base: window, window: 500 ms, zero_write: value}}\ntimeline: []\n").program.heuristic,
-            "base=window,window=500 ms,zero_write=value");
+  EXPECT_EQ(
+      parse("vm: {heuristic: {base: window, window: 500 ms, zero_write: value}}\ntimeline: []\n").program.heuristic,
+      "base=window,window=500 ms,zero_write=value");
   EXPECT_EQ(scenario.program.name, "t");
   EXPECT_EQ(scenario.program.hash.size(), 16U);
 }
@@ -160,16 +157,15 @@ timeline:
   - {at: 3 ms, vcpu: 0, set_msr: {IA32_TSC: a + 1 ms}}
   - {at: 3 ms, set_tsc_khz: 2 GHz}
 )");
-  EXPECT_THAT(
-      steps_of(scenario.program.timeline),
-      testing::ElementsAre(
-          "0 set_msr 0 IA32_TSC 16", "50000 rdtsc 0 -> a", "100000 set_msr 1 IA32_TSC 16",
-          "1000000 set_msr 1 MSR_KVM_SYSTEM_TIME_NEW 2101249",
-          "1000000 set_msr 1 MSR_KVM_WALL_CLOCK_NEW 2625536", "1000000 peek_wall_clock 1 -> w",
-          "2000000 set_msr 1 MSR_KVM_SYSTEM_TIME_NEW", "2000000 set_clocksource", "2000000 create_vcpu 2",
-          "3000000 set_tsc_offset 0 18446744073709551615", "3000000 set_tsc_offset 1 18446744073709551615",
-          "3000000 set_tsc_offset 2 18446744073709551615", "3000000 set_msr 0 IA32_TSC (a + 1 ms)",
-          "3000000 set_tsc_khz 2000000"));
+  EXPECT_THAT(steps_of(scenario.program.timeline),
+              testing::ElementsAre("0 set_msr 0 IA32_TSC 16", "50000 rdtsc 0 -> a", "100000 set_msr 1 IA32_TSC 16",
+                                   "1000000 set_msr 1 MSR_KVM_SYSTEM_TIME_NEW 2101249",
+                                   "1000000 set_msr 1 MSR_KVM_WALL_CLOCK_NEW 2625536", "1000000 peek_wall_clock 1 -> w",
+                                   "2000000 set_msr 1 MSR_KVM_SYSTEM_TIME_NEW", "2000000 set_clocksource",
+                                   "2000000 create_vcpu 2", "3000000 set_tsc_offset 0 18446744073709551615",
+                                   "3000000 set_tsc_offset 1 18446744073709551615",
+                                   "3000000 set_tsc_offset 2 18446744073709551615",
+                                   "3000000 set_msr 0 IA32_TSC (a + 1 ms)", "3000000 set_tsc_khz 2000000"));
 }
 
 TEST(Parser, SampleReadsWhatIsOn) {
@@ -179,10 +175,10 @@ timeline:
   - {at: 0 ms, vcpu: 1, kvmclock: on}
   - {at: 1 ms, sample: {every: 1 ms, for: 2 ms}}
 )");
-  EXPECT_THAT(steps_of(scenario.program.timeline),
-              testing::ElementsAre("0 set_msr 1 MSR_KVM_SYSTEM_TIME_NEW 2101249", "1000000 rdtsc 0",
-                                   "1000000 rdtsc 1", "1000000 read_pvclock 1", "2000000 rdtsc 0",
-                                   "2000000 rdtsc 1", "2000000 read_pvclock 1"));
+  EXPECT_THAT(
+      steps_of(scenario.program.timeline),
+      testing::ElementsAre("0 set_msr 1 MSR_KVM_SYSTEM_TIME_NEW 2101249", "1000000 rdtsc 0", "1000000 rdtsc 1",
+                           "1000000 read_pvclock 1", "2000000 rdtsc 0", "2000000 rdtsc 1", "2000000 read_pvclock 1"));
 }
 
 TEST(Parser, SetClock) {
@@ -201,23 +197,21 @@ timeline:
 }
 
 TEST(Parser, ExpectationsAreSpokenInOneLine) {
-  const Scenario scenario =
-      parse_scenario(read_text(source_path("testdata/every-word.yaml")), "every-word.yaml");
+  const Scenario scenario = parse_scenario(read_text(source_path("testdata/every-word.yaml")), "every-word.yaml");
   std::vector<std::string> texts;
   for (const Expectation& expectation : scenario.expectations) {
     if (is_guest_metric(expectation.subject)) break;  // those of a Linux guest come last
     texts.push_back(expectation.text);
   }
-  EXPECT_THAT(texts,
-              testing::ElementsAre(
-                  "set_clock fails with EINVAL", "b is a", "a is not 5", "a at least 1_000_000_000 + 1 ms",
-                  "p - c.clock at most 5 ms", "p.tsc is b within 10 ms", "k is 2 GHz", "c.flags is 14",
-                  "tsc_offset of all is equal", "tsc_offset of vCPUs 0 1 is unequal at 4_000_000 ns",
-                  "tsc_offset of vCPU 0 is saved - 100", "tsc_adjust of vCPU 1 is 1000", "master_clock is on",
-                  "master_clock is off at 5_000_000 ns", "master_clock is on (host b)",
-                            "tsc_adjust of vCPU 1 is 0 (host b)", "tsc_skew is 0 from 6_000_000 ns",
-                  "kvmclock_skew at most 1 us at 9_000_000 ns", "tsc_jump of vCPU 0 is 100 ms within 1 ms",
-                  "kvmclock_jump of vCPU 0 is -5 s within 1 us from 6_000_000 ns to 9_000_000 ns"));
+  EXPECT_THAT(texts, testing::ElementsAre(
+                         "set_clock fails with EINVAL", "b is a", "a is not 5", "a at least 1_000_000_000 + 1 ms",
+                         "p - c.clock at most 5 ms", "p.tsc is b within 10 ms", "k is 2 GHz", "c.flags is 14",
+                         "tsc_offset of all is equal", "tsc_offset of vCPUs 0 1 is unequal at 4_000_000 ns",
+                         "tsc_offset of vCPU 0 is saved - 100", "tsc_adjust of vCPU 1 is 1000", "master_clock is on",
+                         "master_clock is off at 5_000_000 ns", "master_clock is on (host b)",
+                         "tsc_adjust of vCPU 1 is 0 (host b)", "tsc_skew is 0 from 6_000_000 ns",
+                         "kvmclock_skew at most 1 us at 9_000_000 ns", "tsc_jump of vCPU 0 is 100 ms within 1 ms",
+                         "kvmclock_jump of vCPU 0 is -5 s within 1 us from 6_000_000 ns to 9_000_000 ns"));
 }
 
 TEST(Parser, WhatIsSaidByKernelHoldsFromThereOnUpToTheNext) {
@@ -230,7 +224,8 @@ TEST(Parser, WhatIsSaidByKernelHoldsFromThereOnUpToTheNext) {
   };
   using testing::ElementsAre;
   EXPECT_THAT(meant("5.7"), ElementsAre("set_tsc_khz on vCPU 0 fails with EINVAL", "a at least 0 ns", "a is 1 ns"));
-  EXPECT_THAT(meant("5.14.0-rc3"), ElementsAre("set_tsc_khz on vCPU 0 fails with EINVAL", "a at least 0 ns", "a is 1 ns"));
+  EXPECT_THAT(meant("5.14.0-rc3"),
+              ElementsAre("set_tsc_khz on vCPU 0 fails with EINVAL", "a at least 0 ns", "a is 1 ns"));
   EXPECT_THAT(meant("5.15.32"), ElementsAre("a at least 0 ns", "a is 1 ns"));
   EXPECT_THAT(meant("6.12"), ElementsAre("set_tsc_khz on vCPU 0 fails with ENOTTY", "a at least 0 ns", "a is 2 ns"));
   EXPECT_EQ(scenario.meta.since, "5.7");

@@ -27,7 +27,8 @@ std::pair<std::string, std::string> folder_and_name(const std::string& path) {
   return {"", file};
 }
 
-std::string use_of(const Procedure& procedure, const std::string& with, const std::string& at, const std::string& roles) {
+std::string use_of(const Procedure& procedure, const std::string& with, const std::string& at,
+                   const std::string& roles) {
   const std::string word(name_of(procedure.kind));
   return "  - {at: " + at + ", " + word + ": {with: " + with + roles + "}}\n";
 }
@@ -48,7 +49,8 @@ std::string timeline_of(const Procedure& procedure, const std::string& with, Pro
       "  - {at: 0 s, vcpu: all, run: }\n";
   const Procedure* before = procedure.of.empty() ? nullptr : library.find(procedure.of.front());
   if (before != nullptr) text += use_of(*before, procedure.of.front(), "5 s", ", as: before");
-  text += use_of(procedure, with, before == nullptr ? "5 s" : "1 min", roles_of(procedure) + (before == nullptr ? "" : ", of: before"));
+  text += use_of(procedure, with, before == nullptr ? "5 s" : "1 min",
+                 roles_of(procedure) + (before == nullptr ? "" : ", of: before"));
   return text + "  - {at: 1 h, vcpu: all, run: }\n";
 }
 

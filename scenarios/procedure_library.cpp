@@ -12,14 +12,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
-bool is_path(const std::string& name) {
-  return !name.empty() && (name.front() == '.' || name.front() == '/');
-}
+bool is_path(const std::string& name) { return !name.empty() && (name.front() == '.' || name.front() == '/'); }
 
 // "qemu/migrate" of "DIR/qemu/migrate.yaml"; a path's name is its stem.
-std::string name_in(const std::string& name) {
-  return is_path(name) ? fs::path(name).stem().string() : name;
-}
+std::string name_in(const std::string& name) { return is_path(name) ? fs::path(name).stem().string() : name; }
 
 }  // namespace
 
@@ -38,8 +34,7 @@ std::vector<std::string> ProcedureLibrary::folders() const {
 const Procedure* ProcedureLibrary::find(const std::string& name) {
   if (const auto known = read_.find(name); known != read_.end()) return known->second.get();
   std::vector<std::string> files;
-  if (is_path(name))
-    files.push_back(name.front() == '/' ? name : beside_ + name);
+  if (is_path(name)) files.push_back(name.front() == '/' ? name : beside_ + name);
   else
     for (const std::string& folder : folders()) files.push_back(folder + "/" + name + ".yaml");
   for (const std::string& file : files) {
@@ -59,7 +54,9 @@ std::string ProcedureLibrary::replaced(const std::string& name, ProcedureKind ki
     if (replacement.old_name == name) return replacement.new_name;
     if (!replacement.old_name.empty()) continue;
     const Procedure* made = find(replacement.new_name);
-    if (!made) throw ops::InputError(ops::Diagnostic{{}, "there is no procedure '" + replacement.new_name + "'", "see 'tscsim list procedures'", {}, 1});
+    if (!made)
+      throw ops::InputError(ops::Diagnostic{
+          {}, "there is no procedure '" + replacement.new_name + "'", "see 'tscsim list procedures'", {}, 1});
     if (made->kind == kind) return replacement.new_name;
     if (made->of.empty()) continue;
     const Procedure* before = find(made->of.front());
@@ -73,8 +70,8 @@ std::vector<std::string> ProcedureLibrary::names() const {
   for (const std::string& folder : folders()) {
     std::error_code error;
     if (!fs::is_directory(folder, error)) continue;
-    for (auto entry = fs::recursive_directory_iterator(folder, error); !error && entry != fs::recursive_directory_iterator();
-         entry.increment(error))
+    for (auto entry = fs::recursive_directory_iterator(folder, error);
+         !error && entry != fs::recursive_directory_iterator(); entry.increment(error))
       if (entry->path().extension() == ".yaml")
         found.insert(entry->path().lexically_relative(folder).replace_extension().generic_string());
   }

@@ -23,7 +23,7 @@ class ProcedureLibrary {
   // What is used where a scenario says `name` for `kind`; `name` itself when nothing replaces it.
   std::string replaced(const std::string& name, ProcedureKind kind);
 
-  std::vector<std::string> names() const;         // all that can be used by name, sorted
+  std::vector<std::string> names() const;              // all that can be used by name, sorted
   const std::string& texts() const { return texts_; }  // of all files read, for the scenario's hash
 
  private:

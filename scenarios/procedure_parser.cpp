@@ -14,12 +14,13 @@ namespace {
 
 using Kind = YamlNode::Kind;
 
-constexpr std::array<std::string_view, 7> kKinds{"start", "pause", "reset", "snapshot", "restore", "migrate", "hotplug"};
+constexpr std::array<std::string_view, 7> kKinds{"start",   "pause",   "reset",  "snapshot",
+                                                 "restore", "migrate", "hotplug"};
 
 // Words that have a meaning of their own where a parameter's name could stand.
-const std::set<std::string> kReserved{"all",  "new",  "begin", "end", "turn", "source", "destination", "on",
-                                      "off",  "from", "to",    "as",  "of",   "with",   "cycles",      "ns",
-                                      "us",   "ms",   "s",     "min", "h",    "d"};
+const std::set<std::string> kReserved{"all", "new",  "begin", "end", "turn", "source", "destination", "on",
+                                      "off", "from", "to",    "as",  "of",   "with",   "cycles",      "ns",
+                                      "us",  "ms",   "s",     "min", "h",    "d"};
 
 class ProcedureParser {
  public:
@@ -32,8 +33,9 @@ class ProcedureParser {
 
   Procedure parse() {
     const YamlNode root = parse_yaml(out_.text, out_.file);
-    const Fields fields(diagnostics_, root, "a procedure",
-                        {"name", "title", "kind", "versions", "facts", "sources", "story", "of", "parameters", "steps"});
+    const Fields fields(
+        diagnostics_, root, "a procedure",
+        {"name", "title", "kind", "versions", "facts", "sources", "story", "of", "parameters", "steps"});
     if (!fields.valid()) diagnostics_.throw_if_any();
     for (const char* key : {"name", "title", "kind", "versions", "facts", "sources", "steps"})
       if (!fields.find(key)) diagnostics_.add(root, std::string("this procedure has no '") + key + "'", mend_of(key));
@@ -58,7 +60,8 @@ class ProcedureParser {
   void read_head(const Fields& fields) {
     const auto read = [&](const char* key) {
       const YamlNode* node = fields.find(key);
-      return node ? std::string(ops::trimmed(reader_.text(*node, std::string("a text as ") + key).value_or(""))) : std::string{};
+      return node ? std::string(ops::trimmed(reader_.text(*node, std::string("a text as ") + key).value_or("")))
+                  : std::string{};
     };
     const std::string name = read("name");
     if (!name.empty() && name != out_.name)
@@ -73,14 +76,16 @@ class ProcedureParser {
     out_.sources = read_texts(fields.find("sources"), "sources");
     out_.of = read_texts(fields.find("of"), "of");
     if (out_.kind == ProcedureKind::restore && out_.of.empty() && fields.find("kind"))
-      diagnostics_.add(*fields.find("kind"), "a restore has no 'of'", "name the snapshot that it reads, such as 'of: [firecracker/snapshot]'");
+      diagnostics_.add(*fields.find("kind"), "a restore has no 'of'",
+                       "name the snapshot that it reads, such as 'of: [firecracker/snapshot]'");
   }
 
   std::vector<std::string> read_texts(const YamlNode* node, const std::string& key) {
     std::vector<std::string> texts;
     if (!node) return texts;
     if (!node->is(Kind::sequence) || node->items.empty()) {
-      diagnostics_.add(*node, "expected " + key + " as a list of texts, found " + found_text(*node), "write '" + key + ": [...]'");
+      diagnostics_.add(*node, "expected " + key + " as a list of texts, found " + found_text(*node),
+                       "write '" + key + ": [...]'");
       return texts;
     }
     for (const YamlNode& item : node->items)
@@ -148,11 +153,15 @@ class ProcedureParser {
     const Fields fields(diagnostics_, node, "a step of a procedure", procedure_step_keys());
     if (!fields.valid()) return;
     const YamlNode* each = fields.find("each_vcpu");
-    if (each && in_turn) diagnostics_.add(*fields.key("each_vcpu"), "'each_vcpu' inside of 'each_vcpu'", "write the steps one after the other");
-    if (!fields.find("at") && !in_turn) diagnostics_.add(node, "this step has no 'at'", "add 'at: begin' or 'at: end + 1 ms'");
+    if (each && in_turn)
+      diagnostics_.add(*fields.key("each_vcpu"), "'each_vcpu' inside of 'each_vcpu'",
+                       "write the steps one after the other");
+    if (!fields.find("at") && !in_turn)
+      diagnostics_.add(node, "this step has no 'at'", "add 'at: begin' or 'at: end + 1 ms'");
     if (!each || in_turn) return;
     if (!each->is(Kind::sequence) || each->items.empty()) {
-      diagnostics_.add(*each, "expected each_vcpu as a list of steps, found " + found_text(*each), "write 'each_vcpu: [{create_vcpu: }, ...]'");
+      diagnostics_.add(*each, "expected each_vcpu as a list of steps, found " + found_text(*each),
+                       "write 'each_vcpu: [{create_vcpu: }, ...]'");
       return;
     }
     for (const YamlNode& item : each->items) check_step(item, true);
@@ -177,9 +186,7 @@ class ProcedureParser {
 
 }  // namespace
 
-std::string_view name_of(ProcedureKind kind) {
-  return kKinds[static_cast<std::size_t>(kind)];
-}
+std::string_view name_of(ProcedureKind kind) { return kKinds[static_cast<std::size_t>(kind)]; }
 
 std::optional<ProcedureKind> procedure_kind_from(std::string_view word) {
   const auto found = std::find(kKinds.begin(), kKinds.end(), word);
@@ -188,12 +195,14 @@ std::optional<ProcedureKind> procedure_kind_from(std::string_view word) {
 }
 
 const ProcedureParameter* Procedure::find(const std::string& parameter) const {
-  const auto found = std::find_if(parameters.begin(), parameters.end(), [&](const auto& p) { return p.name == parameter; });
+  const auto found =
+      std::find_if(parameters.begin(), parameters.end(), [&](const auto& p) { return p.name == parameter; });
   return found == parameters.end() ? nullptr : &*found;
 }
 
 std::vector<std::string> procedure_step_keys() {
-  std::vector<std::string> keys{"at", "instant", "on", "vcpu", "gap", "as", "fails", "may_fail", "only_if", "each_vcpu"};
+  std::vector<std::string> keys{"at", "instant", "on",       "vcpu",    "gap",
+                                "as", "fails",   "may_fail", "only_if", "each_vcpu"};
   for (const std::string& word : words()) keys.push_back(word);
   return keys;
 }

@@ -6,16 +6,13 @@
 namespace tscsim::scenarios {
 namespace {
 
-bool is_letter(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
-}
-bool is_word(char c) {
-  return is_letter(c) || (c >= '0' && c <= '9');
-}
+bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
+bool is_word(char c) { return is_letter(c) || (c >= '0' && c <= '9'); }
 
 // Each word of `text` for which `value` has another text is replaced by that. A number's unit and what stands behind a
 // point are no words.
-std::string replaced_words(const std::string& text, const std::function<std::optional<std::string>(const std::string&)>& value) {
+std::string replaced_words(const std::string& text,
+                           const std::function<std::optional<std::string>(const std::string&)>& value) {
   std::string out;
   bool after_number = false;  // where a unit may stand
   for (std::size_t at = 0; at < text.size();) {
@@ -46,7 +43,8 @@ YamlNode ProcedureScope::with_arguments(const YamlNode& node) const {
       return whole ? found->second : "(" + found->second + ")";
     };
   };
-  if (node.is(YamlNode::Kind::scalar) && !node.quoted) out.text = replaced_words(node.text, value(arguments_.count(node.text) != 0));
+  if (node.is(YamlNode::Kind::scalar) && !node.quoted)
+    out.text = replaced_words(node.text, value(arguments_.count(node.text) != 0));
   for (YamlNode& item : out.items) item = with_arguments(item);
   for (YamlMember& member : out.members) member.value = with_arguments(member.value);
   return out;
@@ -70,7 +68,8 @@ std::optional<std::int64_t> ProcedureScope::instant_ns(Reader& reader, const Yam
       std::string all;
       for (const std::string& word : words_of_time()) all += (all.empty() ? "" : ", ") + word;
       reader.diagnostics().add(node, "there is no instant '" + load.name + "' before this step",
-                               near.empty() ? "use one of " + all : "did you mean '" + near + "'?", load.offset, load.name.size());
+                               near.empty() ? "use one of " + all : "did you mean '" + near + "'?", load.offset,
+                               load.name.size());
       return std::nullopt;
     }
     const std::string text = replaced_words(node.text, [&](const std::string& word) -> std::optional<std::string> {
@@ -97,8 +96,8 @@ bool ProcedureScope::declare(Diagnostics& diagnostics, const YamlNode& node, Loc
     if (known.capture.name != capture.capture.name) continue;
     if (known.capture.place == capture.capture.place && known.prefix == prefix_) return true;  // another vCPU's turn
     if (known.prefix != prefix_) continue;  // of an earlier use: hidden from here on
-    diagnostics.add_clash(node, "'" + known.capture.name + "' is already captured", "first captured", known.capture.place,
-                          "capture into another name");
+    diagnostics.add_clash(node, "'" + known.capture.name + "' is already captured", "first captured",
+                          known.capture.place, "capture into another name");
     return false;
   }
   captures_.insert(captures_.begin(), std::move(capture));
@@ -122,7 +121,8 @@ std::string ProcedureScope::actual(const std::string& local, std::int32_t vcpu) 
     const std::string& name = known.capture.name;
     const std::string full = known.prefix + "_" + local;
     if (local == name) return known.each ? full + "_" + std::to_string(turn.value_or(vcpu)) : full;
-    if (known.each && local.rfind(name + "_", 0) == 0 && local.find_first_not_of("0123456789", name.size() + 1) == std::string::npos)
+    if (known.each && local.rfind(name + "_", 0) == 0 &&
+        local.find_first_not_of("0123456789", name.size() + 1) == std::string::npos)
       return full;
   }
   return prefix_ + "_" + local;
@@ -131,10 +131,11 @@ std::string ProcedureScope::actual(const std::string& local, std::int32_t vcpu) 
 ops::Expression ProcedureScope::actual(const ops::Expression& expression, std::int32_t vcpu) const {
   if (expression.names().empty()) return expression;
   const std::vector<std::string> names = expression.names();
-  const std::string text = replaced_words(expression.text(), [&](const std::string& word) -> std::optional<std::string> {
-    if (std::find(names.begin(), names.end(), word) == names.end()) return std::nullopt;
-    return actual(word, vcpu);
-  });
+  const std::string text =
+      replaced_words(expression.text(), [&](const std::string& word) -> std::optional<std::string> {
+        if (std::find(names.begin(), names.end(), word) == names.end()) return std::nullopt;
+        return actual(word, vcpu);
+      });
   return ops::Expression::parse(text, expression.unit());
 }
 

@@ -27,7 +27,8 @@ std::string name_of_host(const Scenario& scenario, const ops::Step& step) {
 std::vector<std::string> steps_of(const Scenario& scenario) {
   std::vector<std::string> out;
   for (const ops::Step& step : scenario.program.timeline) {
-    std::string text = std::to_string(step.op.at_ns / 1000) + " " + name_of_host(scenario, step) + " " + std::string(ops::name_of(step.op.kind));
+    std::string text = std::to_string(step.op.at_ns / 1000) + " " + name_of_host(scenario, step) + " " +
+                       std::string(ops::name_of(step.op.kind));
     if (step.op.vcpu != ops::kVm) text += " " + std::to_string(step.op.vcpu);
     if (step.value) text += " (" + step.value->text() + ")";
     else if (step.op.value != 0) text += " " + std::to_string(step.op.value);
@@ -41,13 +42,13 @@ std::vector<std::string> steps_of(const Scenario& scenario) {
 TEST(Procedure, IsWrittenOutIntoSteps) {
   const Scenario scenario = parse("  - {at: 1 s, migrate: {to: b, with: by-hand, way: 200 ms}}\n");
   EXPECT_THAT(steps_of(scenario),
-              testing::ElementsAre("990000 b create_vm", "1000000 a get_msr 0 -> migrate1_tsc_0", "1001000 a get_msr 1 -> migrate1_tsc_1",
-                                   "1001000 a get_clock -> migrate1_s", "1001000 a save_memory",
-                                   "1200000 b create_vcpu 0", "1200010 b set_msr 0 (migrate1_tsc_0 + (200 ms))",
-                                   "1201000 b create_vcpu 1", "1201010 b set_msr 1 (migrate1_tsc_1 + (200 ms))",
-                                   "1201010 b load_memory", "1201010 b set_msr 1 (migrate1_tsc_0 + 1 s)",
-                                   "1201010 b set_tsc_khz 0 2000000", "1201010 b set_tsc_khz 1 2000000",
-                                   "1203010 b set_clock (migrate1_s + 1 s)"));
+              testing::ElementsAre("990000 b create_vm", "1000000 a get_msr 0 -> migrate1_tsc_0",
+                                   "1001000 a get_msr 1 -> migrate1_tsc_1", "1001000 a get_clock -> migrate1_s",
+                                   "1001000 a save_memory", "1200000 b create_vcpu 0",
+                                   "1200010 b set_msr 0 (migrate1_tsc_0 + (200 ms))", "1201000 b create_vcpu 1",
+                                   "1201010 b set_msr 1 (migrate1_tsc_1 + (200 ms))", "1201010 b load_memory",
+                                   "1201010 b set_msr 1 (migrate1_tsc_0 + 1 s)", "1201010 b set_tsc_khz 0 2000000",
+                                   "1201010 b set_tsc_khz 1 2000000", "1203010 b set_clock (migrate1_s + 1 s)"));
   EXPECT_EQ(scenario.tolerated.size(), 2U);
   for (const ops::Step& step : scenario.program.timeline) {
     EXPECT_EQ(step.procedure, "by-hand");
@@ -71,7 +72,8 @@ TEST(Procedure, OneTakesThePlaceOfAnother) {
   const std::string line = "  - {at: 1 s, migrate: {to: b, with: by-hand, way: 1 s}}\n";
   const std::string folder = source_path("testdata/procedures");
   const std::vector<ops::Step> direct = parse("  - {at: 1 s, migrate: {to: b, with: nothing}}\n").program.timeline;
-  for (const ProcedureReplacement& replacement : {ProcedureReplacement{"", "nothing"}, ProcedureReplacement{"by-hand", "nothing"}}) {
+  for (const ProcedureReplacement& replacement :
+       {ProcedureReplacement{"", "nothing"}, ProcedureReplacement{"by-hand", "nothing"}}) {
     const Scenario scenario = parse(line, {{folder}, {replacement}});
     EXPECT_EQ(scenario.program.timeline.size(), direct.size());
     EXPECT_EQ(scenario.procedures.front().name, "nothing");
@@ -84,7 +86,8 @@ TEST(Procedure, OneTakesThePlaceOfAnother) {
 TEST(Procedure, ARestoreBringsItsSnapshot) {
   const Scenario scenario = parse(
       "  - {at: 1 s, snapshot: {with: firecracker/snapshot}}\n"
-      "  - {at: 2 s, restore: {with: firecracker/restore, of: snapshot1, to: b}}\n", {{}, {{"", "crosvm/restore"}}});
+      "  - {at: 2 s, restore: {with: firecracker/restore, of: snapshot1, to: b}}\n",
+      {{}, {{"", "crosvm/restore"}}});
   EXPECT_EQ(scenario.procedures.at(0).name, "crosvm/snapshot");
   EXPECT_EQ(scenario.procedures.at(1).name, "crosvm/restore");
 }
@@ -95,7 +98,8 @@ TEST(Procedure, IsPartOfTheScenariosHash) {
   std::filesystem::create_directories(folder);
   const std::string text = read_text(source_path("testdata/procedures/nothing.yaml"));
   const auto hash_with = [&](const std::string& story) {
-    std::ofstream(folder / "p.yaml") << "story: " << story << "\n" << std::string(text).replace(text.find("nothing"), 7, "p");
+    std::ofstream(folder / "p.yaml") << "story: " << story << "\n"
+                                     << std::string(text).replace(text.find("nothing"), 7, "p");
     return parse(lines, {{folder.string()}, {}}).program.hash;
   };
   EXPECT_NE(hash_with("one"), hash_with("two"));
@@ -103,7 +107,8 @@ TEST(Procedure, IsPartOfTheScenariosHash) {
 }
 
 TEST(Procedure, AStartMakesTheVm) {
-  const Scenario scenario = parse_scenario("name: t\nvm: {vcpus: 2, kvmclock: on}\ntimeline:\n  - {at: 0 s, start: {with: qemu/start}}\n", "t.yaml");
+  const Scenario scenario = parse_scenario(
+      "name: t\nvm: {vcpus: 2, kvmclock: on}\ntimeline:\n  - {at: 0 s, start: {with: qemu/start}}\n", "t.yaml");
   EXPECT_TRUE(scenario.program.setup.empty());
   EXPECT_EQ(scenario.program.timeline.front().op.kind, ops::OpKind::create_vm);
   EXPECT_EQ(scenario.program.timeline.back().op.kind, ops::OpKind::wrmsr) << "the guest enables kvmclock";
@@ -130,7 +135,8 @@ TEST(ShippedProcedures, AreUsedByAScenarioAndNamedInTheManual) {
     EXPECT_TRUE(used.contains(name)) << name << " is in no scenario";
     EXPECT_THAT(manual, testing::HasSubstr("`" + name + "`"));
     EXPECT_FALSE(procedure->steps_text.empty()) << name;
-    for (const std::string& before : procedure->of) EXPECT_NE(library.find(before), nullptr) << name << " of " << before;
+    for (const std::string& before : procedure->of)
+      EXPECT_NE(library.find(before), nullptr) << name << " of " << before;
   }
 }
 

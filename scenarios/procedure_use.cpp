@@ -11,9 +11,7 @@ using Kind = YamlNode::Kind;
 
 namespace {
 
-bool moves(ProcedureKind kind) {
-  return kind == ProcedureKind::migrate || kind == ProcedureKind::restore;
-}
+bool moves(ProcedureKind kind) { return kind == ProcedureKind::migrate || kind == ProcedureKind::restore; }
 
 // Besides the procedure's parameters.
 std::vector<std::string> keys_of(const Procedure& procedure) {
@@ -81,15 +79,19 @@ const Procedure* TimelineParser::find_procedure(const Line& line, const Fields& 
     if (!found) {
       const bool path = name->rfind('.', 0) == 0 || name->rfind('/', 0) == 0;
       const std::string near = ops::nearest_word(*name, procedures_.names());
-      diagnostics().add(*with, path ? "there is no procedure file '" + *name + "'" : "unknown procedure '" + *name + "'",
+      diagnostics().add(*with,
+                        path ? "there is no procedure file '" + *name + "'" : "unknown procedure '" + *name + "'",
                         path           ? "a path is from the scenario's folder"
                         : near.empty() ? "see 'tscsim list procedures'"
                                        : "did you mean '" + near + "'?");
       return nullptr;
     }
     if (scenarios::name_of(found->kind) == line.word->text) return found;
-    diagnostics().add(*with, "'" + found->name + "' is for " + std::string(scenarios::name_of(found->kind)) + ", not for " + line.word->text,
-                      std::string("write '") + example_of(std::string(scenarios::name_of(found->kind))) + "', or name another procedure");
+    diagnostics().add(
+        *with,
+        "'" + found->name + "' is for " + std::string(scenarios::name_of(found->kind)) + ", not for " + line.word->text,
+        std::string("write '") + example_of(std::string(scenarios::name_of(found->kind))) +
+            "', or name another procedure");
   } catch (const ops::InputError& error) {
     for (const ops::Diagnostic& fault : error.diagnostics()) diagnostics().add_used(fault, diagnostics().place(*with));
   }
@@ -107,7 +109,8 @@ bool TimelineParser::read_prefix(const Line& line, const Fields& fields, std::st
   }
   const auto taken = std::find_if(past_.begin(), past_.end(), [&](const PastUse& use) { return use.prefix == prefix; });
   if (taken == past_.end()) return true;
-  diagnostics().add(as ? *as : *line.operand, "there is a use called '" + prefix + "' already", "name this one by 'as: '");
+  diagnostics().add(as ? *as : *line.operand, "there is a use called '" + prefix + "' already",
+                    "name this one by 'as: '");
   return false;
 }
 
@@ -119,14 +122,13 @@ const PastUse* TimelineParser::past_use(const YamlNode& node, const Procedure& p
     if (std::find(procedure.of.begin(), procedure.of.end(), use.procedure) != procedure.of.end()) return &use;
     std::string wanted;
     for (const std::string& name : procedure.of) wanted += (wanted.empty() ? "" : " or ") + name;
-    diagnostics().add(node, "'" + use.prefix + "' is " + use.procedure + ", whose state '" + procedure.name + "' does not know",
-                      "use " + wanted + " there");
+    diagnostics().add(
+        node, "'" + use.prefix + "' is " + use.procedure + ", whose state '" + procedure.name + "' does not know",
+        "use " + wanted + " there");
     return nullptr;
   }
-  if (names.empty())
-    diagnostics().add(node, "no procedure was used before", "use " + procedure.of.front() + " first");
-  else
-    diagnostics().add_unknown(node, "use of a procedure", names);
+  if (names.empty()) diagnostics().add(node, "no procedure was used before", "use " + procedure.of.front() + " first");
+  else diagnostics().add_unknown(node, "use of a procedure", names);
   return nullptr;
 }
 
@@ -139,30 +141,39 @@ bool TimelineParser::read_roles(const Line& line, const Fields& fields, Procedur
   const auto host = [&](const char* key, std::optional<std::int32_t> otherwise) {
     const YamlNode* node = fields.find(key);
     const auto found = node ? host_from(*node) : otherwise;
-    if (!found && !node) diagnostics().add(*line.operand, std::string("this ") + line.word->text + " has no '" + key + "'", std::string("write '") + example_of(line.word->text) + "'");
+    if (!found && !node)
+      diagnostics().add(*line.operand, std::string("this ") + line.word->text + " has no '" + key + "'",
+                        std::string("write '") + example_of(line.word->text) + "'");
     good = found.has_value() && good;
     return found;
   };
   if (kind == ProcedureKind::start) scope.source = host("on", scope.source).value_or(scope.source);
   if (kind == ProcedureKind::migrate)
     if (const auto from = host("from", scope.source); from && *from != scope.source) {
-      diagnostics().add(*fields.find("from"), "the guest is on host " + name_of(scope.source) + ", not on " + name_of(*from), "name the host where the guest is");
+      diagnostics().add(*fields.find("from"),
+                        "the guest is on host " + name_of(scope.source) + ", not on " + name_of(*from),
+                        "name the host where the guest is");
       good = false;
     }
   if (moves(kind)) scope.destination = host("to", std::nullopt);
   if (kind == ProcedureKind::migrate && scope.destination == scope.source) {
-    diagnostics().add(*fields.find("to"), "the guest is on host " + name_of(scope.source) + " already", "name another host");
+    diagnostics().add(*fields.find("to"), "the guest is on host " + name_of(scope.source) + " already",
+                      "name another host");
     good = false;
   }
   if (scope.procedure().of.empty()) {
     if (kind != ProcedureKind::start && !here().exists) {
-      diagnostics().add(*line.node, "there is no VM on host " + name_of(host_) + " yet", "start one, or move this line down");
+      diagnostics().add(*line.node, "there is no VM on host " + name_of(host_) + " yet",
+                        "start one, or move this line down");
       good = false;
     }
     return good;
   }
   const YamlNode* of = fields.find("of");
-  if (!of) diagnostics().add(*line.operand, std::string("this ") + line.word->text + " has no 'of'", "name the use of " + scope.procedure().of.front() + " that it goes on from, such as 'of: snapshot1'");
+  if (!of)
+    diagnostics().add(
+        *line.operand, std::string("this ") + line.word->text + " has no 'of'",
+        "name the use of " + scope.procedure().of.front() + " that it goes on from, such as 'of: snapshot1'");
   const PastUse* use = of ? past_use(*of, scope.procedure()) : nullptr;
   if (!use) return false;
   scope.inherit(*use);
@@ -190,7 +201,8 @@ bool TimelineParser::read_arguments(const Line& line, const Fields& fields, Proc
       scope.set_argument(key, value.text);
     } else if (std::find(known.begin(), known.end(), key) == known.end() && !replaced) {
       // What another procedure in this one's place does not know, it does without.
-      diagnostics().add_unknown(*fields.key(key), "key", known, std::string(" in ") + line.word->text + " with " + procedure.name);
+      diagnostics().add_unknown(*fields.key(key), "key", known,
+                                std::string(" in ") + line.word->text + " with " + procedure.name);
     }
   }
   return diagnostics().size() == before;
@@ -236,8 +248,9 @@ bool TimelineParser::read_instant_of_procedure(Line& line) {
   scope_->pivot({*ns - earliest, true});
   if (*ns < earliest) {
     const std::string what = scope_->has_run() ? "the steps above have" : "the procedure before this one has";
-    diagnostics().add(at, found_text(at) + " is " + grouped(*ns) + " ns, before " + what + " ended, at " + grouped(earliest) + " ns",
-                      scope_->has_run() ? "write 'at: end', or use it with times that leave room" : "use this one later");
+    diagnostics().add(
+        at, found_text(at) + " is " + grouped(*ns) + " ns, before " + what + " ended, at " + grouped(earliest) + " ns",
+        scope_->has_run() ? "write 'at: end', or use it with times that leave room" : "use this one later");
     return false;
   }
   scope_->reach(*ns);
@@ -302,10 +315,12 @@ bool TimelineParser::read_vcpus_of_procedure(Line& line) {
   line.vcpus = {ops::kVm};
   scope_visible_ = scope_->visible(scope_->turn || !on_vm);
   if (scope_->turn) {
-    if (node) return at_fault(*line.fields->key("vcpu"), "in each_vcpu it is the vCPU whose turn it is", "remove 'vcpu'");
+    if (node)
+      return at_fault(*line.fields->key("vcpu"), "in each_vcpu it is the vCPU whose turn it is", "remove 'vcpu'");
     if (!on_vm) line.vcpus = {*scope_->turn};
   } else if (on_vm) {
-    if (node) return at_fault(*line.fields->key("vcpu"), "'" + word + "' acts on the VM, not on one vCPU", "remove 'vcpu'");
+    if (node)
+      return at_fault(*line.fields->key("vcpu"), "'" + word + "' acts on the VM, not on one vCPU", "remove 'vcpu'");
   } else if (!node) {
     if (line.word->target == Target::either) {
       scope_visible_ = scope_->visible(false);
@@ -324,7 +339,8 @@ bool TimelineParser::read_vcpus_of_procedure(Line& line) {
   if (line.word->kind == OpKind::create_vcpu || line.vcpus == std::vector<std::int32_t>{ops::kVm}) return true;
   for (const std::int32_t vcpu : line.vcpus)
     if (vcpu >= vcpu_count())
-      return at_fault(node ? *node : *line.node, "vCPU " + std::to_string(vcpu) + " does not exist on host " + name_of(host_) + " yet",
+      return at_fault(node ? *node : *line.node,
+                      "vCPU " + std::to_string(vcpu) + " does not exist on host " + name_of(host_) + " yet",
                       "create it first, with 'create_vcpu: '");
   return true;
 }
@@ -332,7 +348,9 @@ bool TimelineParser::read_vcpus_of_procedure(Line& line) {
 void TimelineParser::create_vcpus_of_procedure(const Line& line) {
   for (const std::int32_t vcpu : line.vcpus) {
     if (vcpu != vcpu_count() && vcpu != ops::kVm) {
-      diagnostics().add(*line.node, "the next vCPU on host " + name_of(host_) + " is " + std::to_string(vcpu_count()) + ", not " + std::to_string(vcpu),
+      diagnostics().add(*line.node,
+                        "the next vCPU on host " + name_of(host_) + " is " + std::to_string(vcpu_count()) + ", not " +
+                            std::to_string(vcpu),
                         "create each once, after 'create_vm'");
       return;
     }
@@ -347,7 +365,9 @@ void TimelineParser::create_vcpus_of_procedure(const Line& line) {
 bool TimelineParser::keep_local_capture(Line& line, const YamlNode& node, const std::string& name) {
   const bool each = scope_->turn || line.vcpus.front() != ops::kVm;
   LocalCapture local{{name, line.word->kind, capture_msr(line), line.vcpus.front(), diagnostics().place(node)},
-                     scope_->prefix(), each, scope_->vcpus};
+                     scope_->prefix(),
+                     each,
+                     scope_->vcpus};
   if (!scope_->declare(diagnostics(), node, local)) return false;
   for (const std::int32_t vcpu : line.vcpus) {
     Capture full = local.capture;

@@ -24,9 +24,7 @@ std::optional<T> take(Diagnostics& diagnostics, const YamlNode& node, const Pars
 }
 
 // The parsers of units speak for scalars; other nodes are named as what they are.
-std::string unit_text(const YamlNode& node) {
-  return node.is(Kind::scalar) ? node.text : std::string{};
-}
+std::string unit_text(const YamlNode& node) { return node.is(Kind::scalar) ? node.text : std::string{}; }
 
 }  // namespace
 
@@ -153,10 +151,10 @@ bool Reader::check_load(const YamlNode& node, const Load& load, const std::vecto
   const Capture* capture = find_capture(captures, load.name);
   if (!capture) {
     const std::string nearest = ops::nearest_word(load.name, names_of(captures));
-    diagnostics_.add(node, "nothing is captured as '" + load.name + "' here",
-                     nearest.empty() ? "capture it first, as in 'rdtsc: " + load.name + "'"
-                                     : "did you mean '" + nearest + "'?",
-                     load.offset, load.name.size());
+    diagnostics_.add(
+        node, "nothing is captured as '" + load.name + "' here",
+        nearest.empty() ? "capture it first, as in 'rdtsc: " + load.name + "'" : "did you mean '" + nearest + "'?",
+        load.offset, load.name.size());
     return false;
   }
   const auto field = capture_field(*capture, load.field);
@@ -166,11 +164,10 @@ bool Reader::check_load(const YamlNode& node, const Load& load, const std::vecto
     std::string all;
     for (const std::string& known : fields) all += (all.empty() ? "" : ", ") + known;
     const std::string nearest = ops::nearest_word(load.field, fields);
-    diagnostics_.add(node,
-                     "'" + load.name + "' (" + std::string(ops::name_of(capture->kind)) + ") has no field '" +
-                         load.field + "'",
-                     nearest.empty() ? "use one of " + all : "did you mean '" + nearest + "'?", load.offset,
-                     load.name.size());
+    diagnostics_.add(
+        node,
+        "'" + load.name + "' (" + std::string(ops::name_of(capture->kind)) + ") has no field '" + load.field + "'",
+        nearest.empty() ? "use one of " + all : "did you mean '" + nearest + "'?", load.offset, load.name.size());
     return false;
   }
   const Quantity quantity = quantity_of(capture->kind, capture->msr, *field);
@@ -215,8 +212,7 @@ std::optional<ops::Expression> Reader::expression(const YamlNode& node, ops::Uni
 }
 
 const Capture* find_capture(const std::vector<Capture>& captures, const std::string& name) {
-  const auto found =
-      std::find_if(captures.begin(), captures.end(), [&](const Capture& c) { return c.name == name; });
+  const auto found = std::find_if(captures.begin(), captures.end(), [&](const Capture& c) { return c.name == name; });
   return found == captures.end() ? nullptr : &*found;
 }
 

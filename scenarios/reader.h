@@ -42,8 +42,7 @@ class Reader {
   Diagnostics& diagnostics() { return diagnostics_; }
 
   std::optional<std::string> text(const YamlNode& node, const std::string& what);
-  std::optional<std::string> word(const YamlNode& node, const std::string& what,
-                                  const std::vector<std::string>& words);
+  std::optional<std::string> word(const YamlNode& node, const std::string& what, const std::vector<std::string>& words);
   std::optional<bool> on_off(const YamlNode& node);
   std::optional<bool> truth(const YamlNode& node);
   std::optional<std::int64_t> duration_ns(const YamlNode& node);

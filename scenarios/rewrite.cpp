@@ -57,9 +57,13 @@ void name_procedures(YamlNode& root, ProcedureLibrary& procedures, const std::st
   constexpr std::string_view kOwn[] = {"with", "as", "of", "on", "from", "to"};
   for (const WrittenUse& use : written_uses(root, procedures)) {
     const bool path = use.used.starts_with('.');
-    use.with->text = path ? std::filesystem::absolute(std::filesystem::path(file).parent_path() / use.used).lexically_normal().string() : use.used;
+    use.with->text = path ? std::filesystem::absolute(std::filesystem::path(file).parent_path() / use.used)
+                                .lexically_normal()
+                                .string()
+                          : use.used;
     std::erase_if(use.arguments->members, [&](const YamlMember& argument) {
-      return use.procedure->find(argument.key.text) == nullptr && std::find(std::begin(kOwn), std::end(kOwn), argument.key.text) == std::end(kOwn);
+      return use.procedure->find(argument.key.text) == nullptr &&
+             std::find(std::begin(kOwn), std::end(kOwn), argument.key.text) == std::end(kOwn);
     });
   }
 }

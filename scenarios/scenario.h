@@ -28,12 +28,12 @@ std::pair<int, int> version_number(const std::string& release);
 struct Meta {
   std::string name;  // equals the file's stem
   std::string title;
-  std::string source;  // empty if the author gave none
-  std::string story;   // likewise
-  std::string since;   // first kernel on which the expectations hold, "5.16"; empty: any
+  std::string source;                // empty if the author gave none
+  std::string story;                 // likewise
+  std::string since;                 // first kernel on which the expectations hold, "5.16"; empty: any
   std::vector<std::string> kernels;  // on each of which the timeline runs, ascending; empty: on the host's
-  std::string kernel;       // the one of `kernels` that this copy is for; empty: all of them
-  bool model_only = false;  // the expectations rest on instants that no real machine can keep
+  std::string kernel;                // the one of `kernels` that this copy is for; empty: all of them
+  bool model_only = false;           // the expectations rest on instants that no real machine can keep
 };
 
 // What an expectation looks at.
@@ -104,8 +104,9 @@ struct Pivot {
 // How a scenario is to be swept when the command line does not say: its key `sweep`.
 struct SweepSpec {
   enum class Meant : std::uint8_t { unsaid, together, apart };
-  Meant meant = Meant::unsaid;  // by the VMM or the guest: that the vCPUs' TSCs are equal, or that a value is taken as it is
-  std::string error;            // apart: an expression, what came of the value minus what was meant
+  Meant meant =
+      Meant::unsaid;  // by the VMM or the guest: that the vCPUs' TSCs are equal, or that a value is taken as it is
+  std::string error;  // apart: an expression, what came of the value minus what was meant
   std::vector<std::pair<std::string, std::string>> vary;  // name and distribution
 };
 
@@ -114,7 +115,7 @@ struct Scenario {
   ops::Program program;
   std::vector<Expectation> expectations;  // in the order of the file
   std::vector<ToleratedError> tolerated;
-  std::vector<ProcedureUse> procedures;   // in the order of the file
+  std::vector<ProcedureUse> procedures;  // in the order of the file
   std::vector<Pivot> pivots;
   SweepSpec sweep;
 };

@@ -68,13 +68,12 @@ class Validator {
   const json& resolve(const std::string& reference) const {
     const std::size_t hash = reference.find("#/definitions/");
     const std::string file = reference.substr(0, hash);
-    if (hash == std::string::npos || (!file.empty() && file != "scenario.schema.json")) throw std::logic_error("reference " + reference);
+    if (hash == std::string::npos || (!file.empty() && file != "scenario.schema.json"))
+      throw std::logic_error("reference " + reference);
     return (file.empty() ? root_ : other_).at(json::json_pointer(reference.substr(hash + 1)));
   }
   // Inside the other schema a reference is one of that schema.
-  Validator at_home(const std::string& reference) const {
-    return reference.front() == '#' ? *this : Validator(other_);
-  }
+  Validator at_home(const std::string& reference) const { return reference.front() == '#' ? *this : Validator(other_); }
 
   std::string check(const json& value, const json& schema, const std::string& where) const {
     if (schema.is_boolean()) return schema.get<bool>() ? "" : where + " is not allowed";
@@ -85,22 +84,19 @@ class Validator {
     return {};
   }
 
-  std::string check_keyword(const json& value, const json& schema, const std::string& keyword,
-                            const json& argument, const std::string& where) const {
+  std::string check_keyword(const json& value, const json& schema, const std::string& keyword, const json& argument,
+                            const std::string& where) const {
     const std::string fault = where + ": " + keyword;
     const bool object = value.is_object(), array = value.is_array();
     const auto size_below = [&](const json& bound) { return value.size() < bound.get<std::size_t>(); };
     const auto size_above = [&](const json& bound) { return value.size() > bound.get<std::size_t>(); };
-    if (keyword == "$schema" || keyword == "title" || keyword == "description" || keyword == "definitions")
-      return {};
+    if (keyword == "$schema" || keyword == "title" || keyword == "description" || keyword == "definitions") return {};
     if (keyword == "$ref") return at_home(argument).check(value, resolve(argument), where);
     if (keyword == "type") return has_type(value, argument) ? "" : fault + " " + argument.dump();
-    if (keyword == "enum")
-      return std::find(argument.begin(), argument.end(), value) != argument.end() ? "" : fault;
+    if (keyword == "enum") return std::find(argument.begin(), argument.end(), value) != argument.end() ? "" : fault;
     if (keyword == "const") return value == argument ? "" : fault;
     if (keyword == "pattern")
-      return !value.is_string() ||
-                     std::regex_search(value.get<std::string>(), std::regex(argument.get<std::string>()))
+      return !value.is_string() || std::regex_search(value.get<std::string>(), std::regex(argument.get<std::string>()))
                  ? ""
                  : fault + " " + argument.dump();
     if (keyword == "minimum") return !value.is_number() || value >= argument ? "" : fault;
@@ -117,13 +113,10 @@ class Validator {
     if (keyword == "items") return array ? check_items(value, argument, where) : "";
     if (keyword == "properties") return object ? check_properties(value, argument, where) : "";
     if (keyword == "patternProperties") return object ? check_patterns(value, argument, where) : "";
-    if (keyword == "additionalProperties")
-      return object ? check_additional(value, schema, argument, where) : "";
+    if (keyword == "additionalProperties") return object ? check_additional(value, schema, argument, where) : "";
     if (keyword == "anyOf" || keyword == "oneOf") {
       const std::size_t matches = count_matches(value, argument, where);
-      return matches == 1 || (keyword == "anyOf" && matches > 1)
-                 ? ""
-                 : fault + " matches " + std::to_string(matches);
+      return matches == 1 || (keyword == "anyOf" && matches > 1) ? "" : fault + " matches " + std::to_string(matches);
     }
     throw std::logic_error("the validator does not know '" + keyword + "' at " + where);
   }
@@ -173,9 +166,8 @@ class Validator {
   }
 
   std::size_t count_matches(const json& value, const json& schemas, const std::string& where) const {
-    return static_cast<std::size_t>(std::count_if(schemas.begin(), schemas.end(), [&](const json& schema) {
-      return check(value, schema, where).empty();
-    }));
+    return static_cast<std::size_t>(std::count_if(
+        schemas.begin(), schemas.end(), [&](const json& schema) { return check(value, schema, where).empty(); }));
   }
 
   json root_, other_;
@@ -192,21 +184,17 @@ const Validator& procedure_schema() {
   return validator;
 }
 
-std::string check_text(const std::string& text) {
-  return scenario_schema().check(to_json(parse_yaml(text, "t.yaml")));
-}
+std::string check_text(const std::string& text) { return scenario_schema().check(to_json(parse_yaml(text, "t.yaml"))); }
 
 TEST(Schema, AcceptsEveryShippedScenario) {
-  for (const std::string& path : find_scenarios(source_path("")))
-    EXPECT_EQ(check_text(read_text(path)), "") << path;
+  for (const std::string& path : find_scenarios(source_path(""))) EXPECT_EQ(check_text(read_text(path)), "") << path;
 }
 
 // What an editor can see without knowing captures and vCPUs.
 TEST(Schema, RefusesWhatTheParserRefuses) {
-  for (const char* name :
-       {"bare-duration", "unknown-key", "several-errors", "wrong-units", "bad-hosts", "not-a-mapping",
-        "missing-parts", "wrong-shapes", "bad-steps", "bad-samples", "bad-expectations", "bad-heuristic",
-        "kernels", "by-kernel", "procedure-bad-lines"}) {
+  for (const char* name : {"bare-duration", "unknown-key", "several-errors", "wrong-units", "bad-hosts",
+                           "not-a-mapping", "missing-parts", "wrong-shapes", "bad-steps", "bad-samples",
+                           "bad-expectations", "bad-heuristic", "kernels", "by-kernel", "procedure-bad-lines"}) {
     const std::string text = read_text(source_path("refused/" + std::string(name) + ".yaml"));
     EXPECT_NE(check_text(text), "") << name;
   }
@@ -250,7 +238,8 @@ TEST(ProcedureSchema, AcceptsEveryShippedProcedure) {
 }
 
 TEST(ProcedureSchema, RefusesWhatTheParserRefuses) {
-  EXPECT_NE(procedure_schema().check(to_json(parse_yaml(read_text(source_path("refused/procedures/broken.yaml")), "t"))), "");
+  EXPECT_NE(
+      procedure_schema().check(to_json(parse_yaml(read_text(source_path("refused/procedures/broken.yaml")), "t"))), "");
 }
 
 TEST(ProcedureSchema, KnowsTheKeysOfAStep) {

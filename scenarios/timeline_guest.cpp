@@ -21,7 +21,8 @@ void TimelineParser::guest_step(const Line& line) {
         });
       break;
     case OpKind::step_realtime:
-      if (const auto ns = reader().duration_ns(node)) plan_each(line, [&](ops::Step& step) { step.op.value = static_cast<std::uint64_t>(*ns); });
+      if (const auto ns = reader().duration_ns(node))
+        plan_each(line, [&](ops::Step& step) { step.op.value = static_cast<std::uint64_t>(*ns); });
       break;
     case OpKind::block_task:
       if (const auto on = reader().on_off(node)) plan_each(line, [&](ops::Step& step) { step.op.value = *on ? 1 : 0; });

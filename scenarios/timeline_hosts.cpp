@@ -11,7 +11,8 @@ using Kind = YamlNode::Kind;
 // In a procedure hosts have roles.
 std::optional<std::int32_t> TimelineParser::host_from(const YamlNode& node) {
   if (scope_) {
-    const std::vector<std::string> roles = scope_->destination ? std::vector<std::string>{"source", "destination"} : std::vector<std::string>{"source"};
+    const std::vector<std::string> roles =
+        scope_->destination ? std::vector<std::string>{"source", "destination"} : std::vector<std::string>{"source"};
     const auto role = reader().word(node, "host of a procedure", roles);
     if (!role) return std::nullopt;
     return *role == "source" ? scope_->source : *scope_->destination;
@@ -40,35 +41,33 @@ bool TimelineParser::check_vm(const Line& line) {
   const OpKind kind = line.word->kind;
   if (ops::needs_linux_guest(kind) && kind != OpKind::share_pcpus && !out_.linux_guest) {
     diagnostics().add(*line.fields->key(line.word->text), std::string("'") + line.word->text + "' needs a Linux guest",
-                     "add 'vm: {guest: {kernel: 6.12}}'");
+                      "add 'vm: {guest: {kernel: 6.12}}'");
     return false;
   }
-  const bool none_needed = kind == OpKind::create_vm || kind == OpKind::set_clocksource || line.word->operand == Operand::transfer;
+  const bool none_needed =
+      kind == OpKind::create_vm || kind == OpKind::set_clocksource || line.word->operand == Operand::transfer;
   if (kind == OpKind::create_vm && here().exists && !scope_ && out_.stays.back().host == host_) {
     diagnostics().add(*line.fields->key(line.word->text), "host " + name_of(host_) + " has its VM already",
-                     "remove this step, or name another host with 'on'");
+                      "remove this step, or name another host with 'on'");
     return false;
   }
   if (none_needed || here().exists) return true;
   diagnostics().add(*line.node, "there is no VM on host " + name_of(host_) + " yet",
-                   "bring the guest there with a step 'transfer', or write 'create_vm' first");
+                    "bring the guest there with a step 'transfer', or write 'create_vm' first");
   return false;
 }
 
 // The VM is a new one.
-void TimelineParser::forget_vm() {
-  here() = HostVm{true, hosts_[static_cast<std::size_t>(host_)].tsc_khz, {}};
-}
+void TimelineParser::forget_vm() { here() = HostVm{true, hosts_[static_cast<std::size_t>(host_)].tsc_khz, {}}; }
 
 void TimelineParser::create_vcpu(const Line& line) {
   if (scope_ && line.operand->is(Kind::null)) return create_vcpus_of_procedure(line);
   const auto index = reader().integer(*line.operand, 0, ops::layout::kMaxVcpus - 1);
   if (!index) return;
   if (*index != vcpu_count()) {
-    diagnostics().add(
-        *line.operand,
-        "the next vCPU is " + std::to_string(vcpu_count()) + ", found " + found_text(*line.operand),
-        "vCPUs are created in order: write 'create_vcpu: " + std::to_string(vcpu_count()) + "'");
+    diagnostics().add(*line.operand,
+                      "the next vCPU is " + std::to_string(vcpu_count()) + ", found " + found_text(*line.operand),
+                      "vCPUs are created in order: write 'create_vcpu: " + std::to_string(vcpu_count()) + "'");
     return;
   }
   plan_each(line, [&](ops::Step& step) {
@@ -83,7 +82,7 @@ std::optional<std::int64_t> TimelineParser::pcpu_of_host(const YamlNode& node) {
   const auto pcpus = static_cast<std::int64_t>(hosts_[static_cast<std::size_t>(host_)].pcpus.size());
   if (!pcpu || *pcpu < pcpus) return pcpu;
   diagnostics().add(node, "the host has no pCPU " + std::to_string(*pcpu),
-                   "it has " + std::to_string(pcpus) + "; write more with 'host: {pcpus: ...}'");
+                    "it has " + std::to_string(pcpus) + "; write more with 'host: {pcpus: ...}'");
   return std::nullopt;
 }
 
@@ -125,8 +124,8 @@ void TimelineParser::suspend_host(const Line& line) {
   std::int64_t for_ns = 0;
   if (!positive_duration("suspend_host", *line.operand, fields, "for", "10 s", for_ns)) return;
   const YamlNode* tsc_node = fields.find("tsc");
-  const auto tsc = tsc_node ? reader().word(*tsc_node, "TSC", {"continues", "restarts"})
-                            : std::optional<std::string>("continues");
+  const auto tsc =
+      tsc_node ? reader().word(*tsc_node, "TSC", {"continues", "restarts"}) : std::optional<std::string>("continues");
   if (!tsc) return;
   plan_each(line, [&](ops::Step& step) {
     step.op.value = static_cast<std::uint64_t>(for_ns);
@@ -146,16 +145,17 @@ void TimelineParser::transfer(const Line& line) {
   if (!fields.valid()) return;
   for (const char* word : {"from", "to"})
     if (!fields.find(word))
-      diagnostics().add(*line.operand, std::string("transfer has no '") + word + "'", "write 'transfer: {from: a, to: b}'");
+      diagnostics().add(*line.operand, std::string("transfer has no '") + word + "'",
+                        "write 'transfer: {from: a, to: b}'");
   const auto from = fields.find("from") ? host_from(*fields.find("from")) : std::nullopt;
   const auto to = fields.find("to") ? host_from(*fields.find("to")) : std::nullopt;
   if (!from || !to) return;
   if (*from == *to)
     diagnostics().add(*fields.find("to"), "the guest is on host " + name_of(*to) + " already", "name another host");
   else if (!vm_of(*from).exists)
-    diagnostics().add(*fields.find("from"), "there is no VM on host " + name_of(*from), "name the host where the guest is");
-  else
-    plan_transfer(line, *from, *to);
+    diagnostics().add(*fields.find("from"), "there is no VM on host " + name_of(*from),
+                      "name the host where the guest is");
+  else plan_transfer(line, *from, *to);
 }
 
 void TimelineParser::plan_transfer(const Line& line, std::int32_t from, std::int32_t to) {

@@ -11,9 +11,7 @@
 namespace tscsim::scenarios {
 namespace {
 
-std::string repeated_message(const Capture& capture) {
-  return "'" + capture.name + "' is already captured";
-}
+std::string repeated_message(const Capture& capture) { return "'" + capture.name + "' is already captured"; }
 
 }  // namespace
 
@@ -26,8 +24,7 @@ bool TimelineParser::read_word(Line& line) {
     if (!word) continue;
     if (line.word) {
       diagnostics().add_clash(*line.fields->key(key), "'" + key + "' is a second operation in this step",
-                             "the first stands", diagnostics().place(*first),
-                             "write each in a step of its own");
+                              "the first stands", diagnostics().place(*first), "write each in a step of its own");
       return false;
     }
     first = line.fields->key(key);
@@ -50,13 +47,14 @@ bool TimelineParser::read_instant(Line& line) {
   line.at_ns = *ns;
   out_.pivots.push_back({*ns - last_at_ns_, true});
   if (*ns < last_at_ns_ && !busy_with_.empty()) {
-    diagnostics().add_clash(*at, found_text(*at) + " is before '" + busy_with_ + "' has ended, at " + grouped(last_at_ns_) + " ns",
-                            "it is used", last_at_place_, "move the line, or give the procedure shorter times");
+    diagnostics().add_clash(
+        *at, found_text(*at) + " is before '" + busy_with_ + "' has ended, at " + grouped(last_at_ns_) + " ns",
+        "it is used", last_at_place_, "move the line, or give the procedure shorter times");
     return false;
   }
   if (*ns < last_at_ns_) {
     diagnostics().add_clash(*at, found_text(*at) + " is before the step above", "that step's 'at' stands",
-                           last_at_place_, "time runs down the page; move the line up");
+                            last_at_place_, "time runs down the page; move the line up");
     return false;
   }
   last_at_ns_ = *ns;
@@ -77,7 +75,7 @@ bool TimelineParser::read_one_vcpu(const YamlNode& node, std::vector<std::int32_
     const std::string here =
         vcpu_count() == 1 ? "only vCPU 0 does" : "vCPUs 0 to " + std::to_string(vcpu_count() - 1) + " do";
     diagnostics().add(node, "vCPU " + std::to_string(*vcpu) + " does not exist here; " + here,
-                     "create more with 'vm: {vcpus: ...}' or a step 'create_vcpu'");
+                      "create more with 'vm: {vcpus: ...}' or a step 'create_vcpu'");
     return false;
   }
   const auto index = static_cast<std::int32_t>(*vcpu);
@@ -96,15 +94,13 @@ bool TimelineParser::read_vcpus(Line& line) {
   if (line.word->target == Target::vm) {
     line.vcpus = {ops::kVm};
     if (!node) return true;
-    diagnostics().add(*line.fields->key("vcpu"), "'" + word + "' acts on the VM, not on one vCPU",
-                     "remove 'vcpu'");
+    diagnostics().add(*line.fields->key("vcpu"), "'" + word + "' acts on the VM, not on one vCPU", "remove 'vcpu'");
     return false;
   }
   if (!node) {
     line.vcpus = line.word->operand == Operand::sample ? all_vcpus() : std::vector<std::int32_t>{ops::kVm};
     if (line.word->target == Target::either) return true;
-    diagnostics().add(*line.node, "'" + word + "' needs a vCPU",
-                     "add 'vcpu: 0', 'vcpu: [0, 1]' or 'vcpu: all'");
+    diagnostics().add(*line.node, "'" + word + "' needs a vCPU", "add 'vcpu: 0', 'vcpu: [0, 1]' or 'vcpu: all'");
     return false;
   }
   return read_vcpu_list(*node, line.vcpus);
@@ -118,8 +114,7 @@ bool TimelineParser::read_vcpu_list(const YamlNode& node, std::vector<std::int32
   if (!node.is(Kind::sequence)) return read_one_vcpu(node, out);
   bool good = true;
   for (const YamlNode& item : node.items) good = read_one_vcpu(item, out) && good;
-  if (node.items.empty())
-    diagnostics().add(node, "an empty list of vCPUs", "write 'vcpu: all' or name some");
+  if (node.items.empty()) diagnostics().add(node, "an empty list of vCPUs", "write 'vcpu: all' or name some");
   return good && !node.items.empty();
 }
 
@@ -128,7 +123,7 @@ bool TimelineParser::read_gap(Line& line) {
   if (!node) return true;
   if ((line.vcpus.size() < 2 && !scope_) || line.word->operand == Operand::sample) {
     diagnostics().add(*line.fields->key("gap"), "'gap' stands between vCPUs, and this step has not several",
-                     "name several vCPUs, or remove 'gap'");
+                      "name several vCPUs, or remove 'gap'");
     return false;
   }
   const auto ns = reader().instant_ns(*node);
@@ -143,8 +138,8 @@ bool TimelineParser::read_fails(Line& line) {
   const YamlNode* node = line.fields->find("fails");
   if (!node) return true;
   if (line.word->operand == Operand::sample || line.word->operand == Operand::transfer) {
-    diagnostics().add(*line.fields->key("fails"),
-                     std::string("a ") + line.word->text + " cannot be expected to fail", "remove 'fails'");
+    diagnostics().add(*line.fields->key("fails"), std::string("a ") + line.word->text + " cannot be expected to fail",
+                      "remove 'fails'");
     return false;
   }
   if (node->is(Kind::mapping)) return read_fails_by_kernel(line, *node);
@@ -169,11 +164,13 @@ bool TimelineParser::read_fails_by_kernel(Line& line, const YamlNode& node) {
 bool TimelineParser::read_may_fail(Line& line) {
   const YamlNode* node = line.fields->find("may_fail");
   if (!node) return true;
-  const bool refuses = !fields_of(line.word->kind).empty() || line.word->operand == Operand::sample || line.word->operand == Operand::transfer;
+  const bool refuses = !fields_of(line.word->kind).empty() || line.word->operand == Operand::sample ||
+                       line.word->operand == Operand::transfer;
   if (refuses || line.fields->find("fails")) {
-    diagnostics().add(*line.fields->key("may_fail"),
-                      refuses ? std::string("what '") + line.word->text + "' returns would be missing" : "'may_fail' beside 'fails'",
-                      "remove 'may_fail'");
+    diagnostics().add(
+        *line.fields->key("may_fail"),
+        refuses ? std::string("what '") + line.word->text + "' returns would be missing" : "'may_fail' beside 'fails'",
+        "remove 'may_fail'");
     return false;
   }
   const std::vector<YamlNode> one{*node};
@@ -189,11 +186,12 @@ bool TimelineParser::read_may_fail(Line& line) {
 const YamlNode* TimelineParser::capture_node(const Line& line) {
   const YamlNode* as = line.fields->find("as");
   const bool direct = line.word->operand == Operand::capture && !line.operand->is(Kind::null);
-  if (line.word->kind == OpKind::read_clock && line.operand->is(Kind::mapping) && line.operand->members.size() == 1 && !as)
+  if (line.word->kind == OpKind::read_clock && line.operand->is(Kind::mapping) && line.operand->members.size() == 1 &&
+      !as)
     return &line.operand->members.front().value;
   if (!as || !direct) return as ? as : (direct ? line.operand : nullptr);
   diagnostics().add_clash(*as, "this step captures into two names", "the first stands",
-                         diagnostics().place(*line.operand), "keep one of the two");
+                          diagnostics().place(*line.operand), "keep one of the two");
   return nullptr;
 }
 
@@ -207,7 +205,7 @@ bool TimelineParser::read_capture(Line& line) {
   Capture capture{*name, line.word->kind, capture_msr(line), line.vcpus.front(), diagnostics().place(*node)};
   if (const Capture* first = find_capture(out_.captures, *name)) {
     diagnostics().add_clash(*node, repeated_message(capture), "first captured", first->place,
-                           "capture into another name");
+                            "capture into another name");
     return false;
   }
   line.capture = *name;
@@ -224,7 +222,7 @@ bool TimelineParser::may_capture(const Line& line, const YamlNode& node) {
   if (line.vcpus.empty()) return false;  // reported already
   if (line.vcpus.size() > 1 && !scope_) {
     diagnostics().add(node, found_text(node) + " cannot hold the readings of several vCPUs",
-                     "write one step for each vCPU");
+                      "write one step for each vCPU");
     return false;
   }
   if (!line.always_fails()) return true;

@@ -65,8 +65,8 @@ class TimelineParser {
   };
   // A structure that a VMM gives back as it got it.
   struct Structure {
-    const char* whole;     // the key that names a captured one
-    const char* value;     // its fields that may be written over
+    const char* whole;  // the key that names a captured one
+    const char* value;  // its fields that may be written over
     const char* realtime;
     OpKind from, or_from;  // what captures one
     const char* sources;
@@ -150,7 +150,8 @@ class TimelineParser {
       at_ns = vcpu == line.vcpus.back() ? at_ns : at_ns + line.gap_ns;
     }
   }
-  static void set_value(std::uint64_t& constant, std::optional<ops::Expression>& later, const ops::Expression& expression);
+  static void set_value(std::uint64_t& constant, std::optional<ops::Expression>& later,
+                        const ops::Expression& expression);
   void no_operand(const Line& line);
   void reading(const Line& line);
   void wall_clock(const Line& line);
@@ -182,8 +183,8 @@ class TimelineParser {
   void sample(const Line& line);
   void sample_once(const Line& line, const SampleSpec& spec, std::int64_t at_ns);
   std::optional<SampleSpec> read_sample(const Line& line);
-  bool positive_duration(const std::string& owner, const YamlNode& node, const Fields& fields,
-                         const std::string& key, const std::string& example, std::int64_t& out);
+  bool positive_duration(const std::string& owner, const YamlNode& node, const Fields& fields, const std::string& key,
+                         const std::string& example, std::int64_t& out);
   bool sample_kinds(const Line& line, const YamlNode& node, SampleSpec& spec);
 
   // ---- procedure_use.cpp: lines that use a procedure ----
@@ -212,16 +213,16 @@ class TimelineParser {
   const VmSpec& vm_;
   const std::vector<std::string>& kernels_;
   ProcedureLibrary& procedures_;
-  ProcedureScope* scope_ = nullptr;      // the use that is written out
+  ProcedureScope* scope_ = nullptr;     // the use that is written out
   std::vector<Capture> scope_visible_;  // to the expressions of its present step
   std::vector<PastUse> past_;
   std::map<std::string, int> uses_;                  // of each kind, so far
   std::map<std::string, bool> kvmclock_of_capture_;  // MSR_KVM_SYSTEM_TIME, captured: does it enable?
   std::map<std::string, std::uint32_t> khz_of_capture_;
-  std::string busy_with_;       // the procedure that the line above uses, if it uses one
+  std::string busy_with_;          // the procedure that the line above uses, if it uses one
   std::int64_t free_from_ns_ = 0;  // the last step of a procedure so far
-  std::vector<HostVm> vms_;  // of each host
-  std::int32_t host_ = 0;    // that the line acts on
+  std::vector<HostVm> vms_;        // of each host
+  std::int32_t host_ = 0;          // that the line acts on
   Timeline out_;
   std::vector<Planned> planned_;
   std::optional<Capture> pending_capture_;

@@ -10,16 +10,15 @@ namespace {
 std::vector<std::string> msr_names() {
   std::vector<std::string> names;
   for (const std::uint32_t index :
-       {ops::msr::kIa32Tsc, ops::msr::kIa32TscAdjust, ops::msr::kIa32TscDeadline, ops::msr::kKvmWallClock, ops::msr::kKvmSystemTime,
-        ops::msr::kKvmWallClockNew, ops::msr::kKvmSystemTimeNew, ops::msr::kKvmStealTime, ops::msr::kHvTimeRefCount,
-        ops::msr::kHvReferenceTsc, ops::msr::kHvTscFrequency, ops::msr::kHvTscEmulationControl})
+       {ops::msr::kIa32Tsc, ops::msr::kIa32TscAdjust, ops::msr::kIa32TscDeadline, ops::msr::kKvmWallClock,
+        ops::msr::kKvmSystemTime, ops::msr::kKvmWallClockNew, ops::msr::kKvmSystemTimeNew, ops::msr::kKvmStealTime,
+        ops::msr::kHvTimeRefCount, ops::msr::kHvReferenceTsc, ops::msr::kHvTscFrequency,
+        ops::msr::kHvTscEmulationControl})
     names.emplace_back(ops::msr_name(index));
   return names;
 }
 
-bool is_system_time(std::uint32_t msr) {
-  return msr == ops::msr::kKvmSystemTime || msr == ops::msr::kKvmSystemTimeNew;
-}
+bool is_system_time(std::uint32_t msr) { return msr == ops::msr::kKvmSystemTime || msr == ops::msr::kKvmSystemTimeNew; }
 
 bool counts_tsc(std::uint32_t msr) {
   return msr == ops::msr::kIa32Tsc || msr == ops::msr::kIa32TscAdjust || msr == ops::msr::kIa32TscDeadline;
@@ -116,10 +115,9 @@ void TimelineParser::read_operand(const Line& line) {
 
 void TimelineParser::no_operand(const Line& line) {
   if (!line.operand->is(Kind::null))
-    diagnostics().add(
-        *line.operand,
-        std::string("'") + line.word->text + "' takes no operand, found " + found_text(*line.operand),
-        std::string("write '") + line.word->text + ":' with nothing after it");
+    diagnostics().add(*line.operand,
+                      std::string("'") + line.word->text + "' takes no operand, found " + found_text(*line.operand),
+                      std::string("write '") + line.word->text + ":' with nothing after it");
   const bool creates = line.word->kind == OpKind::create_vm;
   plan_each(line, [&](ops::Step& step) { step.op.flags = creates ? vm_flags() : 0; });
   if (creates) forget_vm();
@@ -129,7 +127,8 @@ void TimelineParser::reading(const Line& line) {
   if (line.word->text == std::string_view("wall_clock")) return wall_clock(line);
   plan_each(line, [&](ops::Step& step) {
     if (step.op.kind == OpKind::get_tsc_khz && !step.capture.empty())
-      khz_of_capture_[actual(step.capture, step.op.vcpu)] = step.op.vcpu == ops::kVm ? here().khz : known(step.op.vcpu).khz;
+      khz_of_capture_[actual(step.capture, step.op.vcpu)] =
+          step.op.vcpu == ops::kVm ? here().khz : known(step.op.vcpu).khz;
   });
 }
 
@@ -182,8 +181,7 @@ void TimelineParser::msr_write(const Line& line) {
   }
   const auto& [name, value] = node.members.front();
   const auto msr = msr_index(name);
-  const auto expression =
-      reader().expression(value, ops::Unit::cycles, msr && !counts_tsc(*msr), visible());
+  const auto expression = reader().expression(value, ops::Unit::cycles, msr && !counts_tsc(*msr), visible());
   if (!msr || !expression) return;
   plan_each(line, [&](ops::Step& step) {
     step.op.msr = *msr;
@@ -194,17 +192,15 @@ void TimelineParser::msr_write(const Line& line) {
 
 // A constant goes straight into the operation; anything else is evaluated when the step runs.
 void TimelineParser::set_value(std::uint64_t& constant, std::optional<ops::Expression>& later,
-                      const ops::Expression& expression) {
+                               const ops::Expression& expression) {
   if (const auto value = expression.as_constant())
     constant = static_cast<std::uint64_t>(*value);  // modulo 2^64; the reader checked the range
-  else
-    later = expression;
+  else later = expression;
 }
 
 void TimelineParser::value_step(const Line& line, ops::Unit unit, bool plain) {
   const auto expression = reader().expression(*line.operand, unit, plain, visible());
-  if (expression)
-    plan_each(line, [&](ops::Step& step) { set_value(step.op.value, step.value, *expression); });
+  if (expression) plan_each(line, [&](ops::Step& step) { set_value(step.op.value, step.value, *expression); });
 }
 
 void TimelineParser::set_tsc_khz(const Line& line) {
@@ -227,7 +223,8 @@ void TimelineParser::set_tsc_khz(const Line& line) {
 // 0 when only the run will tell.
 std::uint32_t TimelineParser::khz_before_the_run(const ops::Expression& expression, std::int32_t vcpu) const {
   const auto constant = expression.as_constant();
-  if (constant && *constant >= 0 && *constant <= std::numeric_limits<std::int32_t>::max()) return static_cast<std::uint32_t>(*constant);
+  if (constant && *constant >= 0 && *constant <= std::numeric_limits<std::int32_t>::max())
+    return static_cast<std::uint32_t>(*constant);
   const auto captured = khz_of_capture_.find(actual(expression.text(), vcpu));
   return captured == khz_of_capture_.end() ? 0 : captured->second;
 }
@@ -254,18 +251,14 @@ void TimelineParser::set_clock(const Line& line) {
   if (!node.is(Kind::mapping)) return value_step(line, ops::Unit::ns, false);
   const Fields fields(diagnostics(), node, "set_clock", {"clock", "realtime", "flags"});
   const YamlNode* clock_node = fields.find("clock");
-  if (!clock_node)
-    diagnostics().add(node, "set_clock has no 'clock'", "add 'clock: 0 ns' or a captured clock");
+  if (!clock_node) diagnostics().add(node, "set_clock has no 'clock'", "add 'clock: 0 ns' or a captured clock");
   const YamlNode* realtime_node = fields.find("realtime");
-  const auto clock =
-      clock_node ? reader().expression(*clock_node, ops::Unit::ns, false, visible()) : std::nullopt;
-  const auto realtime = realtime_node
-                            ? reader().expression(*realtime_node, ops::Unit::ns, false, visible())
-                            : std::nullopt;
+  const auto clock = clock_node ? reader().expression(*clock_node, ops::Unit::ns, false, visible()) : std::nullopt;
+  const auto realtime =
+      realtime_node ? reader().expression(*realtime_node, ops::Unit::ns, false, visible()) : std::nullopt;
   const auto flags = fields.find("flags") ? clock_flags(*fields.find("flags")) : std::optional(0U);
   if (flags && (*flags & ops::clock_flag::kRealtime) != 0 && !realtime_node)
-    diagnostics().add(*fields.find("flags"), "the flag realtime needs 'realtime'",
-                     "add 'realtime: c.realtime'");
+    diagnostics().add(*fields.find("flags"), "the flag realtime needs 'realtime'", "add 'realtime: c.realtime'");
   if (!clock || !flags || (realtime_node && !realtime)) return;
   plan_each(line, [&](ops::Step& step) {
     set_value(step.op.value, step.value, *clock);
@@ -280,8 +273,7 @@ std::optional<std::uint32_t> TimelineParser::clock_flags(const YamlNode& node) {
     return bits ? std::optional(static_cast<std::uint32_t>(*bits)) : std::nullopt;
   }
   if (!node.is(Kind::sequence)) {
-    diagnostics().add(node, "expected a list of flags, found " + found_text(node),
-                     "write 'flags: [realtime]'");
+    diagnostics().add(node, "expected a list of flags, found " + found_text(node), "write 'flags: [realtime]'");
     return std::nullopt;
   }
   std::uint32_t flags = 0;
@@ -310,11 +302,14 @@ void TimelineParser::give_back(const Line& line, const Structure& is, const std:
   const auto value = optional_expression(fields.find(is.value), ops::Unit::cycles);
   const auto realtime = optional_expression(fields.find(is.realtime), ops::Unit::ns);
   if (!whole && !(fields.find(is.value) && fields.find(is.realtime)))
-    diagnostics().add(node, std::string(line.word->text) + " has no '" + is.whole + "', or not all of '" + is.value + "' and '" +
-                               is.realtime + "'", "capture one with " + std::string(is.sources));
+    diagnostics().add(node,
+                      std::string(line.word->text) + " has no '" + is.whole + "', or not all of '" + is.value +
+                          "' and '" + is.realtime + "'",
+                      "capture one with " + std::string(is.sources));
   for (const std::string& constant : constants)
     if (whole && fields.find(constant))
-      diagnostics().add(*fields.key(constant), "'" + constant + "' comes with '" + is.whole + "'", "write one of the two");
+      diagnostics().add(*fields.key(constant), "'" + constant + "' comes with '" + is.whole + "'",
+                        "write one of the two");
   ops::Operation fixed;
   read_constants(fields, fixed);
   if (!saved) return;
@@ -341,8 +336,9 @@ std::optional<std::string> TimelineParser::saved_structure(const YamlNode& node,
   if (!name) return std::nullopt;
   const Capture* capture = find_capture(visible(), *name);
   if (capture && (capture->kind == is.from || capture->kind == is.or_from)) return name;
-  diagnostics().add(node, capture ? "'" + *name + "' is not such a structure" : "nothing is captured as '" + *name + "'",
-                   std::string("capture one with ") + is.sources);
+  diagnostics().add(node,
+                    capture ? "'" + *name + "' is not such a structure" : "nothing is captured as '" + *name + "'",
+                    std::string("capture one with ") + is.sources);
   return std::nullopt;
 }
 
@@ -351,9 +347,11 @@ void TimelineParser::read_constants(const Fields& fields, ops::Operation& op) {
   if (const YamlNode* node = fields.find("tsc_adjust"))
     op.tsc_adjust = static_cast<std::uint64_t>(reader().integer(*node, -kMax, kMax).value_or(0));
   if (const YamlNode* node = fields.find("flags"))
-    op.flags = static_cast<std::uint32_t>(reader().integer(*node, 0, std::numeric_limits<std::uint32_t>::max()).value_or(0));
+    op.flags =
+        static_cast<std::uint32_t>(reader().integer(*node, 0, std::numeric_limits<std::uint32_t>::max()).value_or(0));
   if (const YamlNode* node = fields.find("mul"))
-    op.mul = static_cast<std::uint32_t>(reader().integer(*node, 0, std::numeric_limits<std::uint32_t>::max()).value_or(0));
+    op.mul =
+        static_cast<std::uint32_t>(reader().integer(*node, 0, std::numeric_limits<std::uint32_t>::max()).value_or(0));
   if (const YamlNode* node = fields.find("shift"))
     op.shift = static_cast<std::int8_t>(reader().integer(*node, -128, 127).value_or(0));
 }
@@ -390,7 +388,8 @@ void TimelineParser::set_lapic(const Line& line) {
   const YamlNode* timer = fields.find("timer");
   if (!timer) diagnostics().add(*line.operand, "set_lapic has no 'timer'", "write 'set_lapic: {timer: tsc_deadline}'");
   std::vector<std::string> names;
-  for (std::uint64_t mode = 0; !ops::timer_mode_name(mode).empty(); ++mode) names.emplace_back(ops::timer_mode_name(mode));
+  for (std::uint64_t mode = 0; !ops::timer_mode_name(mode).empty(); ++mode)
+    names.emplace_back(ops::timer_mode_name(mode));
   const auto name = timer ? reader().word(*timer, "timer mode", names) : std::nullopt;
   if (!name) return;
   const auto mode = std::find(names.begin(), names.end(), *name) - names.begin();
@@ -412,8 +411,8 @@ void TimelineParser::enter_l2(const Line& line) {
   };
   const ops::Expression offset = read("offset", false), multiplier = read("multiplier", true);
   const YamlNode* entry_node = fields.find("entry");
-  const auto entry = entry_node ? reader().word(*entry_node, "entry", {"succeeds", "fails"})
-                                : std::optional<std::string>("succeeds");
+  const auto entry =
+      entry_node ? reader().word(*entry_node, "entry", {"succeeds", "fails"}) : std::optional<std::string>("succeeds");
   if (!entry) return;
   plan_each(line, [&](ops::Step& step) {
     set_value(step.op.value, step.value, offset);

@@ -20,7 +20,8 @@ std::vector<std::string> step_keys() {
 bool begins_with_start(const YamlNode* timeline) {
   if (!timeline || !timeline->is(YamlNode::Kind::sequence)) return false;
   return std::any_of(timeline->items.begin(), timeline->items.end(), [](const YamlNode& step) {
-    return std::any_of(step.members.begin(), step.members.end(), [](const YamlMember& m) { return m.key.text == "start"; });
+    return std::any_of(step.members.begin(), step.members.end(),
+                       [](const YamlMember& m) { return m.key.text == "start"; });
   });
 }
 
@@ -38,14 +39,18 @@ Timeline TimelineParser::parse(const YamlNode* node, const ops::Place& vm_place)
 // A timeline with a `start` makes its VM itself.
 void TimelineParser::set_up(const YamlNode* timeline, const ops::Place& place) {
   if (begins_with_start(timeline)) {
-    if (vm_.guest) reader().diagnostics().add(*timeline, "a Linux guest boots in the set-up, and this timeline starts its VM itself", "remove 'guest', or write the VMM's calls as steps");
+    if (vm_.guest)
+      reader().diagnostics().add(*timeline, "a Linux guest boots in the set-up, and this timeline starts its VM itself",
+                                 "remove 'guest', or write the VMM's calls as steps");
     return;
   }
   setup_step(OpKind::create_vm, ops::kVm, place).flags = vm_flags();
-  for (std::int32_t vcpu = 0; vcpu < vm_.vcpus; ++vcpu) setup_step(OpKind::create_vcpu, vcpu, place).flags = vcpu_flags();
+  for (std::int32_t vcpu = 0; vcpu < vm_.vcpus; ++vcpu)
+    setup_step(OpKind::create_vcpu, vcpu, place).flags = vcpu_flags();
   forget_vm();
   // A Linux guest enables its pages itself.
-  here().vcpu.assign(static_cast<std::size_t>(vm_.vcpus), {vm_.kvmclock || (vm_.guest && vm_.guest->kvmclock), here().khz});
+  here().vcpu.assign(static_cast<std::size_t>(vm_.vcpus),
+                     {vm_.kvmclock || (vm_.guest && vm_.guest->kvmclock), here().khz});
   for (std::int32_t vcpu = 0; vm_.kvmclock && vcpu < vm_.vcpus; ++vcpu) {
     ops::Operation& op = setup_step(OpKind::set_msr, vcpu, place);
     op.msr = ops::msr::kKvmSystemTimeNew;
@@ -67,14 +72,14 @@ ops::Operation& TimelineParser::setup_step(OpKind kind, std::int32_t vcpu, const
 void TimelineParser::parse_steps(const YamlNode& node) {
   if (!node.is(Kind::sequence)) {
     diagnostics().add(node, "expected timeline as a list of steps, found " + found_text(node),
-                     "write each step as '- {at: 0 ms, vcpu: 0, rdtsc: a}'");
+                      "write each step as '- {at: 0 ms, vcpu: 0, rdtsc: a}'");
     return;
   }
   for (const YamlNode& item : node.items) {
     parse_step(item);
     if (planned_.size() > kMaxSteps) {
       diagnostics().add(item, "the timeline expands into more than " + grouped(kMaxSteps) + " operations",
-                       "sample less often or for a shorter time");
+                        "sample less often or for a shorter time");
       return;
     }
   }
@@ -151,8 +156,8 @@ Expectation TimelineParser::refusal(const Planned& planned, const Refusal& refus
   return expectation;
 }
 
-Timeline parse_timeline(Reader& reader, const YamlNode* node, const std::vector<ops::HostSpec>& hosts,
-                        const VmSpec& vm, const ops::Place& vm_place, const std::vector<std::string>& kernels,
+Timeline parse_timeline(Reader& reader, const YamlNode* node, const std::vector<ops::HostSpec>& hosts, const VmSpec& vm,
+                        const ops::Place& vm_place, const std::vector<std::string>& kernels,
                         ProcedureLibrary& procedures) {
   return TimelineParser(reader, hosts, vm, kernels, procedures).parse(node, vm_place);
 }

@@ -22,21 +22,21 @@ struct Stay {
 
 struct Timeline {
   std::vector<ops::Step> setup;
-  std::vector<ops::Step> steps;       // sorted by (at_ns, position in the file)
-  std::vector<Capture> captures;      // all of them
-  std::vector<Expectation> refusals;  // steps that must fail, in the order of `steps`
+  std::vector<ops::Step> steps;           // sorted by (at_ns, position in the file)
+  std::vector<Capture> captures;          // all of them
+  std::vector<Expectation> refusals;      // steps that must fail, in the order of `steps`
   std::vector<ToleratedError> tolerated;  // steps that may
   std::vector<ProcedureUse> procedures;
-  std::int32_t vcpus = 0;             // that exist at the end, on the host that has most
-  std::vector<std::string> hosts;     // their names
-  std::vector<Stay> stays{{}};        // in the order of time
+  std::int32_t vcpus = 0;          // that exist at the end, on the host that has most
+  std::vector<std::string> hosts;  // their names
+  std::vector<Stay> stays{{}};     // in the order of time
   std::vector<Pivot> pivots;
-  bool linux_guest = false;           // one boots in the set-up
+  bool linux_guest = false;  // one boots in the set-up
 };
 
 // `node` is nullptr when the file has no timeline.
-Timeline parse_timeline(Reader& reader, const YamlNode* node, const std::vector<ops::HostSpec>& hosts,
-                        const VmSpec& vm, const ops::Place& vm_place, const std::vector<std::string>& kernels,
+Timeline parse_timeline(Reader& reader, const YamlNode* node, const std::vector<ops::HostSpec>& hosts, const VmSpec& vm,
+                        const ops::Place& vm_place, const std::vector<std::string>& kernels,
                         ProcedureLibrary& procedures);
 
 }  // namespace tscsim::scenarios

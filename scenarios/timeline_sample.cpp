@@ -18,9 +18,8 @@ void TimelineParser::sample(const Line& line) {
   const auto most = static_cast<std::int64_t>(kMaxSteps);
   if (readings > most || readings * static_cast<std::int64_t>(2 * line.vcpus.size()) > 2 * most ||
       spec->for_ns > std::numeric_limits<std::int64_t>::max() - line.at_ns) {
-    diagnostics().add(*line.operand,
-                     "this sample expands into more than " + grouped(kMaxSteps) + " operations",
-                     "sample less often or for a shorter time");
+    diagnostics().add(*line.operand, "this sample expands into more than " + grouped(kMaxSteps) + " operations",
+                      "sample less often or for a shorter time");
     return;
   }
   for (std::int64_t i = 0; i < readings; ++i) sample_once(line, *spec, line.at_ns + i * spec->every_ns);
@@ -30,10 +29,10 @@ void TimelineParser::sample_once(const Line& line, const SampleSpec& spec, std::
   for (const std::int32_t vcpu : line.vcpus)
     if (spec.tsc) plan(line, OpKind::rdtsc, vcpu, at_ns);
   for (const std::int32_t vcpu : line.vcpus)
-    if (spec.pvclock && known(vcpu).kvmclock_on)
-      plan(line, OpKind::read_pvclock, vcpu, at_ns);
+    if (spec.pvclock && known(vcpu).kvmclock_on) plan(line, OpKind::read_pvclock, vcpu, at_ns);
   for (const ops::GuestClock clock : spec.clocks)
-    for (const std::int32_t vcpu : line.vcpus) plan(line, OpKind::read_clock, vcpu, at_ns).op.flags = static_cast<std::uint32_t>(clock);
+    for (const std::int32_t vcpu : line.vcpus)
+      plan(line, OpKind::read_clock, vcpu, at_ns).op.flags = static_cast<std::uint32_t>(clock);
 }
 
 std::optional<TimelineParser::SampleSpec> TimelineParser::read_sample(const Line& line) {
@@ -47,7 +46,7 @@ std::optional<TimelineParser::SampleSpec> TimelineParser::read_sample(const Line
 }
 
 bool TimelineParser::positive_duration(const std::string& owner, const YamlNode& node, const Fields& fields,
-                       const std::string& key, const std::string& example, std::int64_t& out) {
+                                       const std::string& key, const std::string& example, std::int64_t& out) {
   const YamlNode* value = fields.find(key);
   if (!value) {
     diagnostics().add(node, owner + " has no '" + key + "'", "add '" + key + ": " + example + "'");
@@ -65,7 +64,7 @@ bool TimelineParser::sample_kinds(const Line& line, const YamlNode& node, Sample
   spec.tsc = spec.pvclock = false;
   if (!node.is(Kind::sequence) || node.items.empty()) {
     diagnostics().add(node, "expected a list of what to read, found " + found_text(node),
-                     "write 'read: [rdtsc, pvclock]'");
+                      "write 'read: [rdtsc, pvclock]'");
     return false;
   }
   for (const YamlNode& item : node.items) {
@@ -79,13 +78,11 @@ bool TimelineParser::sample_kinds(const Line& line, const YamlNode& node, Sample
       continue;
     }
     (*name == "rdtsc" ? spec.tsc : spec.pvclock) = true;
-    const bool possible =
-        *name == "rdtsc" || std::any_of(line.vcpus.begin(), line.vcpus.end(), [&](auto vcpu) {
-          return known(vcpu).kvmclock_on;
-        });
+    const bool possible = *name == "rdtsc" || std::any_of(line.vcpus.begin(), line.vcpus.end(),
+                                                          [&](auto vcpu) { return known(vcpu).kvmclock_on; });
     if (possible) continue;
     diagnostics().add(item, "no vCPU of this sample has kvmclock on",
-                     "switch it on with 'vm: {kvmclock: on}' or a step 'kvmclock: on'");
+                      "switch it on with 'vm: {kvmclock: on}' or a step 'kvmclock: on'");
     return false;
   }
   return true;

@@ -26,9 +26,7 @@ std::string_view trim(std::string_view text) {
   return text;
 }
 
-bool is_digit(char c) {
-  return c >= '0' && c <= '9';
-}
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
 // A signed decimal number, digits / 10^decimals, and the word that follows it.
 struct Quantity {
@@ -100,28 +98,23 @@ Parsed<std::int64_t> parse_duration_ns(std::string_view text) {
   } catch (const ops::ExpressionError& error) {
     return {{}, quoted(text) + ": " + error.what(), error.mend};
   }
-  return {{},
-          "expected a duration with a unit, found " + quoted(text),
-          three_ways(read_quantity(text), "ms", "us", "ns")};
+  return {
+      {}, "expected a duration with a unit, found " + quoted(text), three_ways(read_quantity(text), "ms", "us", "ns")};
 }
 
 Parsed<std::uint32_t> parse_frequency_khz(std::string_view text) {
   // Factors to Hz.
-  constexpr std::array<UnitWord, 4> kUnits{
-      {{"GHz", 1'000'000'000}, {"MHz", 1'000'000}, {"kHz", 1'000}, {"Hz", 1}}};
+  constexpr std::array<UnitWord, 4> kUnits{{{"GHz", 1'000'000'000}, {"MHz", 1'000'000}, {"kHz", 1'000}, {"Hz", 1}}};
   const Quantity quantity = read_quantity(text);
   const UnitWord* unit = quantity.has_number ? find_unit(kUnits, quantity.unit) : nullptr;
   if (!unit)
-    return {{},
-            "expected a frequency with a unit, found " + quoted(text),
-            three_ways(quantity, "GHz", "MHz", "kHz")};
+    return {{}, "expected a frequency with a unit, found " + quoted(text), three_ways(quantity, "GHz", "MHz", "kHz")};
   const std::optional<Wide> hz = whole(quantity, unit->factor);
   if (!hz || *hz % 1000 != 0)
     return {{}, quoted(text) + " is not a whole number of kHz", "KVM counts frequencies in whole kHz"};
   const Wide khz = *hz / 1000;
   if (khz < 1 || khz > std::numeric_limits<std::int32_t>::max())
-    return {
-        {}, quoted(text) + " is outside 1 kHz to 2_147_483_647 kHz", "write a frequency such as '2.6 GHz'"};
+    return {{}, quoted(text) + " is outside 1 kHz to 2_147_483_647 kHz", "write a frequency such as '2.6 GHz'"};
   return {static_cast<std::uint32_t>(khz), {}, {}};
 }
 
@@ -138,8 +131,7 @@ Parsed<std::int64_t> parse_ratio_ppb(std::string_view text) {
   }
   const std::optional<Wide> ppb = whole(quantity, unit->factor);
   if (!ppb) return {{}, quoted(text) + " is not a whole number of ppb", "write it in ppb, rounded"};
-  if (*ppb > kLimit || *ppb < -kLimit)
-    return {{}, quoted(text) + " is outside -100_000 ppm to 100_000 ppm", ""};
+  if (*ppb > kLimit || *ppb < -kLimit) return {{}, quoted(text) + " is outside -100_000 ppm to 100_000 ppm", ""};
   return {static_cast<std::int64_t>(*ppb), {}, {}};
 }
 

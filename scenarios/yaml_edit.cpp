@@ -30,7 +30,8 @@ std::vector<WrittenUse> written_uses(YamlNode& root, ProcedureLibrary& procedure
       const std::string counted = one.key.text + std::to_string(++of_kind[one.key.text]);
       const YamlNode* as = member(one.value, "as");
       const std::string used = procedures.replaced(with->text, *kind);
-      if (const Procedure* procedure = procedures.find(used)) uses.push_back({as != nullptr ? as->text : counted, &one.value, with, used, procedure});
+      if (const Procedure* procedure = procedures.find(used))
+        uses.push_back({as != nullptr ? as->text : counted, &one.value, with, used, procedure});
     }
   return uses;
 }

@@ -63,8 +63,7 @@ class TreeBuilder : public YAML::EventHandler {
                       "write the text out, or quote it if the '&' or '*' is meant literally");
   }
 
-  static YamlNode make(YamlNode::Kind kind, const YAML::Mark& mark, const std::string& tag,
-                       YAML::anchor_t anchor) {
+  static YamlNode make(YamlNode::Kind kind, const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor) {
     if (anchor != 0) throw no_anchors(mark);
     if (!tag.empty() && tag != "?" && tag != "!")
       throw refusal_at(mark, "tags are not part of the scenario language", "remove the tag");
@@ -115,8 +114,7 @@ class TreeBuilder : public YAML::EventHandler {
   int documents_ = 0;
 };
 
-[[noreturn]] void refuse(const Diagnostics& diagnostics, int line, int column, std::string message,
-                         std::string mend) {
+[[noreturn]] void refuse(const Diagnostics& diagnostics, int line, int column, std::string message, std::string mend) {
   ops::Diagnostic diagnostic;
   diagnostic.place = {diagnostics.file(), line, column};
   diagnostic.message = std::move(message);
@@ -163,10 +161,8 @@ YamlNode parse_yaml(std::string_view text, const std::string& file) {
     refuse(diagnostics, refusal.line, refusal.column, refusal.message, refusal.mend);
   } catch (const YAML::Exception& error) {
     const bool anchor = error.msg.find("anchor") != std::string::npos;
-    refuse(
-        diagnostics, error.mark.line + 1, error.mark.column + 1,
-        anchor ? "anchors and aliases are not part of the scenario language" : "malformed YAML: " + error.msg,
-        "");
+    refuse(diagnostics, error.mark.line + 1, error.mark.column + 1,
+           anchor ? "anchors and aliases are not part of the scenario language" : "malformed YAML: " + error.msg, "");
   }
   return builder.take();
 }

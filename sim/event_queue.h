@@ -71,8 +71,7 @@ class EventQueue {
 
   // Throws std::length_error when one of the limits above is passed.
   EventHandle schedule(SimTime time, Payload payload) {
-    if (next_sequence_ >= kSequenceEnd)
-      throw std::length_error("an event queue has run out of sequence numbers");
+    if (next_sequence_ >= kSequenceEnd) throw std::length_error("an event queue has run out of sequence numbers");
     const std::uint32_t slot = take_slot();
     const std::uint64_t order = next_sequence_++ << kSlotBits | slot;
     slots_[slot].order = order;
@@ -127,7 +126,7 @@ class EventQueue {
   static constexpr std::size_t kBucket = 128, kHalf = kBucket / 2;
   static constexpr std::size_t kLongFront = 192;  // a front that gets longer gives its later keys to a bucket
   static constexpr std::size_t kShortFront = 24;
-  static constexpr std::size_t kSoon = 4;         // so far ahead payloads are fetched
+  static constexpr std::size_t kSoon = 4;  // so far ahead payloads are fetched
 
   struct Bucket {
     Key keys[kBucket];
@@ -192,7 +191,8 @@ class EventQueue {
   void insert(Key key) {
     if (!rows_.empty() && lows_.back() < key) return insert_behind(key);
     if (front_.size() <= kShortFront) return insert_in_short(key);
-    front_.insert(front_.begin() + static_cast<std::ptrdiff_t>(first_not_above(front_.data(), front_.size(), key)), key);
+    front_.insert(front_.begin() + static_cast<std::ptrdiff_t>(first_not_above(front_.data(), front_.size(), key)),
+                  key);
     if (front_.size() > kLongFront) shorten_front();
   }
 
@@ -281,7 +281,8 @@ class EventQueue {
     for (std::size_t index = 0; index < rows_.size(); ++index) {
       Row row = rows_[index];
       Key* const keys = pool_[row.bucket].keys;
-      row.count = static_cast<std::uint32_t>(std::remove_if(keys, keys + row.count, [this](Key key) { return stale(key); }) - keys);
+      row.count = static_cast<std::uint32_t>(
+          std::remove_if(keys, keys + row.count, [this](Key key) { return stale(key); }) - keys);
       behind_ += row.count;
       const bool joins = kept > 0 && rows_[kept - 1].count + row.count < kBucket;
       if (joins) {
@@ -299,9 +300,9 @@ class EventQueue {
     rows_.resize(kept);
   }
 
-  std::vector<Key> front_;    // in descending order; all below the first bucket's least
-  std::vector<Key> lows_;     // of each bucket the least key it may hold, in descending order
-  std::vector<Row> rows_;     // and where it is
+  std::vector<Key> front_;  // in descending order; all below the first bucket's least
+  std::vector<Key> lows_;   // of each bucket the least key it may hold, in descending order
+  std::vector<Row> rows_;   // and where it is
   std::deque<Bucket> pool_;
   std::vector<std::uint32_t> unused_;  // buckets of the pool
   std::size_t behind_ = 0;             // keys in buckets

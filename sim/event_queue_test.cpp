@@ -28,8 +28,7 @@ TEST(EventQueue, EarlierTimesRunFirst) {
   queue.schedule({0}, "zero");
   queue.schedule({-1}, "before zero");
   queue.schedule(SimTime::first(), "first");
-  for (const char* expected : {"first", "before zero", "zero", "last"})
-    EXPECT_EQ(queue.pop().payload, expected);
+  for (const char* expected : {"first", "before zero", "zero", "last"}) EXPECT_EQ(queue.pop().payload, expected);
 }
 
 TEST(EventQueue, NextTimeIsThatOfTheNextPop) {

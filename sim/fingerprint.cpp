@@ -15,9 +15,7 @@ std::uint64_t mix(std::uint64_t z) {
 
 }  // namespace
 
-void Fingerprint::add(std::uint64_t value) {
-  state_ = mix(state_ + 0x9e3779b97f4a7c15u) ^ mix(value);
-}
+void Fingerprint::add(std::uint64_t value) { state_ = mix(state_ + 0x9e3779b97f4a7c15u) ^ mix(value); }
 
 void Fingerprint::add(std::string_view text) {
   add(text.size());

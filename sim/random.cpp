@@ -12,15 +12,9 @@ constexpr int kRounds = 10;
 constexpr std::uint32_t kMultiplier0 = 0xd2511f53, kMultiplier1 = 0xcd9e8d57;  // table 2 of the paper
 constexpr std::uint32_t kWeyl0 = 0x9e3779b9, kWeyl1 = 0xbb67ae85;  // golden ratio and sqrt(3) - 1, times 2^32
 
-std::uint32_t low(std::uint64_t value) {
-  return static_cast<std::uint32_t>(value);
-}
-std::uint32_t high(std::uint64_t value) {
-  return static_cast<std::uint32_t>(value >> 32);
-}
-std::uint64_t join(std::uint32_t lower, std::uint32_t upper) {
-  return static_cast<std::uint64_t>(upper) << 32 | lower;
-}
+std::uint32_t low(std::uint64_t value) { return static_cast<std::uint32_t>(value); }
+std::uint32_t high(std::uint64_t value) { return static_cast<std::uint32_t>(value >> 32); }
+std::uint64_t join(std::uint32_t lower, std::uint32_t upper) { return static_cast<std::uint64_t>(upper) << 32 | lower; }
 
 PhiloxCounter one_round(const PhiloxCounter& c, const PhiloxKey& key) {
   const std::uint64_t product0 = std::uint64_t{kMultiplier0} * c[0];

@@ -24,9 +24,7 @@ constexpr To checked_cast(From value) {
   return static_cast<To>(value);
 }
 
-constexpr U128 mul(std::uint64_t a, std::uint64_t b) {
-  return static_cast<U128>(a) * b;
-}
+constexpr U128 mul(std::uint64_t a, std::uint64_t b) { return static_cast<U128>(a) * b; }
 
 // floor(a * b / 2^shift) modulo 2^64; shift 0 to 127. A product cut to 64 bits, as fixed-point scaling needs
 // it.

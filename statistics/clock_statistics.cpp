@@ -9,12 +9,15 @@ namespace tscsim::statistics {
 namespace {
 
 // Differences of 64-bit counts are exact as long as they are taken before they become floating point.
-double since(std::uint64_t value, std::uint64_t first) { return static_cast<double>(static_cast<std::int64_t>(value - first)); }
+double since(std::uint64_t value, std::uint64_t first) {
+  return static_cast<double>(static_cast<std::int64_t>(value - first));
+}
 
 Eigen::VectorXd times_of(const Series& series) {
   Eigen::VectorXd x(static_cast<Eigen::Index>(series.readings.size()));
   for (Eigen::Index i = 0; i < x.size(); ++i)
-    x(i) = static_cast<double>(series.readings[static_cast<std::size_t>(i)].taken_ns - series.readings.front().taken_ns);
+    x(i) =
+        static_cast<double>(series.readings[static_cast<std::size_t>(i)].taken_ns - series.readings.front().taken_ns);
   return x;
 }
 
@@ -38,19 +41,23 @@ AllanPoint allan_point(const Eigen::VectorXd& phase_ns, Eigen::Index m, double s
   const Eigen::Index terms = phase_ns.size() - 2 * m;
   const Eigen::VectorXd second = phase_ns.tail(terms) - 2 * phase_ns.segment(m, terms) + phase_ns.head(terms);
   const double tau_ns = step_ns * static_cast<double>(m);
-  return {tau_ns / 1e9, std::sqrt(second.squaredNorm() / (2 * tau_ns * tau_ns * static_cast<double>(terms))), static_cast<int>(terms)};
+  return {tau_ns / 1e9, std::sqrt(second.squaredNorm() / (2 * tau_ns * tau_ns * static_cast<double>(terms))),
+          static_cast<int>(terms)};
 }
 
 }  // namespace
 
 std::optional<Fit> fit_line(const Series& series) {
-  if (series.readings.size() < 2 || series.readings.front().taken_ns == series.readings.back().taken_ns) return std::nullopt;
+  if (series.readings.size() < 2 || series.readings.front().taken_ns == series.readings.back().taken_ns)
+    return std::nullopt;
   const Eigen::VectorXd x = times_of(series), y = counts_of(series);
   Eigen::MatrixXd design(x.size(), 2);
-  design << Eigen::VectorXd::Ones(x.size()), x / x(x.size() - 1);  // of like size, so that the solution is well conditioned
+  design << Eigen::VectorXd::Ones(x.size()),
+      x / x(x.size() - 1);  // of like size, so that the solution is well conditioned
   const Eigen::Vector2d line = design.colPivHouseholderQr().solve(y);
   const Eigen::VectorXd residual = y - design * line;
-  return Fit{line(1) / x(x.size() - 1), std::sqrt(residual.squaredNorm() / static_cast<double>(x.size())), residual.cwiseAbs().maxCoeff()};
+  return Fit{line(1) / x(x.size() - 1), std::sqrt(residual.squaredNorm() / static_cast<double>(x.size())),
+             residual.cwiseAbs().maxCoeff()};
 }
 
 Allan allan_deviation(const Series& series, double rate) {

@@ -19,7 +19,8 @@ TEST(FitLine, FindsTheRateUnderAnOffsetThatAlternates) {
   Series fast{"kvmclock", 0, {}};
   for (int i = 0; i < 1000; ++i) {
     const std::int64_t t = std::int64_t{i} * 1'000'000;
-    fast.readings.push_back({t, t, 1'700'000'000'000'000'000u + static_cast<std::uint64_t>(t + t / 4000 + (i % 2 == 0 ? 3 : -3))});
+    fast.readings.push_back(
+        {t, t, 1'700'000'000'000'000'000u + static_cast<std::uint64_t>(t + t / 4000 + (i % 2 == 0 ? 3 : -3))});
   }
   const auto fit = fit_line(fast);
   ASSERT_TRUE(fit);
@@ -44,8 +45,9 @@ TEST(FitLine, CountsAreTakenModulo64Bits) {
 // sqrt(4 / 2) = 1.414e-9 at one second. At two seconds the phase is 0, 0, 0.
 TEST(AllanDeviation, OfAPhaseThatAlternates) {
   constexpr std::int64_t kSecond = 1'000'000'000;
-  const Allan allan = allan_deviation(
-      series({0, kSecond, 2 * kSecond, 3 * kSecond, 4 * kSecond}, {0, kSecond + 1, 2 * kSecond, 3 * kSecond + 1, 4 * kSecond}), 1);
+  const Allan allan = allan_deviation(series({0, kSecond, 2 * kSecond, 3 * kSecond, 4 * kSecond},
+                                             {0, kSecond + 1, 2 * kSecond, 3 * kSecond + 1, 4 * kSecond}),
+                                      1);
   ASSERT_EQ(allan.points.size(), 2u);
   EXPECT_NEAR(allan.points[0].deviation, std::sqrt(2.0) * 1e-9, 1e-15);
   EXPECT_EQ(allan.points[0].terms, 3);
@@ -72,7 +74,8 @@ TEST(AllanDeviation, SaysWhyThereIsNone) {
 }
 
 TEST(SkewMatrix, HasTheGreatestDifferenceOfEachPair) {
-  const Series all[] = {series({0, 10, 20}, {100, 110, 120}, 0), series({0, 10, 20}, {101, 104, 122}, 1), series({5}, {1}, 2)};
+  const Series all[] = {series({0, 10, 20}, {100, 110, 120}, 0), series({0, 10, 20}, {101, 104, 122}, 1),
+                        series({5}, {1}, 2)};
   const Eigen::MatrixXd skew = skew_matrix(all);
   EXPECT_EQ(skew(0, 1), -6);
   EXPECT_EQ(skew(1, 0), 6);

@@ -21,7 +21,8 @@ ops::Entry reading(OpKind kind, int vcpu, std::int64_t at_ns, Field field, std::
 TEST(SeriesOf, SortsReadingsByClockAndVcpu) {
   ops::Recording recording;
   recording.header.zero_base_ns = 1000;
-  recording.entries = {reading(OpKind::rdtsc, 1, 0, Field::value, 7), reading(OpKind::read_pvclock, 0, 5, Field::ns, 50),
+  recording.entries = {reading(OpKind::rdtsc, 1, 0, Field::value, 7),
+                       reading(OpKind::read_pvclock, 0, 5, Field::ns, 50),
                        reading(OpKind::rdtsc, 0, 10, Field::value, 8), reading(OpKind::rdtsc, 1, 20, Field::value, 9)};
   recording.entries.push_back(reading(OpKind::rdtsc, 1, 30, Field::value, 10));
   recording.entries.back().op.probe = true;

@@ -40,8 +40,11 @@ void require_folder_of(const std::string& path) {
   std::error_code ignored;
   const auto folder = std::filesystem::path(path).parent_path();
   if (folder.empty() || std::filesystem::is_directory(folder, ignored)) return;
-  throw ops::InputError(ops::Diagnostic{{path, 0, 0}, fmt::format("there is no folder '{}'", folder.string()),
-                                        "make the folder, or name another file", "", 1});
+  throw ops::InputError(ops::Diagnostic{{path, 0, 0},
+                                        fmt::format("there is no folder '{}'", folder.string()),
+                                        "make the folder, or name another file",
+                                        "",
+                                        1});
 }
 
 void write_file(const std::string& path, const std::string& content) {

@@ -34,7 +34,8 @@ std::string unpacked(std::istream& in, const std::string& path) {
     io::copy(filter, text);
     return std::move(text).str();
   } catch (const io::lzma_error&) {
-    refuse(path, "the file is not in the .xz format, or is cut", "take the whole file again from where it was recorded");
+    refuse(path, "the file is not in the .xz format, or is cut",
+           "take the whole file again from where it was recorded");
   }
 }
 

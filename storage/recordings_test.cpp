@@ -19,7 +19,8 @@ class RecordingFiles : public ::testing::Test {
   std::string path(const std::string& name) const { return (folder_ / name).string(); }
 
  private:
-  std::filesystem::path folder_ = std::filesystem::temp_directory_path() / ("tscsim-storage-" + std::to_string(getpid()));
+  std::filesystem::path folder_ =
+      std::filesystem::temp_directory_path() / ("tscsim-storage-" + std::to_string(getpid()));
 };
 
 ops::Recording recording(const std::string& scenario) {
@@ -64,7 +65,8 @@ TEST_F(RecordingFiles, ACutArchiveIsRefused) {
 
 TEST_F(RecordingFiles, APlainFileWithThatNameIsRefused) {
   std::ofstream(path("b.jsonl.xz")) << "{}";
-  EXPECT_THAT(error_of(path("b.jsonl.xz")), ::testing::HasSubstr("b.jsonl.xz: error: the file is not in the .xz format"));
+  EXPECT_THAT(error_of(path("b.jsonl.xz")),
+              ::testing::HasSubstr("b.jsonl.xz: error: the file is not in the .xz format"));
 }
 
 }  // namespace

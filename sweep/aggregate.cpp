@@ -7,7 +7,7 @@
 namespace tscsim::sweep {
 namespace {
 
-constexpr int kExact = 64;   // and buckets to a power of two
+constexpr int kExact = 64;  // and buckets to a power of two
 constexpr int kExactBits = 6;
 
 std::uint64_t magnitude(std::int64_t value) {
@@ -46,7 +46,8 @@ Bucket bucket(int number) {
     low = (static_cast<std::uint64_t>(size % kExact) + kExact) << above;
     high = low + (std::uint64_t{1} << above) - 1;
   }
-  if (number < 0) return {static_cast<std::int64_t>(-std::min(high, std::uint64_t{1} << 63)), static_cast<std::int64_t>(-low)};
+  if (number < 0)
+    return {static_cast<std::int64_t>(-std::min(high, std::uint64_t{1} << 63)), static_cast<std::int64_t>(-low)};
   return {static_cast<std::int64_t>(low), static_cast<std::int64_t>(std::min<std::uint64_t>(high, INT64_MAX))};
 }
 
@@ -115,7 +116,8 @@ using Json = nlohmann::json;
 
 Json parts_of(ops::Wide value) { return {static_cast<std::int64_t>(value >> 64), static_cast<std::uint64_t>(value)}; }
 ops::Wide wide_from(const Json& parts) {
-  return static_cast<ops::Wide>(parts[0].get<std::int64_t>()) * (static_cast<ops::Wide>(1) << 64) + parts[1].get<std::uint64_t>();
+  return static_cast<ops::Wide>(parts[0].get<std::int64_t>()) * (static_cast<ops::Wide>(1) << 64) +
+         parts[1].get<std::uint64_t>();
 }
 
 Json json_of(const QuantityAggregate& one) {
@@ -155,7 +157,8 @@ Row row_from(const Json& json) {
 std::string to_bytes(const Aggregate& aggregate) {
   Json of = Json::array(), fates = Json::array(), rows = Json::array();
   for (const QuantityAggregate& one : aggregate.of) of.push_back(json_of(one));
-  for (const auto& [fate, count] : aggregate.fates) fates.push_back({static_cast<int>(fate), count.runs, count.first, count.example});
+  for (const auto& [fate, count] : aggregate.fates)
+    fates.push_back({static_cast<int>(fate), count.runs, count.first, count.example});
   for (const Row& row : aggregate.rows) rows.push_back(json_of(row));
   const std::vector<std::uint8_t> bytes = Json::to_msgpack({of, fates, rows});
   return {bytes.begin(), bytes.end()};

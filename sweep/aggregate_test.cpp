@@ -23,7 +23,8 @@ TEST(Buckets, FollowEachOtherWithoutGap) {
     EXPECT_LE(found.low, extreme);
     EXPECT_GE(found.high, extreme);
   }
-  for (int number = -3000; number < 3000; ++number) EXPECT_EQ(bucket(number).high + 1, bucket(number + 1).low) << number;
+  for (int number = -3000; number < 3000; ++number)
+    EXPECT_EQ(bucket(number).high + 1, bucket(number + 1).low) << number;
 }
 
 RunResult result(Seen seen) { return {Fate::ran, {}, {seen}, true, ""}; }
@@ -47,7 +48,8 @@ TEST(Aggregate, AddsUpInAnyOrder) {
 
 TEST(Aggregate, WorstRunsAreTheFarthestFromZeroAndTheEarliest) {
   Aggregate made(1, 2);
-  for (const auto& [run, value] : {std::pair<std::uint64_t, std::int64_t>{4, 10}, {2, -10}, {9, 3}, {3, 10}}) made.add(result(Seen(value)), run);
+  for (const auto& [run, value] : {std::pair<std::uint64_t, std::int64_t>{4, 10}, {2, -10}, {9, 3}, {3, 10}})
+    made.add(result(Seen(value)), run);
   EXPECT_EQ(made.of[0].worst, (std::vector<WorstRun>{{-10, 2}, {10, 3}}));
 }
 

@@ -27,7 +27,9 @@ CREATE TABLE worst(quantity INTEGER NOT NULL, place INTEGER NOT NULL, run INTEGE
 )";
 
 const char* name_of(Fate fate) { return fate == Fate::ran ? "ran" : fate == Fate::refused ? "refused" : "failed"; }
-Fate fate_from(const std::string& name) { return name == "ran" ? Fate::ran : name == "refused" ? Fate::refused : Fate::failed; }
+Fate fate_from(const std::string& name) {
+  return name == "ran" ? Fate::ran : name == "refused" ? Fate::refused : Fate::failed;
+}
 
 std::string decimal(ops::Wide value) {
   std::string digits;
@@ -54,7 +56,9 @@ std::string quoted(const std::string& name) {
 }
 
 std::string lines_of(const std::vector<std::string>& texts) { return Json(texts).dump(); }
-std::vector<std::string> texts_from(const std::string& lines) { return Json::parse(lines).get<std::vector<std::string>>(); }
+std::vector<std::string> texts_from(const std::string& lines) {
+  return Json::parse(lines).get<std::vector<std::string>>();
+}
 
 Inputs inputs_from(const std::map<std::string, std::string>& named) {
   const auto text = [&](const char* name) { return named.at(name); };
@@ -123,8 +127,11 @@ class Database::Impl {
   void load(bool write) {
     if (write) use_journal();
     std::map<std::string, std::string> named;
-    for (SQLite::Statement rows(db_, "SELECT name, value FROM sweep"); rows.executeStep();) named[rows.getColumn(0).getString()] = rows.getColumn(1).getString();
-    if (named["format"] != kFormat) throw std::runtime_error(fmt::format("{}: this sweep has format '{}', this tscsim reads {}", path_, named["format"], kFormat));
+    for (SQLite::Statement rows(db_, "SELECT name, value FROM sweep"); rows.executeStep();)
+      named[rows.getColumn(0).getString()] = rows.getColumn(1).getString();
+    if (named["format"] != kFormat)
+      throw std::runtime_error(
+          fmt::format("{}: this sweep has format '{}', this tscsim reads {}", path_, named["format"], kFormat));
     inputs_ = inputs_from(named);
     set_up();
     done_ = static_cast<std::uint64_t>(db_.execAndGet("SELECT batches FROM progress").getInt64());
@@ -150,7 +157,9 @@ class Database::Impl {
     for (const std::string table : {"sweep", "progress", "fate", "quantity", "histogram", "worst", "run"}) {
       if (table == "run" && inputs_.keep != Keep::runs) continue;
       text += table + "\n";
-      for (SQLite::Statement rows(db_, fmt::format("SELECT * FROM {} ORDER BY 1{}", table, table == "progress" ? "" : ", 2")); rows.executeStep();) {
+      for (SQLite::Statement rows(
+               db_, fmt::format("SELECT * FROM {} ORDER BY 1{}", table, table == "progress" ? "" : ", 2"));
+           rows.executeStep();) {
         for (int i = 0; i < rows.getColumnCount(); ++i) text += (i == 0 ? "  " : "|") + rows.getColumn(i).getString();
         text += "\n";
       }
@@ -160,9 +169,11 @@ class Database::Impl {
 
   void each_row(const std::function<void(const Row&)>& told) const {
     for (SQLite::Statement rows(db_, "SELECT * FROM run ORDER BY run"); rows.executeStep();) {
-      Row row{static_cast<std::uint64_t>(rows.getColumn(0).getInt64()), fate_from(rows.getColumn(1).getString()), {}, {}};
+      Row row{
+          static_cast<std::uint64_t>(rows.getColumn(0).getInt64()), fate_from(rows.getColumn(1).getString()), {}, {}};
       int column = 2;
-      for (std::size_t i = 0; i < inputs_.variations.size(); ++i) row.drawn.push_back(rows.getColumn(column++).getInt64());
+      for (std::size_t i = 0; i < inputs_.variations.size(); ++i)
+        row.drawn.push_back(rows.getColumn(column++).getInt64());
       for (std::size_t i = 0; i < inputs_.quantities.size(); ++i, ++column)
         row.seen.push_back(rows.getColumn(column).isNull() ? std::nullopt : Seen(rows.getColumn(column).getInt64()));
       told(row);
@@ -174,7 +185,8 @@ class Database::Impl {
     if (inputs_.keep != Keep::runs || runs == 0) return std::nullopt;
     const auto wanted = static_cast<std::uint64_t>((static_cast<ops::Wide>(runs) * share_ppm + 999'999) / 1'000'000);
     const std::string name = quoted(Quantity::parse(inputs_.quantities[quantity]).name());
-    SQLite::Statement row(db_, fmt::format("SELECT {0} FROM run WHERE {0} IS NOT NULL ORDER BY {0} LIMIT 1 OFFSET {1}", name, wanted == 0 ? 0 : wanted - 1));
+    SQLite::Statement row(db_, fmt::format("SELECT {0} FROM run WHERE {0} IS NOT NULL ORDER BY {0} LIMIT 1 OFFSET {1}",
+                                           name, wanted == 0 ? 0 : wanted - 1));
     return row.executeStep() ? std::optional(row.getColumn(0).getInt64()) : std::nullopt;
   }
 
@@ -186,7 +198,8 @@ class Database::Impl {
   // One writer alone, for what it adds up is in its memory, too. One that is killed leaves whole transactions; one fsync a
   // checkpoint is enough for that.
   void use_journal() {
-    db_.exec("PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; BEGIN EXCLUSIVE; COMMIT");
+    db_.exec(
+        "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; BEGIN EXCLUSIVE; COMMIT");
   }
 
   void set_up() {
@@ -197,8 +210,10 @@ class Database::Impl {
 
   std::string run_table() const {
     std::string text = "CREATE TABLE run(run INTEGER PRIMARY KEY, fate TEXT NOT NULL";
-    for (const std::string& variation : inputs_.variations) text += ", " + quoted(name_of_variation(variation)) + " INTEGER NOT NULL";
-    for (const std::string& quantity : inputs_.quantities) text += ", " + quoted(Quantity::parse(quantity).name()) + " INTEGER";
+    for (const std::string& variation : inputs_.variations)
+      text += ", " + quoted(name_of_variation(variation)) + " INTEGER NOT NULL";
+    for (const std::string& quantity : inputs_.quantities)
+      text += ", " + quoted(Quantity::parse(quantity).name()) + " INTEGER";
     return text + ")";
   }
 
@@ -222,7 +237,8 @@ class Database::Impl {
       statement.bind(++column, name_of(row.fate));
       for (const std::int64_t value : row.drawn) statement.bind(++column, value);
       for (const Seen& value : row.seen) {
-        if (value && *value >= INT64_MIN && *value <= INT64_MAX) statement.bind(++column, static_cast<std::int64_t>(*value));
+        if (value && *value >= INT64_MIN && *value <= INT64_MAX)
+          statement.bind(++column, static_cast<std::int64_t>(*value));
         else statement.bind(++column);
       }
       statement.exec();
@@ -232,7 +248,8 @@ class Database::Impl {
 
   void write_fates() {
     SQLite::Statement row(db_, "INSERT OR REPLACE INTO fate VALUES(?, ?, ?, ?)");
-    for (const auto& [fate, count] : total_.fates) insert(row, name_of(fate), number(count.runs), number(count.first), count.example);
+    for (const auto& [fate, count] : total_.fates)
+      insert(row, name_of(fate), number(count.runs), number(count.first), count.example);
   }
 
   void write_quantities() {
@@ -269,9 +286,11 @@ class Database::Impl {
 
   void load_total() {
     for (SQLite::Statement rows(db_, "SELECT fate, runs, first_run, example FROM fate"); rows.executeStep();)
-      total_.fates[fate_from(rows.getColumn(0).getString())] = {static_cast<std::uint64_t>(rows.getColumn(1).getInt64()),
-                                                                static_cast<std::uint64_t>(rows.getColumn(2).getInt64()), rows.getColumn(3).getString()};
-    for (SQLite::Statement rows(db_, "SELECT number, runs, without, outside, least, greatest, sum FROM quantity"); rows.executeStep();) {
+      total_.fates[fate_from(rows.getColumn(0).getString())] = {
+          static_cast<std::uint64_t>(rows.getColumn(1).getInt64()),
+          static_cast<std::uint64_t>(rows.getColumn(2).getInt64()), rows.getColumn(3).getString()};
+    for (SQLite::Statement rows(db_, "SELECT number, runs, without, outside, least, greatest, sum FROM quantity");
+         rows.executeStep();) {
       QuantityAggregate& one = total_.of.at(static_cast<std::size_t>(rows.getColumn(0).getInt64()));
       one.runs = static_cast<std::uint64_t>(rows.getColumn(1).getInt64());
       one.without = static_cast<std::uint64_t>(rows.getColumn(2).getInt64());
@@ -283,9 +302,12 @@ class Database::Impl {
       one.sum = wide_from(rows.getColumn(6).getString());
     }
     for (SQLite::Statement rows(db_, "SELECT quantity, bucket, runs FROM histogram"); rows.executeStep();)
-      total_.of.at(static_cast<std::size_t>(rows.getColumn(0).getInt64())).histogram[rows.getColumn(1).getInt()] = static_cast<std::uint64_t>(rows.getColumn(2).getInt64());
-    for (SQLite::Statement rows(db_, "SELECT quantity, value, run FROM worst ORDER BY quantity, place"); rows.executeStep();)
-      total_.of.at(static_cast<std::size_t>(rows.getColumn(0).getInt64())).worst.push_back({rows.getColumn(1).getInt64(), static_cast<std::uint64_t>(rows.getColumn(2).getInt64())});
+      total_.of.at(static_cast<std::size_t>(rows.getColumn(0).getInt64())).histogram[rows.getColumn(1).getInt()] =
+          static_cast<std::uint64_t>(rows.getColumn(2).getInt64());
+    for (SQLite::Statement rows(db_, "SELECT quantity, value, run FROM worst ORDER BY quantity, place");
+         rows.executeStep();)
+      total_.of.at(static_cast<std::size_t>(rows.getColumn(0).getInt64()))
+          .worst.push_back({rows.getColumn(1).getInt64(), static_cast<std::uint64_t>(rows.getColumn(2).getInt64())});
   }
 
   std::string path_;
@@ -327,7 +349,8 @@ Database Database::open(const std::string& path, bool write) {
     made.impl_->load(write);
     return made;
   } catch (const SQLite::Exception& error) {
-    if (error.getErrorCode() == SQLITE_BUSY) throw std::runtime_error(fmt::format("{} is in use by another process", path));
+    if (error.getErrorCode() == SQLITE_BUSY)
+      throw std::runtime_error(fmt::format("{} is in use by another process", path));
     throw std::runtime_error(fmt::format("{} does not hold a sweep: {}", path, error.what()));
   }
 }
@@ -337,7 +360,9 @@ const Aggregate& Database::total() const { return impl_->total(); }
 std::uint64_t Database::batches_done() const { return impl_->done(); }
 void Database::commit(const Aggregate& batch, std::uint64_t batches) { impl_->commit(batch, batches); }
 void Database::each_row(const std::function<void(const Row&)>& row) const { impl_->each_row(row); }
-std::optional<std::int64_t> Database::exact_percentile(std::size_t quantity, std::uint32_t share_ppm) const { return impl_->exact_percentile(quantity, share_ppm); }
+std::optional<std::int64_t> Database::exact_percentile(std::size_t quantity, std::uint32_t share_ppm) const {
+  return impl_->exact_percentile(quantity, share_ppm);
+}
 std::string Database::content() const { return impl_->content(); }
 void Database::close() { impl_->close(); }
 

@@ -20,15 +20,15 @@ enum class Keep : std::uint8_t { aggregates, runs };
 // What a sweep is: equal inputs make equal content.
 struct Inputs {
   std::string tool_version;
-  std::string scenario;        // the file's name without folder
+  std::string scenario;  // the file's name without folder
   std::string scenario_text;
-  std::string scenario_hash;   // with its procedures
+  std::string scenario_hash;            // with its procedures
   std::vector<std::string> procedures;  // replacements, "OLD=NEW"
   std::string kernel, heuristic;
   std::uint64_t seed = 1;
   std::uint64_t runs = 0;
-  std::uint64_t batch = 0;     // runs
-  std::uint64_t worst = 0;     // runs kept of each quantity
+  std::uint64_t batch = 0;  // runs
+  std::uint64_t worst = 0;  // runs kept of each quantity
   Keep keep = Keep::aggregates;
   std::vector<std::string> variations;  // "NAME=DISTRIBUTION"
   std::vector<std::string> quantities;  // Quantity::text()

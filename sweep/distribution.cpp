@@ -39,12 +39,14 @@ struct Value {
 };
 
 Value value_of(std::string_view text) {
-  if (const auto number = scenarios::parse_integer(text, INT64_MIN, INT64_MAX); number.value) return {*number.value, Unit::number};
+  if (const auto number = scenarios::parse_integer(text, INT64_MIN, INT64_MAX); number.value)
+    return {*number.value, Unit::number};
   if (const auto ratio = scenarios::parse_ratio_ppb(text); ratio.value) return {*ratio.value, Unit::ppb};
   if (const auto rate = scenarios::parse_frequency_khz(text); rate.value) return {*rate.value, Unit::khz};
   const auto time = scenarios::parse_duration_ns(text);
   if (time.value) return {*time.value, Unit::ns};
-  throw std::invalid_argument(fmt::format("expected a value such as '5 ms', '2.1 GHz', '3 ppm' or '7', found '{}'", text));
+  throw std::invalid_argument(
+      fmt::format("expected a value such as '5 ms', '2.1 GHz', '3 ppm' or '7', found '{}'", text));
 }
 
 // All of one unit.
@@ -53,7 +55,8 @@ std::vector<std::int64_t> values_of(const std::vector<std::string_view>& texts, 
   for (const std::string_view text : texts) {
     const Value one = value_of(text);
     if (!values.empty() && one.unit != unit)
-      throw std::invalid_argument(fmt::format("'{}' is in {} where the values before it are in {}", text, name_of(one.unit), name_of(unit)));
+      throw std::invalid_argument(
+          fmt::format("'{}' is in {} where the values before it are in {}", text, name_of(one.unit), name_of(unit)));
     unit = one.unit;
     values.push_back(one.value);
   }
@@ -63,7 +66,8 @@ std::vector<std::int64_t> values_of(const std::vector<std::string_view>& texts, 
 // scale * sample, to the nearest.
 std::int64_t scaled(std::int64_t scale, const Sample& sample) {
   const sim::U128 part = sim::mul(static_cast<std::uint64_t>(scale), sample.fraction) + (std::uint64_t{1} << 63);
-  return static_cast<std::int64_t>(static_cast<std::uint64_t>(scale) * sample.whole + static_cast<std::uint64_t>(part >> 64));
+  return static_cast<std::int64_t>(static_cast<std::uint64_t>(scale) * sample.whole +
+                                   static_cast<std::uint64_t>(part >> 64));
 }
 
 }  // namespace
@@ -82,7 +86,9 @@ Distribution Distribution::parse(std::string_view text, const std::filesystem::p
   const auto shape = std::find(kShapes.begin(), kShapes.end(), word);
   if (shape == kShapes.end()) {
     const std::string near = ops::nearest_word(word, {kShapes.begin(), kShapes.end()});
-    throw std::invalid_argument(fmt::format("unknown distribution '{}'; {}", word, near.empty() ? fmt::format("there are {}", fmt::join(kShapes, ", ")) : fmt::format("did you mean '{}'?", near)));
+    throw std::invalid_argument(fmt::format("unknown distribution '{}'; {}", word,
+                                            near.empty() ? fmt::format("there are {}", fmt::join(kShapes, ", "))
+                                                         : fmt::format("did you mean '{}'?", near)));
   }
   Distribution made;
   made.shape_ = static_cast<Shape>(shape - kShapes.begin());
@@ -98,7 +104,8 @@ Distribution Distribution::parse(std::string_view text, const std::filesystem::p
   const auto bounds = [&](std::size_t low, std::size_t high) {
     if (made.arguments_.size() > low) made.low_ = made.arguments_[low];
     if (made.arguments_.size() > high) made.high_ = made.arguments_[high];
-    if (made.low_ > made.high_) throw std::invalid_argument(fmt::format("the bounds of '{}' leave nothing between them", text));
+    if (made.low_ > made.high_)
+      throw std::invalid_argument(fmt::format("the bounds of '{}' leave nothing between them", text));
   };
   if (made.shape_ == Shape::normal) bounds(2, 3);
   if (made.shape_ == Shape::exponential) {
@@ -108,17 +115,21 @@ Distribution Distribution::parse(std::string_view text, const std::filesystem::p
   if (made.shape_ == Shape::grid)
     made.points_ = static_cast<std::uint64_t>((made.arguments_[1] - made.arguments_[0]) / made.arguments_[2]) + 1;
   // What is drawn anew must not be nearly everything.
-  if (made.shape_ == Shape::normal && (made.low_ > made.arguments_[0] + made.arguments_[1] * 4 || made.high_ < made.arguments_[0] - made.arguments_[1] * 4))
-    throw std::invalid_argument(fmt::format("the bounds of '{}' are more than 4 standard deviations from its mean", text));
+  if (made.shape_ == Shape::normal && (made.low_ > made.arguments_[0] + made.arguments_[1] * 4 ||
+                                       made.high_ < made.arguments_[0] - made.arguments_[1] * 4))
+    throw std::invalid_argument(
+        fmt::format("the bounds of '{}' are more than 4 standard deviations from its mean", text));
   return made;
 }
 
 void Distribution::check() const {
   const auto count = [&](std::size_t least, std::size_t most, const char* what) {
-    if (arguments_.size() < least || arguments_.size() > most) throw std::invalid_argument(fmt::format("'{}': it takes {}", source_, what));
+    if (arguments_.size() < least || arguments_.size() > most)
+      throw std::invalid_argument(fmt::format("'{}': it takes {}", source_, what));
   };
   for (const std::int64_t value : arguments_)
-    if (value < -kMost || value > kMost) throw std::invalid_argument(fmt::format("'{}': {} is beyond 2^56", source_, value));
+    if (value < -kMost || value > kMost)
+      throw std::invalid_argument(fmt::format("'{}': {} is beyond 2^56", source_, value));
   const auto refuse = [&](bool wrong, const char* what) {
     if (wrong) throw std::invalid_argument(fmt::format("'{}': {}", source_, what));
   };
@@ -134,7 +145,8 @@ void Distribution::check() const {
     case Shape::exponential:
       count(1, 3, "the mean and, if wanted, the least and the greatest value");
       refuse(arguments_[0] <= 0, "the mean of an exponential distribution is above 0");
-      refuse(arguments_.size() > 2 && arguments_[2] - arguments_[1] < arguments_[0] / 16, "hardly any value lies below the upper bound");
+      refuse(arguments_.size() > 2 && arguments_[2] - arguments_[1] < arguments_[0] / 16,
+             "hardly any value lies below the upper bound");
       break;
     case Shape::grid:
       count(3, 3, "from, to and step");
@@ -157,7 +169,9 @@ void Distribution::read_values(const std::string& path) {
     if (text.empty()) continue;
     try {
       const Value one = value_of(text);
-      if (!arguments_.empty() && one.unit != unit_) throw std::invalid_argument(fmt::format("'{}' is in {} where the lines above are in {}", text, name_of(one.unit), name_of(unit_)));
+      if (!arguments_.empty() && one.unit != unit_)
+        throw std::invalid_argument(
+            fmt::format("'{}' is in {} where the lines above are in {}", text, name_of(one.unit), name_of(unit_)));
       unit_ = one.unit;
       arguments_.push_back(one.value);
     } catch (const std::invalid_argument& error) {

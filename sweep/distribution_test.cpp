@@ -32,7 +32,9 @@ double mean(const std::vector<std::int64_t>& values) {
 }
 
 double share_below(const std::vector<std::int64_t>& values, std::int64_t bound) {
-  return static_cast<double>(std::count_if(values.begin(), values.end(), [&](std::int64_t value) { return value < bound; })) / static_cast<double>(values.size());
+  return static_cast<double>(
+             std::count_if(values.begin(), values.end(), [&](std::int64_t value) { return value < bound; })) /
+         static_cast<double>(values.size());
 }
 
 constexpr std::uint64_t kMany = 200'000;
@@ -59,9 +61,11 @@ TEST(Distribution, NormalFitsItsDensity) {
   }
   double chi_squared = 0;
   for (int cell = 0; cell < kCells; ++cell) {
-    const double from = cell == 0 ? 0 : below(-3 + (cell - 1) * 0.1), to = cell == kCells - 1 ? 1 : below(-3 + cell * 0.1);
+    const double from = cell == 0 ? 0 : below(-3 + (cell - 1) * 0.1),
+                 to = cell == kCells - 1 ? 1 : below(-3 + cell * 0.1);
     const double expected = (to - from) * static_cast<double>(values.size());
-    chi_squared += (counts[static_cast<std::size_t>(cell)] - expected) * (counts[static_cast<std::size_t>(cell)] - expected) / expected;
+    chi_squared += (counts[static_cast<std::size_t>(cell)] - expected) *
+                   (counts[static_cast<std::size_t>(cell)] - expected) / expected;
   }
   EXPECT_LT(chi_squared, 100.9) << "61 degrees of freedom: one seed of a thousand is above";
 }
@@ -84,7 +88,8 @@ TEST(Distribution, BoundsCutWithoutPilingUp) {
 
 TEST(Distribution, GridsAndChoices) {
   EXPECT_THAT(draws("grid(0 ms, 1 ms, 500 us)", 5), testing::ElementsAre(0, 500'000, 1'000'000, 0, 500'000));
-  for (const std::int64_t value : draws("choice(3 ms, 5 ms)", 100)) EXPECT_TRUE(value == 3'000'000 || value == 5'000'000);
+  for (const std::int64_t value : draws("choice(3 ms, 5 ms)", 100))
+    EXPECT_TRUE(value == 3'000'000 || value == 5'000'000);
 }
 
 TEST(Distribution, AFileOfValues) {

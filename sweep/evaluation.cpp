@@ -17,7 +17,8 @@ std::vector<Policy> known_policies() {
   for (const char* kernel : {"3.3", "4.11", "5.9", "6.7", "6.14"}) all.push_back({kernel, kernel, ""});
   all.push_back({newest, newest, ""});
   for (const char* proposal : {"5.10+precise-tsc-v2", "7.4+clock-v6"}) all.push_back({proposal, proposal, ""});
-  for (const char* heuristic : {"never", "always", "same-value"}) all.push_back({newest + " " + heuristic, newest, heuristic});
+  for (const char* heuristic : {"never", "always", "same-value"})
+    all.push_back({newest + " " + heuristic, newest, heuristic});
   return all;
 }
 
@@ -25,7 +26,11 @@ Situation load_situation(const std::string& path, const scenarios::ParseOptions&
   const std::string text = scenarios::read_bounded(path);
   const scenarios::Scenario scenario = scenarios::parse_scenario(text, path, options);
   if (scenario.sweep.meant == Meant::unsaid)
-    throw ops::InputError(ops::Diagnostic{{path, 0, 0}, "this scenario does not say what is meant", "add 'sweep: {meant: together, vary: ...}' (docs/evaluation.md)", {}, 1});
+    throw ops::InputError(ops::Diagnostic{{path, 0, 0},
+                                          "this scenario does not say what is meant",
+                                          "add 'sweep: {meant: together, vary: ...}' (docs/evaluation.md)",
+                                          {},
+                                          1});
   return {scenario.meta.name, scenario.meta.title, path, text, scenario.sweep, options};
 }
 
@@ -46,7 +51,8 @@ std::optional<Cell> judge(const Situation& situation, const Policy& policy, cons
   spec.variations = variations_of(situation.sweep, situation.file);
   try {
     const bool together = situation.sweep.meant == Meant::together;
-    spec.quantities = {Quantity::parse(together ? "tsc_skew" : situation.sweep.error), Quantity::parse("master_clock"), Quantity::parse("kvmclock_jump")};
+    spec.quantities = {Quantity::parse(together ? "tsc_skew" : situation.sweep.error), Quantity::parse("master_clock"),
+                       Quantity::parse("kvmclock_jump")};
   } catch (const std::invalid_argument& error) {
     throw ops::InputError(ops::Diagnostic{{situation.file, 0, 0}, error.what(), "mend it under 'sweep'", {}, 1});
   }

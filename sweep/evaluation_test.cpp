@@ -29,7 +29,8 @@ timeline:
 expect:
   - {clock.clock: {at_least: 0}}
 )";
-constexpr const char* kMeantApart = "sweep: {meant: apart, error: got - saved, vary: {timeline.2.at: 'grid(8500 ms, 9700 ms, 1200 ms)'}}\n";
+constexpr const char* kMeantApart =
+    "sweep: {meant: apart, error: got - saved, vary: {timeline.2.at: 'grid(8500 ms, 9700 ms, 1200 ms)'}}\n";
 
 Situation situation(const std::string& sweep) {
   const std::string path = testing::TempDir() + "evaluation-first-write.yaml";
@@ -48,7 +49,12 @@ TEST(Evaluation, CountsTheRunsThatAPolicyGetsWrong) {
   const struct {
     std::string kernel, heuristic;
     std::uint64_t wrong;
-  } rows[] = {{"6.7", "", 50}, {"6.8", "", 0}, {newest, "never", 0}, {newest, "always", 100}, {"6.7", "window=100ms", 0}, {"6.7", "window=2s", 100}};
+  } rows[] = {{"6.7", "", 50},
+              {"6.8", "", 0},
+              {newest, "never", 0},
+              {newest, "always", 100},
+              {"6.7", "window=100ms", 0},
+              {"6.7", "window=2s", 100}};
   for (const auto& row : rows) {
     const Cell cell = cell_of(row.kernel, row.heuristic);
     EXPECT_EQ(cell.of(Told::error).runs, 100u) << row.kernel << " " << row.heuristic;

@@ -19,7 +19,8 @@ Aggregate run_batch(const Subject& subject, Worker& worker, const Inputs& inputs
   return made;
 }
 
-BatchPool::BatchPool(const Subject& subject, const Inputs& inputs, BatchRange range, unsigned threads, const std::atomic<bool>* interrupted)
+BatchPool::BatchPool(const Subject& subject, const Inputs& inputs, BatchRange range, unsigned threads,
+                     const std::atomic<bool>* interrupted)
     : subject_(subject), inputs_(inputs), range_(range), interrupted_(interrupted), ahead_(4 * std::max(threads, 1u)) {
   for (unsigned i = 0; i < std::max(threads, 1u); ++i) threads_.emplace_back([this] { work(); });
 }
@@ -90,12 +91,15 @@ bool send_batches(BatchPool& pool, std::uint64_t batches, Ranks& ranks) {
 
 }  // namespace
 
-bool run_sweep_on_ranks(const Subject& subject, const Inputs& inputs, Database* database, Ranks& ranks, unsigned threads,
-                        const std::atomic<bool>* interrupted, const std::function<void(std::uint64_t)>& committed) {
-  const std::uint64_t done = ranks.shared(database != nullptr ? database->batches_done() : 0), all = inputs.own_batches();
+bool run_sweep_on_ranks(const Subject& subject, const Inputs& inputs, Database* database, Ranks& ranks,
+                        unsigned threads, const std::atomic<bool>* interrupted,
+                        const std::function<void(std::uint64_t)>& committed) {
+  const std::uint64_t done = ranks.shared(database != nullptr ? database->batches_done() : 0),
+                      all = inputs.own_batches();
   const auto size = static_cast<std::uint64_t>(ranks.size()), rank = static_cast<std::uint64_t>(ranks.rank());
   BatchPool pool(subject, inputs, {done + rank, all, size}, threads, interrupted);
-  if (database == nullptr) return send_batches(pool, done + rank < all ? (all - done - rank + size - 1) / size : 0, ranks);
+  if (database == nullptr)
+    return send_batches(pool, done + rank < all ? (all - done - rank + size - 1) / size : 0, ranks);
   for (std::uint64_t batch = done; batch < all; ++batch) {
     const int from = static_cast<int>((batch - done) % size);
     std::optional<Aggregate> made;
@@ -110,7 +114,8 @@ bool run_sweep_on_ranks(const Subject& subject, const Inputs& inputs, Database* 
 
 bool run_sweep(const Subject& subject, Database& database, unsigned threads, const std::atomic<bool>* interrupted,
                const std::function<void(std::uint64_t)>& committed) {
-  BatchPool pool(subject, database.inputs(), {database.batches_done(), database.inputs().own_batches(), 1}, threads, interrupted);
+  BatchPool pool(subject, database.inputs(), {database.batches_done(), database.inputs().own_batches(), 1}, threads,
+                 interrupted);
   while (const auto batch = pool.take()) {
     database.commit(*batch);
     committed(database.batches_done());

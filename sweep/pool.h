@@ -28,7 +28,8 @@ Aggregate run_batch(const Subject& subject, Worker& worker, const Inputs& inputs
 
 class BatchPool {
  public:
-  BatchPool(const Subject& subject, const Inputs& inputs, BatchRange range, unsigned threads, const std::atomic<bool>* interrupted);
+  BatchPool(const Subject& subject, const Inputs& inputs, BatchRange range, unsigned threads,
+            const std::atomic<bool>* interrupted);
   BatchPool(const BatchPool&) = delete;
   BatchPool& operator=(const BatchPool&) = delete;
   ~BatchPool();
@@ -55,8 +56,9 @@ class BatchPool {
 };
 
 // What one rank of several does: computes its share and sends it, or on rank 0 commits everybody's. `database` is null elsewhere.
-bool run_sweep_on_ranks(const Subject& subject, const Inputs& inputs, Database* database, Ranks& ranks, unsigned threads,
-                        const std::atomic<bool>* interrupted, const std::function<void(std::uint64_t batches)>& committed);
+bool run_sweep_on_ranks(const Subject& subject, const Inputs& inputs, Database* database, Ranks& ranks,
+                        unsigned threads, const std::atomic<bool>* interrupted,
+                        const std::function<void(std::uint64_t batches)>& committed);
 
 // Commits what is left of the sweep. False when it was interrupted before the end.
 bool run_sweep(const Subject& subject, Database& database, unsigned threads, const std::atomic<bool>* interrupted,

@@ -13,7 +13,8 @@ namespace {
 
 using Code = ops::Expression::Code;
 
-constexpr std::array<std::string_view, 5> kMetrics{"tsc_jump", "tsc_skew", "kvmclock_jump", "kvmclock_skew", "master_clock"};
+constexpr std::array<std::string_view, 5> kMetrics{"tsc_jump", "tsc_skew", "kvmclock_jump", "kvmclock_skew",
+                                                   "master_clock"};
 constexpr std::size_t kDeepest = 16;
 
 template <class T>
@@ -27,9 +28,13 @@ Quantity Quantity::parse(const std::string& given) {
   Quantity made;
   made.text_ = ops::trimmed(given);
   const std::size_t equals = made.text_.find('=');
-  const std::string what = equals == std::string::npos ? made.text_ : std::string(ops::trimmed(std::string_view(made.text_).substr(equals + 1)));
-  made.name_ = equals == std::string::npos ? made.text_ : std::string(ops::trimmed(std::string_view(made.text_).substr(0, equals)));
-  if (made.name_.empty() || what.empty()) throw std::invalid_argument(fmt::format("'{}' is no quantity; write a metric, or 'lost = before - after'", given));
+  const std::string what = equals == std::string::npos
+                               ? made.text_
+                               : std::string(ops::trimmed(std::string_view(made.text_).substr(equals + 1)));
+  made.name_ = equals == std::string::npos ? made.text_
+                                           : std::string(ops::trimmed(std::string_view(made.text_).substr(0, equals)));
+  if (made.name_.empty() || what.empty())
+    throw std::invalid_argument(fmt::format("'{}' is no quantity; write a metric, or 'lost = before - after'", given));
   const auto metric = std::find(kMetrics.begin(), kMetrics.end(), what);
   if (metric != kMetrics.end()) {
     made.metric_ = static_cast<Metric>(metric - kMetrics.begin());
@@ -38,11 +43,13 @@ Quantity Quantity::parse(const std::string& given) {
   try {
     made.expression_ = ops::Expression::parse(what, ops::Unit::ns);
   } catch (const ops::ExpressionError& error) {
-    throw std::invalid_argument(fmt::format("'{}' is neither one of {} nor an expression: {}", what, fmt::join(kMetrics, ", "), error.what()));
+    throw std::invalid_argument(
+        fmt::format("'{}' is neither one of {} nor an expression: {}", what, fmt::join(kMetrics, ", "), error.what()));
   }
   std::size_t depth = 0;
   for (const auto& instruction : made.expression_->code()) {
-    if (instruction.code >= Code::to_cycles) throw std::invalid_argument(fmt::format("'{}': conversions between cycles and ns cannot be swept", what));
+    if (instruction.code >= Code::to_cycles)
+      throw std::invalid_argument(fmt::format("'{}': conversions between cycles and ns cannot be swept", what));
     depth += 1 - static_cast<std::size_t>(ops::Expression::taken_by(instruction.code));
     if (depth > kDeepest) throw std::invalid_argument(fmt::format("'{}' is nested too deeply", what));
   }
@@ -85,7 +92,8 @@ Seen Quantity::evaluate(const model::Runner& runner) const {
     } else {
       --depth;
       try {
-        stack[depth - 1] = ops::Expression::combine(instruction.code, stack[depth - 1], stack[depth], 0, instruction.offset);
+        stack[depth - 1] =
+            ops::Expression::combine(instruction.code, stack[depth - 1], stack[depth], 0, instruction.offset);
       } catch (const ops::ExpressionError&) {  // a division by zero, an overflow
         return std::nullopt;
       }

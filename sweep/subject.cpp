@@ -50,7 +50,8 @@ class Values {
     for (const auto* expression : {&step.value, &step.realtime}) {
       if (!*expression) continue;
       for (const auto& instruction : (*expression)->code())
-        if (instruction.code == Code::push) put(expression == &step.value ? SlotKind::literal : kNoSlot, step_, literal++, instruction.number);
+        if (instruction.code == Code::push)
+          put(expression == &step.value ? SlotKind::literal : kNoSlot, step_, literal++, instruction.number);
     }
     ++step_;
   }
@@ -60,7 +61,8 @@ class Values {
     put(SlotKind::realtime_ns, index, 0, host.realtime_ns);
     put(SlotKind::realtime_error_ns, index, 0, host.realtime_error_ns);
     put(SlotKind::realtime_drift_ppb, index, 0, host.realtime_drift_ppb);
-    for (std::size_t pcpu = 0; pcpu < host.pcpus.size(); ++pcpu) put(SlotKind::pcpu_tsc_offset, index, pcpu, host.pcpus[pcpu].tsc_offset);
+    for (std::size_t pcpu = 0; pcpu < host.pcpus.size(); ++pcpu)
+      put(SlotKind::pcpu_tsc_offset, index, pcpu, host.pcpus[pcpu].tsc_offset);
   }
 
   std::size_t step_ = 0;
@@ -77,13 +79,14 @@ ops::Step bare(ops::Step step) {
 
 bool same_code(const std::optional<ops::Expression>& a, const std::optional<ops::Expression>& b) {
   if (!a || !b) return a.has_value() == b.has_value();
-  return std::equal(a->code().begin(), a->code().end(), b->code().begin(), b->code().end(), [](const auto& x, const auto& y) {
-    return x.code == y.code && x.name == y.name && x.field == y.field;
-  });
+  return std::equal(
+      a->code().begin(), a->code().end(), b->code().begin(), b->code().end(),
+      [](const auto& x, const auto& y) { return x.code == y.code && x.name == y.name && x.field == y.field; });
 }
 
 bool same_step(const ops::Step& a, const ops::Step& b) {
-  return bare(a).op == bare(b).op && same_code(a.value, b.value) && same_code(a.realtime, b.realtime) && a.saved == b.saved && a.capture == b.capture;
+  return bare(a).op == bare(b).op && same_code(a.value, b.value) && same_code(a.realtime, b.realtime) &&
+         a.saved == b.saved && a.capture == b.capture;
 }
 
 ops::HostSpec bare(ops::HostSpec host) {
@@ -95,18 +98,21 @@ ops::HostSpec bare(ops::HostSpec host) {
 
 bool same_shape(const ops::Program& a, const ops::Program& b) {
   const auto same_host = [](const auto& x, const auto& y) { return bare(x) == bare(y); };
-  return a.heuristic == b.heuristic && std::equal(a.setup.begin(), a.setup.end(), b.setup.begin(), b.setup.end(), same_step) &&
+  return a.heuristic == b.heuristic &&
+         std::equal(a.setup.begin(), a.setup.end(), b.setup.begin(), b.setup.end(), same_step) &&
          std::equal(a.timeline.begin(), a.timeline.end(), b.timeline.begin(), b.timeline.end(), same_step) &&
          std::equal(a.hosts.begin(), a.hosts.end(), b.hosts.begin(), b.hosts.end(), same_host);
 }
 
 ops::Program in_written_order(ops::Program program) {
-  std::sort(program.timeline.begin(), program.timeline.end(), [](const auto& a, const auto& b) { return a.position < b.position; });
+  std::sort(program.timeline.begin(), program.timeline.end(),
+            [](const auto& a, const auto& b) { return a.position < b.position; });
   return program;
 }
 
 // False when it does not fit 64 bits.
-bool value_at(const Follows& follows, const std::vector<std::int64_t>& drawn, const std::vector<std::int64_t>& typical, std::int64_t& out) {
+bool value_at(const Follows& follows, const std::vector<std::int64_t>& drawn, const std::vector<std::int64_t>& typical,
+              std::int64_t& out) {
   ops::Wide value = follows.base;
   for (std::size_t i = 0; i < drawn.size(); ++i)
     value += static_cast<ops::Wide>(follows.weights[i]) * (static_cast<ops::Wide>(drawn[i]) - typical[i]);
@@ -123,7 +129,8 @@ std::string first_trouble(const ops::InputError& error) {
 Variation parse_variation(const std::string& text) {
   const std::size_t equals = text.find('=');
   if (equals == std::string::npos || equals == 0)
-    throw std::invalid_argument(fmt::format("'{}': write the parameter and its distribution, as in 'downtime=uniform(100 ms, 2 s)'", text));
+    throw std::invalid_argument(
+        fmt::format("'{}': write the parameter and its distribution, as in 'downtime=uniform(100 ms, 2 s)'", text));
   std::string name = text.substr(0, equals);
   while (!name.empty() && name.back() == ' ') name.pop_back();
   try {
@@ -145,7 +152,9 @@ std::vector<Variation> variations_of(const scenarios::SweepSpec& sweep, const st
   return variations;
 }
 
-ops::Program Subject::ordered(const ops::Program& program) const { return in_written_order_ ? in_written_order(program) : program; }
+ops::Program Subject::ordered(const ops::Program& program) const {
+  return in_written_order_ ? in_written_order(program) : program;
+}
 
 Subject::Subject(SubjectSpec spec) : spec_(std::move(spec)) {
   std::uint64_t stride = 1;
@@ -188,7 +197,8 @@ void Subject::find_start() {
       const std::vector<scenarios::Scenario> moved = moved_by_one(steps);
       find_slots(base, moved, steps);
       // Where no instant moves, the steps stand as they run.
-      in_written_order_ = std::any_of(moving_.begin(), moving_.end(), [](const Moving& one) { return one.slot.kind == SlotKind::at; });
+      in_written_order_ =
+          std::any_of(moving_.begin(), moving_.end(), [](const Moving& one) { return one.slot.kind == SlotKind::at; });
       if (!in_written_order_) find_slots(base, moved, steps);
       return;
     } catch (const ops::InputError& error) {
@@ -238,7 +248,8 @@ std::vector<scenarios::Scenario> Subject::moved_by_one(std::vector<std::int64_t>
   return moved;
 }
 
-void Subject::find_slots(const scenarios::Scenario& base, const std::vector<scenarios::Scenario>& moved, const std::vector<std::int64_t>& steps) {
+void Subject::find_slots(const scenarios::Scenario& base, const std::vector<scenarios::Scenario>& moved,
+                         const std::vector<std::int64_t>& steps) {
   const ops::Program program = ordered(base.program);
   Values of_base(program);
   bool fit = of_base.fit();
@@ -256,16 +267,21 @@ void Subject::find_slots(const scenarios::Scenario& base, const std::vector<scen
     Values of_other(other);
     fit = fit && of_other.fit();
     const std::vector<Value> others = of_other.take();
-    for (std::size_t v = 0; v < values.size(); ++v) follows[v].weights.push_back((others[v].value - values[v].value) * steps[i]);
-    for (std::size_t p = 0; p < pivots.size(); ++p) pivots[p].weights.push_back((moved[i].pivots[p].difference - base.pivots[p].difference) * steps[i]);
+    for (std::size_t v = 0; v < values.size(); ++v)
+      follows[v].weights.push_back((others[v].value - values[v].value) * steps[i]);
+    for (std::size_t p = 0; p < pivots.size(); ++p)
+      pivots[p].weights.push_back((moved[i].pivots[p].difference - base.pivots[p].difference) * steps[i]);
   }
   if (!fit) slow_ = "a number of the scenario does not fit 64 bits";
   moving_.clear();
   pivots_.clear();
-  const auto moves = [](const Follows& one) { return std::any_of(one.weights.begin(), one.weights.end(), [](std::int64_t w) { return w != 0; }); };
+  const auto moves = [](const Follows& one) {
+    return std::any_of(one.weights.begin(), one.weights.end(), [](std::int64_t w) { return w != 0; });
+  };
   for (std::size_t v = 0; v < values.size(); ++v)
     if (moves(follows[v])) moving_.push_back({values[v].slot, follows[v]});
-  if (std::any_of(moving_.begin(), moving_.end(), [](const Moving& one) { return one.slot.kind == kNoSlot; })) slow_ = "an operand 'realtime' moves";
+  if (std::any_of(moving_.begin(), moving_.end(), [](const Moving& one) { return one.slot.kind == kNoSlot; }))
+    slow_ = "an operand 'realtime' moves";
   for (const Follows& pivot : pivots)
     if (moves(pivot)) pivots_.push_back(pivot);
 }
@@ -283,7 +299,9 @@ void Subject::verify() const {
     const ops::Program program = ordered(scenario(drawn).program);
     std::vector<Value> values = Values(program).take();
     for (const Moving& moving : moving_) {
-      const auto same = [&](const Value& v) { return v.slot.kind == moving.slot.kind && v.slot.index == moving.slot.index && v.slot.part == moving.slot.part; };
+      const auto same = [&](const Value& v) {
+        return v.slot.kind == moving.slot.kind && v.slot.index == moving.slot.index && v.slot.part == moving.slot.part;
+      };
       const auto found = std::find_if(values.begin(), values.end(), same);
       std::int64_t expected = 0;
       if (found == values.end() || !value_at(moving.follows, drawn, typical_, expected) || expected != found->value)
@@ -292,7 +310,10 @@ void Subject::verify() const {
   }
 }
 
-Worker::Worker(const Subject& subject) : subject_(subject), runner_(std::make_unique<model::Runner>(subject.compiled_)), quantities_(subject.spec_.quantities) {}
+Worker::Worker(const Subject& subject)
+    : subject_(subject),
+      runner_(std::make_unique<model::Runner>(subject.compiled_)),
+      quantities_(subject.spec_.quantities) {}
 
 // Sets the slots, if the compiled scenario is what these values make.
 Worker::Way Worker::way_of(const std::vector<std::int64_t>& drawn) {
@@ -314,7 +335,8 @@ Worker::Way Worker::way_of(const std::vector<std::int64_t>& drawn) {
 
 void Worker::tell(const model::Runner& runner, RunResult& result) const {
   const model::RunMetrics metrics = runner.metrics();
-  for (std::size_t i = 0; i < quantities_.size(); ++i) result.seen[i] = quantities_[i].of(runner, metrics, subject_.hosts_);
+  for (std::size_t i = 0; i < quantities_.size(); ++i)
+    result.seen[i] = quantities_[i].of(runner, metrics, subject_.hosts_);
 }
 
 void Worker::run(std::uint64_t run, RunResult& result) {

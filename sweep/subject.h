@@ -30,15 +30,19 @@ Variation parse_variation(const std::string& text);
 std::vector<Variation> variations_of(const scenarios::SweepSpec& sweep, const std::string& file);
 
 struct SubjectSpec {
-  std::string text, file;            // of the scenario
-  scenarios::ParseOptions options;   // without overrides
-  std::string kernel, heuristic;     // of all hosts, instead of the scenario's; empty: those stand
+  std::string text, file;           // of the scenario
+  scenarios::ParseOptions options;  // without overrides
+  std::string kernel, heuristic;    // of all hosts, instead of the scenario's; empty: those stand
   std::uint64_t seed = 1;
   std::vector<Variation> variations;
   std::vector<Quantity> quantities;
 };
 
-enum class Fate : std::uint8_t { ran, refused, failed };  // refused: by the parser; failed: an operand could not be evaluated
+enum class Fate : std::uint8_t {
+  ran,
+  refused,
+  failed
+};  // refused: by the parser; failed: an operand could not be evaluated
 
 struct RunResult {
   Fate fate{};
@@ -79,7 +83,8 @@ class Subject {
     model::Slot slot;
     Follows follows;
   };
-  void find_slots(const scenarios::Scenario& base, const std::vector<scenarios::Scenario>& moved, const std::vector<std::int64_t>& steps);
+  void find_slots(const scenarios::Scenario& base, const std::vector<scenarios::Scenario>& moved,
+                  const std::vector<std::int64_t>& steps);
   void verify() const;
   ops::Program ordered(const ops::Program& program) const;
   void find_start();
@@ -89,7 +94,7 @@ class Subject {
   std::string hash_;
   std::size_t hosts_ = 0;
   std::vector<std::int64_t> typical_;  // the point from which values are followed
-  bool in_written_order_ = true;  // in which equal instants keep their order whatever the instants are
+  bool in_written_order_ = true;       // in which equal instants keep their order whatever the instants are
   std::vector<Moving> moving_;
   std::vector<Follows> pivots_;  // those that move
   model::Compiled compiled_;

@@ -24,7 +24,8 @@ timeline:
   - {at: 10 s, get_clock: clock}
 )";
 
-Subject subject_of(const std::string& text, const std::vector<std::string>& variations, const std::vector<std::string>& shown) {
+Subject subject_of(const std::string& text, const std::vector<std::string>& variations,
+                   const std::vector<std::string>& shown) {
   SubjectSpec spec;
   spec.text = text;
   for (const std::string& variation : variations) spec.variations.push_back(parse_variation(variation));
@@ -46,7 +47,8 @@ void compare_with_scenarios_that_are_read(const Subject& subject, std::uint64_t 
       const model::Compiled compiled = model::compile(scenario.program, request);
       model::Runner runner(compiled);
       expected.fate = runner.run() ? Fate::ran : Fate::failed;
-      for (std::size_t i = 0; i < quantities.size(); ++i) expected.seen[i] = quantities[i].of(runner, runner.metrics(), subject.hosts());
+      for (std::size_t i = 0; i < quantities.size(); ++i)
+        expected.seen[i] = quantities[i].of(runner, runner.metrics(), subject.hosts());
       ++ran;
     } catch (const ops::InputError&) {
     }
@@ -56,12 +58,14 @@ void compare_with_scenarios_that_are_read(const Subject& subject, std::uint64_t 
 }
 
 TEST(Subject, RunsAreThoseOfTheScenarioWithTheirValues) {
-  const std::vector<std::string> shown{"tsc_jump", "kvmclock_jump", "tsc_skew", "master_clock", "after - before", "lost = before.tsc - after.tsc + 1"};
+  const std::vector<std::string> shown{"tsc_jump",     "kvmclock_jump",  "tsc_skew",
+                                       "master_clock", "after - before", "lost = before.tsc - after.tsc + 1"};
   const std::vector<std::vector<std::string>> rows{
       {"downtime=uniform(10 ms, 3 s)", "vcpu_gap=exponential(1 ms)"},
       {"entry_gap=uniform(0 ms, 20 ms)", "clock_gap=uniform(0 ms, 20 ms)"},  // many are refused
-      {"lead=uniform(0 ms, 4 s)"},                                          // before time 0: refused
-      {"hosts.b.realtime_error=normal(0 ms, 3 ms)", "hosts.b.tsc_error=normal(0 ppm, 20 ppm)", "hosts.a.uptime=uniform(1 s, 1 h)"},
+      {"lead=uniform(0 ms, 4 s)"},                                           // before time 0: refused
+      {"hosts.b.realtime_error=normal(0 ms, 3 ms)", "hosts.b.tsc_error=normal(0 ppm, 20 ppm)",
+       "hosts.a.uptime=uniform(1 s, 1 h)"},
       {"timeline.2.gap=uniform(0 ms, 2 ms)", "8:at=uniform(1999 ms, 2002 ms)", "12:at=uniform(9 s, 11 s)"},
   };
   for (const auto& row : rows) {
@@ -75,8 +79,8 @@ TEST(Subject, RunsAreThoseOfTheScenarioWithTheirValues) {
 
 TEST(Subject, WhatDoesNotFollowIsReadAnew) {
   const std::vector<std::vector<std::string>> rows{
-      {"vm.vcpus=choice(1, 2, 3)"},                     // other operations; vCPU 1 is missing in some
-      {"hosts.b.tsc=uniform(2 GHz, 3 GHz)"},            // the compiled rate of what is converted
+      {"vm.vcpus=choice(1, 2, 3)"},           // other operations; vCPU 1 is missing in some
+      {"hosts.b.tsc=uniform(2 GHz, 3 GHz)"},  // the compiled rate of what is converted
   };
   for (const auto& row : rows) {
     const Subject subject = subject_of(kMigration, row, {"tsc_jump", "after - before"});

@@ -25,8 +25,8 @@ namespace tscsim {
 namespace {
 
 using model::Compiled;
-using model::RunRequest;
 using model::Runner;
+using model::RunRequest;
 using model::SlotKind;
 using ops::OpKind;
 
@@ -54,10 +54,12 @@ ops::Program with_last_looks(ops::Program program) {
     look(host, OpKind::get_clock, ops::kVm);
     look(host, OpKind::peek_hyperv_page, ops::kVm);
     for (int vcpu = 0; vcpu < vcpus[host]; ++vcpu) {
-      for (const OpKind kind : {OpKind::get_tsc_offset, OpKind::get_tsc_khz, OpKind::peek_pvclock, OpKind::peek_steal_time, OpKind::rdtsc,
-                                OpKind::read_pvclock, OpKind::peek_steal_time, OpKind::get_tsc_offset})
+      for (const OpKind kind :
+           {OpKind::get_tsc_offset, OpKind::get_tsc_khz, OpKind::peek_pvclock, OpKind::peek_steal_time, OpKind::rdtsc,
+            OpKind::read_pvclock, OpKind::peek_steal_time, OpKind::get_tsc_offset})
         look(host, kind, vcpu);
-      for (const std::uint32_t msr : {ops::msr::kIa32Tsc, ops::msr::kIa32TscAdjust}) look(host, OpKind::get_msr, vcpu, msr);
+      for (const std::uint32_t msr : {ops::msr::kIa32Tsc, ops::msr::kIa32TscAdjust})
+        look(host, OpKind::get_msr, vcpu, msr);
     }
   }
   return program;
@@ -105,7 +107,8 @@ std::string difference(const ops::Program& scenario) {
   return first.empty() ? difference(reference, runner) : first;  // and again: nothing is left of the first run
 }
 
-constexpr std::array kKernels = {"2.6.37", "3.2", "3.10", "3.16", "4.2", "4.9", "5.4", "5.10", "5.16", "6.1", "6.12", "6.19", "7.3", "7.4"};
+constexpr std::array kKernels = {"2.6.37", "3.2",  "3.10", "3.16", "4.2",  "4.9", "5.4",
+                                 "5.10",   "5.16", "6.1",  "6.12", "6.19", "7.3", "7.4"};
 
 ops::Program on_kernel(ops::Program program, const char* kernel) {
   for (ops::HostSpec& host : program.hosts) host.kernel = kernel;
@@ -167,7 +170,8 @@ TEST(CompiledRuns, ThousandsOfRandomListsAreTheSame) {
     const hunt::Draft draft = hunt::draft_of_run(options, everything(), number);
     const char* kernel = kKernels[number % kKernels.size()];
     ASSERT_EQ(difference(on_kernel(hunt::to_scenario(draft).program, kernel)), "")
-        << "run " << number << " of seed " << options.seed << " on " << kernel << "\n" << hunt::to_yaml(draft);
+        << "run " << number << " of seed " << options.seed << " on " << kernel << "\n"
+        << hunt::to_yaml(draft);
   }
 }
 
@@ -217,18 +221,34 @@ TEST(CompiledRuns, SlotsAreTheProgramWithOtherNumbers) {
     std::int64_t value;
     void (*change)(ops::Program&, std::size_t step);
   } rows[] = {
-      {{SlotKind::at, clock}, 2'050'000'000, [](ops::Program& p, std::size_t s) { step_at(p, s).op.at_ns = 2'050'000'000; }},
-      {{SlotKind::shift, write}, 123'456'789,
-       [](ops::Program& p, std::size_t s) { for (; s < p.setup.size() + p.timeline.size(); ++s) step_at(p, s).op.at_ns += 123'456'789; }},
-      {{SlotKind::literal, write}, 3'000'000,
-       [](ops::Program& p, std::size_t s) { step_at(p, s).value = ops::Expression::parse("saved + 3 ms", ops::Unit::cycles); }},
-      {{SlotKind::realtime_error_ns, 1}, -5'000, [](ops::Program& p, std::size_t) { p.hosts[1].realtime_error_ns = -5'000; }},
-      {{SlotKind::realtime_drift_ppb, 0}, 40'000, [](ops::Program& p, std::size_t) { p.hosts[0].realtime_drift_ppb = 40'000; }},
+      {{SlotKind::at, clock},
+       2'050'000'000,
+       [](ops::Program& p, std::size_t s) { step_at(p, s).op.at_ns = 2'050'000'000; }},
+      {{SlotKind::shift, write},
+       123'456'789,
+       [](ops::Program& p, std::size_t s) {
+         for (; s < p.setup.size() + p.timeline.size(); ++s) step_at(p, s).op.at_ns += 123'456'789;
+       }},
+      {{SlotKind::literal, write},
+       3'000'000,
+       [](ops::Program& p, std::size_t s) {
+         step_at(p, s).value = ops::Expression::parse("saved + 3 ms", ops::Unit::cycles);
+       }},
+      {{SlotKind::realtime_error_ns, 1},
+       -5'000,
+       [](ops::Program& p, std::size_t) { p.hosts[1].realtime_error_ns = -5'000; }},
+      {{SlotKind::realtime_drift_ppb, 0},
+       40'000,
+       [](ops::Program& p, std::size_t) { p.hosts[0].realtime_drift_ppb = 40'000; }},
       {{SlotKind::realtime_ns, 0}, 1'234'567, [](ops::Program& p, std::size_t) { p.hosts[0].realtime_ns = 1'234'567; }},
-      {{SlotKind::uptime_ns, 1}, 90'000'000'001, [](ops::Program& p, std::size_t) { p.hosts[1].uptime_ns = 90'000'000'001; }},
+      {{SlotKind::uptime_ns, 1},
+       90'000'000'001,
+       [](ops::Program& p, std::size_t) { p.hosts[1].uptime_ns = 90'000'000'001; }},
       {{SlotKind::tsc_khz, 1}, 2'000'100, [](ops::Program& p, std::size_t) { p.hosts[1].tsc_khz = 2'000'100; }},
       {{SlotKind::tsc_error_ppb, 0}, -31'000, [](ops::Program& p, std::size_t) { p.hosts[0].tsc_error_ppb = -31'000; }},
-      {{SlotKind::pcpu_tsc_offset, 1, 0}, 77'777, [](ops::Program& p, std::size_t) { p.hosts[1].pcpus[0].tsc_offset = 77'777; }},
+      {{SlotKind::pcpu_tsc_offset, 1, 0},
+       77'777,
+       [](ops::Program& p, std::size_t) { p.hosts[1].pcpus[0].tsc_offset = 77'777; }},
   };
   for (const auto& row : rows) {
     ops::Program other = program;
@@ -251,16 +271,19 @@ TEST(CompiledRuns, SlotsAreTheProgramWithOtherNumbers) {
       return std::nullopt;
     };
     EXPECT_EQ(runner.captured(0), recorded(OpKind::read_pvclock, 1, ops::Field::ns)) << static_cast<int>(row.slot.kind);
-    EXPECT_EQ(runner.captured(1), recorded(OpKind::read_pvclock, 1, ops::Field::tsc)) << static_cast<int>(row.slot.kind);
+    EXPECT_EQ(runner.captured(1), recorded(OpKind::read_pvclock, 1, ops::Field::tsc))
+        << static_cast<int>(row.slot.kind);
     EXPECT_EQ(runner.captured(2), recorded(OpKind::get_msr, 0, ops::Field::value)) << static_cast<int>(row.slot.kind);
-    EXPECT_EQ(runner.captured(3), recorded(OpKind::get_clock, 0, ops::Field::host_tsc)) << static_cast<int>(row.slot.kind);
+    EXPECT_EQ(runner.captured(3), recorded(OpKind::get_clock, 0, ops::Field::host_tsc))
+        << static_cast<int>(row.slot.kind);
   }
 }
 
 TEST(CompiledRuns, WhatCannotBeEvaluatedStopsTheRun) {
   ops::Program program = migration();
   const std::size_t write = step_of(program, OpKind::set_msr, 1, 0);
-  step_at(program, write).value = ops::Expression::parse("saved * saved * 1000000000000000000 * 1000000000000000000", ops::Unit::cycles);
+  step_at(program, write).value =
+      ops::Expression::parse("saved * saved * 1000000000000000000 * 1000000000000000000", ops::Unit::cycles);
   const Compiled overflow = model::compile(program);
   Runner runner(overflow);
   EXPECT_FALSE(runner.run());
@@ -306,7 +329,8 @@ scenarios::State judged(const scenarios::Scenario& scenario, scenarios::Subject 
   const bool ns = subject == scenarios::Subject::kvmclock_skew || subject == scenarios::Subject::kvmclock_jump;
   expectation.unit = ns ? ops::Unit::ns : ops::Unit::cycles;
   expectation.right = ops::Expression::constant(value);
-  if (value < 0) expectation.right = ops::Expression::parse("-" + ops::Expression::constant(-value).text(), expectation.unit);
+  if (value < 0)
+    expectation.right = ops::Expression::parse("-" + ops::Expression::constant(-value).text(), expectation.unit);
   with.expectations = {expectation};
   with.meta.since.clear();
   const auto executor = model::simulate(with.program.hosts, with.program.heuristic);
@@ -324,7 +348,8 @@ TEST(CompiledRuns, MetricsAreThoseOfExpectations) {
     const auto compare = [&](scenarios::Subject subject, std::optional<ops::Wide> value) {
       if (!value) return;
       ++compared;
-      EXPECT_EQ(judged(scenario, subject, *value), scenarios::State::held) << scenarios::label(scenario) << static_cast<int>(subject);
+      EXPECT_EQ(judged(scenario, subject, *value), scenarios::State::held)
+          << scenarios::label(scenario) << static_cast<int>(subject);
       EXPECT_EQ(judged(scenario, subject, *value + 1), scenarios::State::failed) << scenarios::label(scenario);
     };
     const model::RunMetrics metrics = runner.metrics();
@@ -346,7 +371,8 @@ TEST(CompiledRuns, MasterClockIsWhatTheLastGetClockSaid) {
     std::vector<std::optional<bool>> last(scenario.program.hosts.size());
     const auto executor = model::simulate(scenario.program.hosts, scenario.program.heuristic);
     for (const ops::Entry& entry : ops::run_program(scenario.program, *executor, 1).entries)
-      if (const std::uint64_t* flags = entry.outcome.find(ops::Field::flags); flags && entry.op.kind == OpKind::get_clock)
+      if (const std::uint64_t* flags = entry.outcome.find(ops::Field::flags);
+          flags && entry.op.kind == OpKind::get_clock)
         last[static_cast<std::size_t>(entry.op.host)] = (*flags & ops::clock_flag::kTscStable) != 0;
     for (std::size_t host = 0; host < last.size(); ++host)
       EXPECT_EQ(runner.master_clock(host), last[host]) << scenarios::label(scenario) << ", host " << host;

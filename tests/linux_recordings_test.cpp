@@ -72,11 +72,13 @@ std::vector<ops::LinuxSample*> samples_of(ops::LinuxRecording& recording) {
 TEST(LinuxRecordings, AChangedReadingIsAMismatch) {
   constexpr std::uint64_t kMillisecond = 1'000'000;
   for (const auto& [name, recording] : stored()) {
-    if (recording.header.experiment.name != "forward-above" && recording.header.experiment.name != "watched-backward") continue;
+    if (recording.header.experiment.name != "forward-above" && recording.header.experiment.name != "watched-backward")
+      continue;
     ops::LinuxRecording changed = recording;
     for (ops::LinuxSample* sample : samples_of(changed)) {
       for (std::size_t clock = 0; clock < sample->clocks.size(); ++clock) {
-        if (ops::kLinuxClocks[clock] == "monotonic_coarse" && sample->clocksource != "tsc") continue;  // not compared there
+        if (ops::kLinuxClocks[clock] == "monotonic_coarse" && sample->clocksource != "tsc")
+          continue;  // not compared there
         const ops::Range& tsc = sample->clocks[clock].tsc;
         if (tsc.hi - tsc.lo >= changed.header.tsc_khz) continue;  // a tick came in between and took a millisecond
         sample->clocks[clock].ns += kMillisecond;
@@ -120,8 +122,14 @@ TEST(LinuxRecordings, AnotherOutcomeIsAMismatch) {
 
 // The lines of the log on which a verdict rests: one that is missing, one with another number in it.
 TEST(LinuxRecordings, AnotherLogIsAMismatch) {
-  const char* const words[] = {"tsc: Marking TSC unstable", "skipping watchdog check", "TSC ADJUST differs", "TSC ADJUST compensate",
-                               "Measured ", "soft lockup", "wd_nsec: ", "cs_nsec: "};
+  const char* const words[] = {"tsc: Marking TSC unstable",
+                               "skipping watchdog check",
+                               "TSC ADJUST differs",
+                               "TSC ADJUST compensate",
+                               "Measured ",
+                               "soft lockup",
+                               "wd_nsec: ",
+                               "cs_nsec: "};
   std::set<std::string> tried;
   for (const auto& [name, recording] : stored()) {
     for (const char* word : words) {
@@ -160,13 +168,14 @@ TEST(LinuxRecordings, TheWrongEraIsAMismatch) {
   const struct {
     const char *experiment, *kernel, *wrong;
   } cases[] = {
-      {"forward-above", "5.10", "6.12"}, {"forward-above", "6.12", "6.1.176"}, {"set-time-first", "6.1", "6.12"},
-      {"set-time-first", "7.2", "6.6.20"}, {"watched-5s", "6.1", "6.1.20"},  {"watched-5s", "7.2", "6.12"},
+      {"forward-above", "5.10", "6.12"},   {"forward-above", "6.12", "6.1.176"}, {"set-time-first", "6.1", "6.12"},
+      {"set-time-first", "7.2", "6.6.20"}, {"watched-5s", "6.1", "6.1.20"},      {"watched-5s", "7.2", "6.12"},
       {"watched-1ms", "5.10", "5.10.13"},
   };
   for (const auto& [experiment, kernel, wrong] : cases) {
     const std::string name = std::string(experiment) + "-" + kernel;
-    const auto found = std::find_if(stored().begin(), stored().end(), [&name](const Stored& s) { return s.name == name; });
+    const auto found =
+        std::find_if(stored().begin(), stored().end(), [&name](const Stored& s) { return s.name == name; });
     ASSERT_NE(found, stored().end()) << experiment << " " << kernel;
     ops::LinuxRecording changed = found->recording;
     changed.header.kernel = wrong;

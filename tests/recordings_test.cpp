@@ -58,9 +58,7 @@ void flip(ops::Recording& recording, FieldAt at) {
   recording.entries[at.entry].outcome.fields[at.field].value ^= std::uint64_t{1} << 63;
 }
 
-bool mismatch(const ops::Recording& recording) {
-  return crosscheck::check(recording).count(Verdict::mismatch) != 0;
-}
+bool mismatch(const ops::Recording& recording) { return crosscheck::check(recording).count(Verdict::mismatch) != 0; }
 
 TEST(Recordings, AChangedValueIsAMismatch) {
   constexpr std::uint64_t kSeed = 1;
@@ -117,7 +115,8 @@ TEST(Recordings, AChangedTraceEventIsAMismatch) {
       const ops::TraceKind kind = good.entries[entry].traced[e].kind;
       const std::string what = path + ": entry " + std::to_string(entry) + ", " + std::string(ops::name_of(kind));
       for (std::size_t v = 0; v < ops::trace_values(kind).size(); ++v)
-        EXPECT_TRUE(changed([&](auto& traced) { traced[e].values[v] ^= std::uint64_t{1} << 63; })) << what << " value " << v;
+        EXPECT_TRUE(changed([&](auto& traced) { traced[e].values[v] ^= std::uint64_t{1} << 63; }))
+            << what << " value " << v;
       if (!ops::tells_vcpu(kind)) continue;
       EXPECT_TRUE(changed([&](auto& traced) { traced[e].vcpu += 1; })) << what;
     }
@@ -139,9 +138,8 @@ TEST(Recordings, TheAbsenceOfEventsIsAStatement) {
 TEST(Recordings, AnErrorThatKvmDidNotReturnIsAMismatch) {
   for (const auto& [path, archived, good] : stored()) {
     ops::Recording changed = good;
-    const auto refused =
-        std::find_if(changed.entries.rbegin(), changed.entries.rend(),
-                     [](const ops::Entry& e) { return e.supported && e.outcome.error == 0; });
+    const auto refused = std::find_if(changed.entries.rbegin(), changed.entries.rend(),
+                                      [](const ops::Entry& e) { return e.supported && e.outcome.error == 0; });
     ASSERT_NE(refused, changed.entries.rend()) << path;
     refused->outcome = {};
     refused->outcome.error = 22;  // EINVAL

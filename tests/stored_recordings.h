@@ -20,7 +20,8 @@ struct StoredRecording {
 inline std::vector<StoredRecording> stored_recordings(const std::string& folder) {
   std::vector<std::filesystem::path> files;
   for (const auto& entry : std::filesystem::directory_iterator(folder))
-    if (const auto extension = entry.path().extension(); extension == ".jsonl" || extension == ".xz") files.push_back(entry.path());
+    if (const auto extension = entry.path().extension(); extension == ".jsonl" || extension == ".xz")
+      files.push_back(entry.path());
   std::sort(files.begin(), files.end());
   std::stable_partition(files.begin(), files.end(), [](const auto& file) { return file.extension() == ".jsonl"; });
   std::vector<StoredRecording> all;

@@ -7,7 +7,6 @@
 
 #include "tracer/payload.h"
 
-
 namespace tscsim::tracer {
 namespace {
 
@@ -148,7 +147,8 @@ class VmRecording {
     }
     if (call.cpu_before != call.cpu_after) add_note(entry, fmt::format("moved from pCPU {}", call.cpu_before));
     if (call.request == KVM_RUN) return;
-    if (call.begin.raw_ns < busy_until_ns_ && busy_thread_ != entry.thread) add_note(entry, "overlaps the operation before it");
+    if (call.begin.raw_ns < busy_until_ns_ && busy_thread_ != entry.thread)
+      add_note(entry, "overlaps the operation before it");
     busy_until_ns_ = call.end.raw_ns;
     busy_thread_ = entry.thread;
   }
@@ -162,7 +162,8 @@ class VmRecording {
 
   void create_vcpu(const RawCall& call) {
     if (call.result < 0) {
-      aside_[ops::kVm] = joined(aside_[ops::kVm], fmt::format("KVM_CREATE_VCPU({}) that failed with errno {}", call.value, call.error));
+      aside_[ops::kVm] = joined(aside_[ops::kVm],
+                                fmt::format("KVM_CREATE_VCPU({}) that failed with errno {}", call.value, call.error));
       return;
     }
     const auto id = static_cast<std::int32_t>(call.value);
@@ -175,7 +176,8 @@ class VmRecording {
 
   void run(const RawCall& call) {
     const auto before = last_run_.find(index_of(call.vcpu));
-    if (before != last_run_.end()) note_more_runs(recording_.entries[before->second.entry], call.runs - before->second.before - 1);
+    if (before != last_run_.end())
+      note_more_runs(recording_.entries[before->second.entry], call.runs - before->second.before - 1);
     Entry& entry = push(call, OpKind::run, call.returned ? call.error : EINTR);
     if (!call.returned) add_note(entry, "had not returned when the recording ended");
     last_run_[entry.op.vcpu] = {recording_.entries.size() - 1, call.runs};
@@ -267,7 +269,12 @@ class VmRecording {
   }
 
   void note_strangers(Entry& entry) {
-    if (strangers_ != 0) add_note(entry, fmt::format("{} calls by another process than the VM's own, or on a vCPU that was not seen being made, are left out", strangers_));
+    if (strangers_ != 0)
+      add_note(
+          entry,
+          fmt::format(
+              "{} calls by another process than the VM's own, or on a vCPU that was not seen being made, are left out",
+              strangers_));
   }
 
   const Circumstances& circumstances_;
@@ -276,10 +283,10 @@ class VmRecording {
   std::uint32_t pid_ = 0;
   std::vector<std::int32_t> ids_;  // KVM's ids, by index
   std::map<std::uint32_t, int> threads_;
-  std::map<int, std::size_t> created_;   // create_vcpu entries, by index
+  std::map<int, std::size_t> created_;  // create_vcpu entries, by index
   std::map<int, LastRun> last_run_;
-  std::map<int, std::uint64_t> told_;    // cpuid_flag, by index
-  std::map<int, std::string> aside_;     // calls without an operation since the vCPU's last one
+  std::map<int, std::uint64_t> told_;  // cpuid_flag, by index
+  std::map<int, std::string> aside_;   // calls without an operation since the vCPU's last one
   std::uint64_t busy_until_ns_ = 0;
   int busy_thread_ = 0;
   int strangers_ = 0;
@@ -307,8 +314,9 @@ std::string others_text(const Seen& seen) {
     if (seen.others[key] == 0) continue;
     const std::string name = request_name(static_cast<std::uint16_t>(key));
     if (!text.empty()) text += ", ";
-    text += fmt::format("{} {}", name.empty() ? fmt::format("ioctl {:#x} (not known)", KVMIO << 8 | (key & 0xff)) : name,
-                        seen.others[key]);
+    text +=
+        fmt::format("{} {}", name.empty() ? fmt::format("ioctl {:#x} (not known)", KVMIO << 8 | (key & 0xff)) : name,
+                    seen.others[key]);
   }
   return text;
 }

@@ -20,8 +20,8 @@ struct Seen {
   // How many KVM_RUNs there were in all, by VM and KVM's vCPU id; empty where the way of recording does not count them.
   std::map<std::pair<std::uint32_t, std::int32_t>, std::uint64_t> runs;
   std::array<std::uint64_t, kRequestKeys> others{};  // calls that are not recorded, by request_key()
-  std::map<std::uint32_t, std::string> commands;  // of the process that made the VM
-  std::uint64_t lost = 0;                   // calls for which there was no room
+  std::map<std::uint32_t, std::string> commands;     // of the process that made the VM
+  std::uint64_t lost = 0;                            // calls for which there was no room
 };
 
 // Of the recording as a whole.

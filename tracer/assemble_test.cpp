@@ -89,7 +89,8 @@ TEST(Assemble, MsrsBecomeOneOperationEachAsFarAsTheKernelCame) {
   RawCall set = call(request::kSetMsrs, 3000, 0, 2);
   set.msrs = 3;
   set.other_msrs = 1;
-  set.msr = {RawMsr{ops::msr::kIa32TscAdjust, 0, 5}, RawMsr{ops::msr::kIa32Tsc, 2, 6}, RawMsr{ops::msr::kKvmSystemTime, 3, 7}};
+  set.msr = {RawMsr{ops::msr::kIa32TscAdjust, 0, 5}, RawMsr{ops::msr::kIa32Tsc, 2, 6},
+             RawMsr{ops::msr::kKvmSystemTime, 3, 7}};
   const ops::Recording recording = one({call(KVM_CREATE_VM, 1000, kNoVcpu, 5), create_vcpu(2000, 0), set});
   ASSERT_EQ(recording.entries.size(), 4u);
   EXPECT_EQ(recording.entries[2].op.msr, ops::msr::kIa32TscAdjust);
@@ -103,14 +104,16 @@ TEST(Assemble, RunsAreCounted) {
   Seen seen;
   seen.runs[{1, 0}] = 30;
   const ops::Recording recording = one({call(KVM_CREATE_VM, 1000, kNoVcpu, 5), create_vcpu(2000, 0), run(3000, 0, 0),
-                                        call(KVM_GET_CLOCK, 4000), run(5000, 0, 20)}, seen);
+                                        call(KVM_GET_CLOCK, 4000), run(5000, 0, 20)},
+                                       seen);
   EXPECT_EQ(recording.entries[2].note, "the first of 20 entries");
   EXPECT_EQ(recording.entries[4].note, "the first of 10 entries");
 }
 
 TEST(Assemble, IdsBecomeIndicesAndCallsWithoutAnOperationANote) {
-  const ops::Recording recording = one({call(KVM_CREATE_VM, 1000, kNoVcpu, 5), create_vcpu(2000, 8), call(request::kSetCpuid2, 3000, 8),
-                                        call(KVM_SET_MP_STATE, 3500, 8), call(KVM_KVMCLOCK_CTRL, 4000, 8, -1)});
+  const ops::Recording recording =
+      one({call(KVM_CREATE_VM, 1000, kNoVcpu, 5), create_vcpu(2000, 8), call(request::kSetCpuid2, 3000, 8),
+           call(KVM_SET_MP_STATE, 3500, 8), call(KVM_KVMCLOCK_CTRL, 4000, 8, -1)});
   EXPECT_EQ(recording.entries[1].note, "its id is 8");
   EXPECT_EQ(recording.entries[2].op.vcpu, 0);
   EXPECT_EQ(recording.entries[2].note, "after KVM_SET_CPUID2, KVM_SET_MP_STATE");

@@ -55,9 +55,7 @@ Child::~Child() {
   ::close(error_pipe_);
 }
 
-void Child::go() {
-  [[maybe_unused]] const ssize_t written = ::write(go_pipe_, "g", 1);
-}
+void Child::go() { [[maybe_unused]] const ssize_t written = ::write(go_pipe_, "g", 1); }
 
 void Child::check_started() {
   int error = 0;
@@ -65,8 +63,12 @@ void Child::check_started() {
   do length = ::read(error_pipe_, &error, sizeof error);
   while (length < 0 && errno == EINTR);
   if (length != static_cast<ssize_t>(sizeof error)) return;
-  throw ops::InputError(ops::Diagnostic{{}, fmt::format("'{}' cannot be started: {}", order_.command.front(), std::strerror(error)),
-                                        "give the path of a program, or the name of one that is in PATH", "", 1});
+  throw ops::InputError(
+      ops::Diagnostic{{},
+                      fmt::format("'{}' cannot be started: {}", order_.command.front(), std::strerror(error)),
+                      "give the path of a program, or the name of one that is in PATH",
+                      "",
+                      1});
 }
 
 CommandEnd command_end(int wait_status) {

@@ -22,10 +22,8 @@ void read_msrs(RawCall& call, std::uint64_t address, const Reader& read) {
   for (std::uint32_t i = 0; i < std::min(head.nmsrs, kMostEntries); ++i) {
     kvm_msr_entry entry{};
     if (!read(address + sizeof head + i * sizeof entry, &entry, sizeof entry)) return;
-    if (is_time_msr(entry.index) && call.msrs < kMostMsrs)
-      call.msr[call.msrs++] = {entry.index, i, entry.data};
-    else
-      ++call.other_msrs;
+    if (is_time_msr(entry.index) && call.msrs < kMostMsrs) call.msr[call.msrs++] = {entry.index, i, entry.data};
+    else ++call.other_msrs;
   }
 }
 

@@ -47,7 +47,8 @@ fs::path find_program(const std::string& name) {
 
 bool can_preload(const fs::path& program) {
   if (has_other_rights(program)) return false;
-  if (const fs::path interpreter = interpreter_of(program); !interpreter.empty()) return !is_static_elf(interpreter.c_str());
+  if (const fs::path interpreter = interpreter_of(program); !interpreter.empty())
+    return !is_static_elf(interpreter.c_str());
   return !is_static_elf(program.c_str());
 }
 

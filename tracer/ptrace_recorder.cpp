@@ -71,7 +71,7 @@ struct KvmObject {
 
 struct Thread {
   std::uint32_t process = 0;
-  std::optional<RawCall> call;   // that it is in, if it is one to keep
+  std::optional<RawCall> call;  // that it is in, if it is one to keep
   unsigned long argument = 0;
   std::uint32_t runs_vm = kNoVm;      // it has called on vCPUs of this VM,
   std::set<std::int32_t> runs_vcpus;  // these
@@ -85,7 +85,7 @@ struct Thread {
 };
 
 struct Vm {
-  std::uint64_t changes = 0;  // calls other than KVM_RUN
+  std::uint64_t changes = 0;                           // calls other than KVM_RUN
   std::map<std::int32_t, std::uint64_t> seen_changes;  // at a vCPU's last KVM_RUN that was kept
 };
 
@@ -127,8 +127,9 @@ class Ptrace {
 
   void seize(pid_t tid) {
     if (::ptrace(PTRACE_SEIZE, tid, nullptr, kOptions) != 0)
-      throw ops::TargetError(fmt::format("process {} cannot be traced: {}\n  next: be its owner or root, and see /proc/sys/kernel/yama/ptrace_scope",
-                                         tid, std::strerror(errno)));
+      throw ops::TargetError(fmt::format(
+          "process {} cannot be traced: {}\n  next: be its owner or root, and see /proc/sys/kernel/yama/ptrace_scope",
+          tid, std::strerror(errno)));
     add(tid);
   }
 
@@ -160,7 +161,8 @@ class Ptrace {
       }
     }
     if (threads_.empty())
-      throw ops::InputError(ops::Diagnostic{{}, fmt::format("there is no process {}", order_.pid), "give the number of a running process", "", 1});
+      throw ops::InputError(ops::Diagnostic{
+          {}, fmt::format("there is no process {}", order_.pid), "give the number of a running process", "", 1});
   }
 
   // ---- the loop
@@ -246,7 +248,9 @@ class Ptrace {
     unsigned long tid = 0;
     if (::ptrace(PTRACE_GETEVENTMSG, parent, nullptr, &tid) != 0) return;
     Thread& thread = add(static_cast<pid_t>(tid));
-    const auto of_process = [&](const auto& item) { return item.first.first == thread.process && item.second.vm != kNoVm; };
+    const auto of_process = [&](const auto& item) {
+      return item.first.first == thread.process && item.second.vm != kNoVm;
+    };
     if (std::any_of(objects_.begin(), objects_.end(), of_process)) thread.watch();
   }
 
@@ -260,11 +264,12 @@ class Ptrace {
       if (thread.call) finish(tid, thread, info.exit.rval, clocks);
       if (++thread.calls > kMostWatchedCalls) thread.awaits_run = false;
     } else {
-      const auto& entry = info.entry;  // the same in a stop by the filter
+      const auto& entry = info.entry;                                 // the same in a stop by the filter
       const auto number = static_cast<std::uint32_t>(entry.args[1]);  // as the kernel takes it; some keep it as an int
       thread.call.reset();
       if (entry.nr == SYS_ioctl && is_kvm_request(number))
-        begin(tid, thread, static_cast<int>(entry.args[0]), number, entry.args[2], info.op == PTRACE_SYSCALL_INFO_SECCOMP);
+        begin(tid, thread, static_cast<int>(entry.args[0]), number, entry.args[2],
+              info.op == PTRACE_SYSCALL_INFO_SECCOMP);
     }
     go_on(tid, 0);
   }
@@ -272,7 +277,9 @@ class Ptrace {
   void count(unsigned long number) { ++result_.seen.others[request_key(number)]; }
 
   // A call that stops twice, for the filter too, is looked at the second time.
-  bool stops_again(unsigned long number, bool by_filter) const { return !every_call_ && !by_filter && number != KVM_RUN; }
+  bool stops_again(unsigned long number, bool by_filter) const {
+    return !every_call_ && !by_filter && number != KVM_RUN;
+  }
 
   void begin(pid_t tid, Thread& thread, int fd, unsigned long number, unsigned long argument, bool by_filter) {
     if (stops_again(number, by_filter)) return;
@@ -328,7 +335,9 @@ class Ptrace {
     call.cpu_after = cpu_of(thread.process, tid);
     call.result = value < 0 ? -1 : static_cast<std::int32_t>(value);
     call.error = value < 0 ? static_cast<std::int32_t>(-value) : 0;
-    const auto read = [tid](std::uint64_t address, void* to, std::size_t bytes) { return read_memory(tid, address, to, bytes); };
+    const auto read = [tid](std::uint64_t address, void* to, std::size_t bytes) {
+      return read_memory(tid, address, to, bytes);
+    };
     if (call.request == KVM_RUN) return finish_run(thread, call);
     if (!read_payload(call, thread.argument, read)) return count(call.request);
     learn_created(call);
@@ -401,7 +410,8 @@ class Ptrace {
   KvmObject object_at(std::uint32_t process, int fd) {
     const KvmFile file = kvm_file(process, fd);
     const auto known = objects_.find({process, fd});
-    if (known != objects_.end() && known->second.file.kind == file.kind && known->second.file.vcpu == file.vcpu) return known->second;
+    if (known != objects_.end() && known->second.file.kind == file.kind && known->second.file.vcpu == file.vcpu)
+      return known->second;
     KvmObject object{file, kNoVm};
     if (file.kind == FileKind::vm || file.kind == FileKind::vcpu) object.vm = vm_of_duplicate(process, fd, file);
     if (object.vm != kNoVm) objects_[{process, fd}] = object;

@@ -17,10 +17,10 @@ namespace tscsim::tracer {
 enum class Way : std::uint8_t { shim, ptrace };
 
 struct Order {
-  std::vector<std::string> command;   // empty: attach to `pid`
+  std::vector<std::string> command;  // empty: attach to `pid`
   pid_t pid = 0;
-  bool output_to_stderr = false;      // the command's standard output; ours belongs to somebody else
-  std::filesystem::path shim;         // libtscsim-trace.so
+  bool output_to_stderr = false;                   // the command's standard output; ours belongs to somebody else
+  std::filesystem::path shim;                      // libtscsim-trace.so
   std::function<void(const std::string&)> notice;  // one line each; may be empty
   const std::atomic<bool>* interrupted = nullptr;  // then the command is asked to end, and what was seen is kept
 };

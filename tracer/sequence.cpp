@@ -58,7 +58,8 @@ Sequence sequence_of(const ops::Recording& recording, const Wanted& wanted) {
     if (reads_for_an_exit(calls, i) || (op.kind == OpKind::run && runs_already(sequence, op.vcpu))) continue;
     auto place = sequence.end();
     if (op.kind == OpKind::run)
-      while (place != sequence.begin() && std::prev(place)->entry->op.kind == OpKind::run && std::prev(place)->entry->op.vcpu > op.vcpu)
+      while (place != sequence.begin() && std::prev(place)->entry->op.kind == OpKind::run &&
+             std::prev(place)->entry->op.vcpu > op.vcpu)
         --place;
     sequence.insert(place, {calls[i], 0});
   }
@@ -72,15 +73,18 @@ bool same_target(const Call& a, const Call& b) {
 }
 
 // Which calls of both sequences are each other's: the longest common sequence, so that one call too many is one difference.
-std::vector<std::pair<std::optional<std::size_t>, std::optional<std::size_t>>> aligned(const Sequence& a, const Sequence& b) {
+std::vector<std::pair<std::optional<std::size_t>, std::optional<std::size_t>>> aligned(const Sequence& a,
+                                                                                       const Sequence& b) {
   std::vector<std::vector<std::size_t>> longest(a.size() + 1, std::vector<std::size_t>(b.size() + 1));
   for (std::size_t i = a.size(); i-- > 0;)
     for (std::size_t j = b.size(); j-- > 0;)
-      longest[i][j] = same_target(a[i], b[j]) ? longest[i + 1][j + 1] + 1 : std::max(longest[i + 1][j], longest[i][j + 1]);
+      longest[i][j] =
+          same_target(a[i], b[j]) ? longest[i + 1][j + 1] + 1 : std::max(longest[i + 1][j], longest[i][j + 1]);
   std::vector<std::pair<std::optional<std::size_t>, std::optional<std::size_t>>> pairs;
   for (std::size_t i = 0, j = 0; i < a.size() || j < b.size();) {
     if (i < a.size() && j < b.size() && same_target(a[i], b[j])) pairs.push_back({i++, j++});
-    else if (j == b.size() || (i < a.size() && longest[i + 1][j] >= longest[i][j + 1])) pairs.push_back({i++, std::nullopt});
+    else if (j == b.size() || (i < a.size() && longest[i + 1][j] >= longest[i][j + 1]))
+      pairs.push_back({i++, std::nullopt});
     else pairs.push_back({std::nullopt, j++});
   }
   return pairs;
@@ -88,7 +92,8 @@ std::vector<std::pair<std::optional<std::size_t>, std::optional<std::size_t>>> a
 
 bool writes(const Call& call) {
   const OpKind kind = call.entry->op.kind;
-  return kind == OpKind::set_msr || kind == OpKind::set_clock || kind == OpKind::set_tsc_khz || kind == OpKind::set_tsc_offset;
+  return kind == OpKind::set_msr || kind == OpKind::set_clock || kind == OpKind::set_tsc_khz ||
+         kind == OpKind::set_tsc_offset;
 }
 
 bool returned(const Entry& entry, std::uint64_t value) {
@@ -118,7 +123,8 @@ std::optional<std::size_t> origin(const Sequence& sequence, const Call& call) {
 
 // Some call on another host returned it, to the same vCPU.
 bool comes_from(const ops::Recording& recording, const ops::Operation& op) {
-  return comes_from_a_call(op) && std::any_of(recording.entries.begin(), recording.entries.end(), [&](const Entry& entry) {
+  return comes_from_a_call(op) &&
+         std::any_of(recording.entries.begin(), recording.entries.end(), [&](const Entry& entry) {
            return !entry.op.probe && entry.op.vcpu == op.vcpu && returned(entry, op.value);
          });
 }
@@ -126,8 +132,12 @@ bool comes_from(const ops::Recording& recording, const ops::Operation& op) {
 class Comparison {
  public:
   Comparison(const Pair& here, const Wanted& wanted, const std::vector<Pair>& elsewhere)
-      : elsewhere_(elsewhere), expected_khz_(here.expected.header.profile.host_khz), seen_khz_(here.seen.header.profile.host_khz),
-        expected_(sequence_of(here.expected, wanted)), seen_(sequence_of(here.seen, wanted)), pairs_(aligned(expected_, seen_)) {}
+      : elsewhere_(elsewhere),
+        expected_khz_(here.expected.header.profile.host_khz),
+        seen_khz_(here.seen.header.profile.host_khz),
+        expected_(sequence_of(here.expected, wanted)),
+        seen_(sequence_of(here.seen, wanted)),
+        pairs_(aligned(expected_, seen_)) {}
 
   std::vector<std::string> lines() {
     for (const auto& [e, s] : pairs_) {
@@ -141,9 +151,11 @@ class Comparison {
  private:
   void compare(const Call& expected, const Call& seen) {
     if (expected.entry->outcome.error != seen.entry->outcome.error && !fails_by_itself(seen))
-      lines_.push_back(fmt::format("! {}: errno {}, expected {}", seen.text(), seen.entry->outcome.error, expected.entry->outcome.error));
+      lines_.push_back(fmt::format("! {}: errno {}, expected {}", seen.text(), seen.entry->outcome.error,
+                                   expected.entry->outcome.error));
     if (writes(seen) && !same_value(expected, seen))
-      lines_.push_back(fmt::format("! {}: value {}, expected {}", seen.text(), seen.entry->op.value, expected.entry->op.value));
+      lines_.push_back(
+          fmt::format("! {}: value {}, expected {}", seen.text(), seen.entry->op.value, expected.entry->op.value));
   }
 
   static bool fails_by_itself(const Call& call) {

@@ -32,9 +32,10 @@ ops::Recording recording(std::uint32_t host_khz, std::vector<ops::Entry> entries
 
 // The clock is given back; the rate is the host's; the TSC is a constant.
 ops::Recording a_restore(std::uint32_t khz, std::uint64_t clock_ns) {
-  return recording(khz, {clock_read(clock_ns), entry(OpKind::set_tsc_khz, 0, 0, khz),
-                         entry(OpKind::set_msr, 0, ops::msr::kIa32Tsc, 1), entry(OpKind::set_msr, 1, ops::msr::kIa32Tsc, 1),
-                         entry(OpKind::set_clock, ops::kVm, 0, clock_ns), entry(OpKind::run, 0), entry(OpKind::run, 1)});
+  return recording(khz,
+                   {clock_read(clock_ns), entry(OpKind::set_tsc_khz, 0, 0, khz),
+                    entry(OpKind::set_msr, 0, ops::msr::kIa32Tsc, 1), entry(OpKind::set_msr, 1, ops::msr::kIa32Tsc, 1),
+                    entry(OpKind::set_clock, ops::kVm, 0, clock_ns), entry(OpKind::run, 0), entry(OpKind::run, 1)});
 }
 
 Lines all_differences(const ops::Recording& expected, const ops::Recording& seen) {
@@ -52,7 +53,8 @@ TEST(Sequence, EachDeviationIsOneLine) {
     const char* line;
   } rows[] = {
       {[](auto& e) { e.erase(e.begin() + 2); }, "- expected, not seen: set_msr vcpu 0 IA32_TSC"},
-      {[](auto& e) { e.insert(e.begin(), entry(OpKind::kvmclock_ctrl, 1)); }, "+ seen, not expected: kvmclock_ctrl vcpu 1"},
+      {[](auto& e) { e.insert(e.begin(), entry(OpKind::kvmclock_ctrl, 1)); },
+       "+ seen, not expected: kvmclock_ctrl vcpu 1"},
       {[](auto& e) { e[2].op.value = 0; }, "! set_msr vcpu 0 IA32_TSC: value 0, expected 1"},
       {[](auto& e) { e[4].op.value += 1; }, "! set_clock: value 7000000001, expected 7000000000"},
       {[](auto& e) { e[1].op.value = 2'599'998; }, "! set_tsc_khz vcpu 0: value 2599998, expected 2600000"},
@@ -90,7 +92,9 @@ TEST(Sequence, ValuesMayComeFromAnotherHost) {
     got.outcome.add(ops::Field::value, tsc);
     return recording(1, {got});
   };
-  const auto target = [](std::uint64_t tsc) { return recording(1, {entry(OpKind::set_msr, 0, ops::msr::kIa32Tsc, tsc)}); };
+  const auto target = [](std::uint64_t tsc) {
+    return recording(1, {entry(OpKind::set_msr, 0, ops::msr::kIa32Tsc, tsc)});
+  };
   const ops::Recording expected_source = source(5'000'000'000), seen_source = source(7'000'000'000);
   const ops::Recording expected = target(5'000'000'000), seen = target(7'000'000'000), wrong = target(7'000'000'001);
   EXPECT_EQ(differences({expected, seen}, any, {{expected_source, seen_source}}), Lines{});

@@ -33,14 +33,14 @@ struct VcpuSlot {
   std::uint32_t vm = kNoVm;
   std::int32_t vcpu = kNoVcpu;
   std::atomic<std::uint64_t> runs{0};
-  std::uint64_t seen_changes = 0;        // VmSlot::changes at the last KVM_RUN that was kept
-  std::atomic<bool> inside{false};       // `first` has begun and not returned
+  std::uint64_t seen_changes = 0;   // VmSlot::changes at the last KVM_RUN that was kept
+  std::atomic<bool> inside{false};  // `first` has begun and not returned
   RawCall first;
 };
 
 struct VmSlot {
   std::atomic<std::uint64_t> changes{0};  // calls other than KVM_RUN
-  char command[kCommandBytes]{};  // of the process that made it
+  char command[kCommandBytes]{};          // of the process that made it
 };
 
 // What the shim has to say in words.

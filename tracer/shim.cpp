@@ -108,14 +108,13 @@ void look_at(int fd) {
   const KvmFile file = kvm_file(static_cast<std::uint32_t>(::getpid()), fd);
   const Known& known = known_[fd];
   if (known.kind == file.kind && known.vcpu == file.vcpu) return;
-  if (file.kind == FileKind::other || file.kind == FileKind::system) return learn(fd, file.kind, kNoVm, kNoVcpu, nullptr);
+  if (file.kind == FileKind::other || file.kind == FileKind::system)
+    return learn(fd, file.kind, kNoVm, kNoVcpu, nullptr);
   const std::uint32_t vm = vm_of_duplicate(fd, file);
   learn(fd, file.kind, vm, file.vcpu, slot_of(vm, file.vcpu));
 }
 
-void count(unsigned long request) {
-  log_->others[request_key(request)].fetch_add(1, std::memory_order_relaxed);
-}
+void count(unsigned long request) { log_->others[request_key(request)].fetch_add(1, std::memory_order_relaxed); }
 
 // Another call that may be kept has been made on the VM: the next KVM_RUN of each of its vCPUs is one to note.
 void note_change(std::uint32_t vm) {
@@ -162,7 +161,8 @@ int run(int fd, void* argument) {
   }
   const std::uint64_t before = slot->runs.load(std::memory_order_relaxed);
   slot->runs.store(before + 1, std::memory_order_relaxed);
-  const std::uint64_t changes = log_->vm[std::min<std::size_t>(slot->vm, kMostVms)].changes.load(std::memory_order_acquire);
+  const std::uint64_t changes =
+      log_->vm[std::min<std::size_t>(slot->vm, kMostVms)].changes.load(std::memory_order_acquire);
   if (changes == slot->seen_changes) return real_ioctl(fd, KVM_RUN, argument);
   return run_noted(*slot, fd, argument, changes, before);
 }
@@ -262,7 +262,8 @@ extern "C" __attribute__((visibility("default"))) int ioctl(int fd, unsigned lon
   return real_ioctl(fd, request, argument);
 }
 
-extern "C" __attribute__((visibility("default"))) int execve(const char* path, char* const* argv, char* const* envp) noexcept {
+extern "C" __attribute__((visibility("default"))) int execve(const char* path, char* const* argv,
+                                                             char* const* envp) noexcept {
   static const auto real_execve = reinterpret_cast<Execve>(::dlsym(RTLD_NEXT, "execve"));
   if (log_ != nullptr && is_static_elf(path)) say("went on as a static program, which the shim does not see: ", path);
   return real_execve(path, argv, envp);

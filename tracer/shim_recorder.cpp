@@ -34,7 +34,8 @@ class LogMemory {
     void* at = MAP_FAILED;
     if (fd_ && ::ftruncate(fd_.number(), sizeof(SharedLog)) == 0)
       at = ::mmap(nullptr, sizeof(SharedLog), PROT_READ | PROT_WRITE, MAP_SHARED, fd_.number(), 0);
-    if (at == MAP_FAILED) throw ops::TargetError(fmt::format("no shared memory for the recording: {}", std::strerror(errno)));
+    if (at == MAP_FAILED)
+      throw ops::TargetError(fmt::format("no shared memory for the recording: {}", std::strerror(errno)));
     mapping_ = kvm_backend::Mapping(at, sizeof(SharedLog));
     log().magic = kLogMagic;  // all else begins as zeros
   }
@@ -99,7 +100,8 @@ void take_calls(const SharedLog& log, Seen& seen) {
   for (std::size_t i = 0; i < kept; ++i)
     if (log.call[i].complete.load(std::memory_order_acquire)) seen.calls.push_back(log.call[i].call);
   seen.lost = taken - kept;
-  for (std::uint32_t vm = 1; vm <= std::min<std::uint32_t>(log.vms.load(), kMostVms); ++vm) seen.commands[vm] = log.vm[vm].command;
+  for (std::uint32_t vm = 1; vm <= std::min<std::uint32_t>(log.vms.load(), kMostVms); ++vm)
+    seen.commands[vm] = log.vm[vm].command;
 }
 
 // A KVM_RUN that has not returned lasts until now.
@@ -120,14 +122,16 @@ void take_vcpus(const SharedLog& log, Seen& seen) {
 void pass_on_texts(const SharedLog& log, const Order& order) {
   if (!order.notice) return;
   for (const LogText& line : log.text)
-    if (line.complete.load(std::memory_order_acquire)) order.notice(fmt::format("process {} {}", line.pid, line.text.data()));
+    if (line.complete.load(std::memory_order_acquire))
+      order.notice(fmt::format("process {} {}", line.pid, line.text.data()));
 }
 
 }  // namespace
 
 Witnessed record_by_shim(const Order& order) {
   if (!std::filesystem::exists(order.shim))
-    throw ops::TargetError(fmt::format("{} is missing: the library to preload, built with tscsim", order.shim.string()));
+    throw ops::TargetError(
+        fmt::format("{} is missing: the library to preload, built with tscsim", order.shim.string()));
   const LogMemory memory;
   const std::string log_path = memory.path();
   Child child(order, [&] { preload(order, log_path); });

@@ -12,7 +12,9 @@ namespace {
 Span unsigned_span(std::uint64_t value) { return Span::exactly(Wide{value}); }
 Span signed_span(std::uint64_t value) { return Span::exactly(Wide{static_cast<std::int64_t>(value)}); }
 
-witness::Interval interval_of(const witness::Witness& value) { return witness::WitnessSpace::current().interval(value); }
+witness::Interval interval_of(const witness::Witness& value) {
+  return witness::WitnessSpace::current().interval(value);
+}
 constexpr Wide kAll = Wide{1} << 64;
 
 Span unsigned_span(const witness::Witness& value) {
@@ -61,7 +63,8 @@ VmView view_of(const model::Machine<Num>& machine, const Readings<Num>& now) {
   for (const auto& vcpu : machine.vcpus()) view.vcpus.push_back(view_of(machine, vcpu, now));
   const auto& vm = machine.vm();
   view.master_clock = vm.use_master_clock;
-  view.vetoed = vm.backwards_tsc_observed || (machine.config().era.old_msr_vetoes_master_clock && vm.boot_vcpu_runs_old_kvmclock);
+  view.vetoed =
+      vm.backwards_tsc_observed || (machine.config().era.old_msr_vetoes_master_clock && vm.boot_vcpu_runs_old_kvmclock);
   view.tsc_clocksource = now.tsc_clocksource;
   view.tsc_unstable = now.tsc_unstable;
   view.kvmclock = unsigned_span(machine.kvmclock_at(now.tsc, now.base_ns));
@@ -73,9 +76,7 @@ VmView view_of(const model::Machine<Num>& machine, const Readings<Num>& now) {
   return view;
 }
 
-bool executed(const ops::Entry& entry) {
-  return !entry.op.probe && (entry.supported || entry.bracket.tsc.hi != 0);
-}
+bool executed(const ops::Entry& entry) { return !entry.op.probe && (entry.supported || entry.bracket.tsc.hi != 0); }
 
 // The model keeps every step's time; elsewhere the base clock tells when it was.
 Moment moment_of(const ops::Recording& recording, std::size_t index, bool on_time) {
@@ -171,15 +172,16 @@ Course follow(ops::Recording recording) {
     const auto& host = history.hosts[static_cast<std::size_t>(entry.op.host)];
     const ops::Bracket& bracket = entry.bracket;
     const Readings<witness::Witness> now{history.space.unknown(bracket.tsc.lo, bracket.tsc.hi),
-                                         history.space.unknown(bracket.base_ns.lo, bracket.base_ns.hi), host.tsc_clocksource,
-                                         host.tsc_unstable};
+                                         history.space.unknown(bracket.base_ns.lo, bracket.base_ns.hi),
+                                         host.tsc_clocksource, host.tsc_unstable};
     Moment moment = moment_of(recording, index, false);
     const auto story = host.machine.story();
     moment.rules.assign(story.begin(), story.end());
     moment.after = view_of(host.machine, now);
     course.moments.push_back(std::move(moment));
   });
-  if (!found.mismatches.empty()) course.departure = {found.mismatches.front().entry, found.mismatches.front().explanation};
+  if (!found.mismatches.empty())
+    course.departure = {found.mismatches.front().entry, found.mismatches.front().explanation};
   course.recording = std::move(recording);
   return course;
 }

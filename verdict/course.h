@@ -21,9 +21,9 @@
 namespace tscsim::verdict {
 
 struct VcpuView {
-  Span tsc;     // what its RDTSC reads
-  Span offset;  // guest TSC minus scaled host TSC, signed
-  Span last_seen;  // where its TSC stood when it last left the guest
+  Span tsc;                    // what its RDTSC reads
+  Span offset;                 // guest TSC minus scaled host TSC, signed
+  Span last_seen;              // where its TSC stood when it last left the guest
   std::uint32_t khz = 0;       // virtual_tsc_khz
   std::uint32_t true_khz = 0;  // at which its TSC counts, as far as the host's rate is what KVM takes it for
   model::TscRatio ratio;
@@ -38,12 +38,12 @@ struct VcpuView {
 struct VmView {
   std::vector<VcpuView> vcpus;
   bool master_clock = false;
-  bool vetoed = false;       // a TSC that went backwards, or the old kvmclock MSR
+  bool vetoed = false;  // a TSC that went backwards, or the old kvmclock MSR
   bool tsc_clocksource = true;
   bool tsc_unstable = false;
-  Span kvmclock;             // ns
-  Span last_write;           // the value of the last TSC write
-  Span last_write_base_ns;   // and when it was, by the host's base clock
+  Span kvmclock;            // ns
+  Span last_write;          // the value of the last TSC write
+  Span last_write_base_ns;  // and when it was, by the host's base clock
   std::uint32_t last_khz = 0;
   std::uint64_t generation = 0;
   bool user_set_tsc = false;
@@ -66,9 +66,9 @@ struct Departure {
 
 struct Course {
   ops::Recording recording;
-  std::vector<Moment> moments;          // of every entry that is no probe and was executed
-  std::vector<ops::HostSpec> hosts;     // as a scenario describes them; empty for a recording
-  std::vector<ops::Place> places;       // of the scenario's step, by moment; empty for a recording
+  std::vector<Moment> moments;       // of every entry that is no probe and was executed
+  std::vector<ops::HostSpec> hosts;  // as a scenario describes them; empty for a recording
+  std::vector<ops::Place> places;    // of the scenario's step, by moment; empty for a recording
   std::optional<Departure> departure;
 
   const ops::Entry& entry(std::size_t moment) const { return recording.entries[moments[moment].entry]; }

@@ -12,9 +12,12 @@ std::optional<Fate> fate_of(const Moment& moment) {
   const struct {
     Rule rule;
     Fate fate;
-  } rows[] = {{Rule::starts_generation, Fate::own_generation}, {Rule::starts_generation_rate, Fate::other_rate},
-              {Rule::joins_window, Fate::absorbed},            {Rule::joins_unstable, Fate::absorbed},
-              {Rule::joins_zero, Fate::zero},                  {Rule::joins_same_offset, Fate::same_offset}};
+  } rows[] = {{Rule::starts_generation, Fate::own_generation},
+              {Rule::starts_generation_rate, Fate::other_rate},
+              {Rule::joins_window, Fate::absorbed},
+              {Rule::joins_unstable, Fate::absorbed},
+              {Rule::joins_zero, Fate::zero},
+              {Rule::joins_same_offset, Fate::same_offset}};
   for (const auto& row : rows)
     if (moment.followed(row.rule)) return row.fate;
   return std::nullopt;

@@ -23,13 +23,13 @@ struct Decision {
   std::int32_t vcpu = 0;
   std::int32_t host = 0;
   Fate fate{};
-  bool creation = false;   // the write that KVM makes for a new vCPU
-  bool by_offset = false;  // KVM_VCPU_TSC_OFFSET
-  bool first_by_user = false;  // the first write by userspace, before which only creations wrote
+  bool creation = false;            // the write that KVM makes for a new vCPU
+  bool by_offset = false;           // KVM_VCPU_TSC_OFFSET
+  bool first_by_user = false;       // the first write by userspace, before which only creations wrote
   std::optional<std::size_t> last;  // the moment of the write before it
-  Span since_ns;     // that write's age
-  Span missed_by;    // value minus the value expected, guest cycles; not of offsets
-  Span in_force;     // what the TSC shows minus what was written, guest cycles; not of offsets
+  Span since_ns;                    // that write's age
+  Span missed_by;                   // value minus the value expected, guest cycles; not of offsets
+  Span in_force;                    // what the TSC shows minus what was written, guest cycles; not of offsets
   bool joins() const { return fate != Fate::own_generation && fate != Fate::other_rate; }
 };
 

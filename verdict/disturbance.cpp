@@ -76,11 +76,14 @@ class Finder {
     d.from_host = from_host_;
     d.host = host_;
     from_host_ = host_;
-    const auto on_source = [&](std::size_t i) { return last_guest_ && i > *last_guest_ && course_.op(i).host == d.from_host; };
+    const auto on_source = [&](std::size_t i) {
+      return last_guest_ && i > *last_guest_ && course_.op(i).host == d.from_host;
+    };
     const auto stop = std::find_if(d.operations.begin(), d.operations.end(), on_source);
     if (stop != d.operations.end()) d.stop = *stop;
-    const bool any = std::any_of(d.operations.begin(), d.operations.end(),
-                                 [&](std::size_t i) { return course_.succeeded(i) && disturbs(course_.op(i), d.before.has_value()); });
+    const bool any = std::any_of(d.operations.begin(), d.operations.end(), [&](std::size_t i) {
+      return course_.succeeded(i) && disturbs(course_.op(i), d.before.has_value());
+    });
     if (!any) return;
     d.kind = kind_of(d);
     found_.push_back(std::move(d));
@@ -102,7 +105,8 @@ class Finder {
     if (has(d, kind(OpKind::create_vcpu))) return DisturbanceKind::hotplug;
     if (any_value) return saved_value ? DisturbanceKind::rewrite : DisturbanceKind::reset;
     if (has(d, kind(OpKind::set_clock)) || has(d, kind(OpKind::set_clock_guest))) return DisturbanceKind::clock_set;
-    if (has(d, [](const ops::Operation& op) { return ops::is_host_event(op.kind); })) return DisturbanceKind::host_event;
+    if (has(d, [](const ops::Operation& op) { return ops::is_host_event(op.kind); }))
+      return DisturbanceKind::host_event;
     return has(d, kind(OpKind::kvmclock_ctrl)) ? DisturbanceKind::pause : DisturbanceKind::rewrite;
   }
 
@@ -133,8 +137,8 @@ class Finder {
 }  // namespace
 
 std::string_view name_of(DisturbanceKind kind) {
-  constexpr std::array<std::string_view, 9> kNames{"start",   "restore",   "migration", "reset",     "rewrite of the TSC",
-                                                   "hotplug", "clock set", "pause",     "host event"};
+  constexpr std::array<std::string_view, 9> kNames{
+      "start", "restore", "migration", "reset", "rewrite of the TSC", "hotplug", "clock set", "pause", "host event"};
   return kNames.at(static_cast<std::size_t>(kind));
 }
 

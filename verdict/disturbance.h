@@ -28,13 +28,13 @@ std::string_view name_of(DisturbanceKind kind);
 struct Disturbance {
   DisturbanceKind kind{};
   std::int32_t from_host = 0;
-  std::int32_t host = 0;                 // where the guest goes on
-  std::vector<std::size_t> operations;   // moments, in order
-  std::optional<std::size_t> before;     // the guest's last moment; empty: it had not run yet
-  std::optional<std::size_t> stop;       // the first operation after that
-  std::optional<std::size_t> resume;     // the guest's first moment after; empty: it did not run any more
+  std::int32_t host = 0;                            // where the guest goes on
+  std::vector<std::size_t> operations;              // moments, in order
+  std::optional<std::size_t> before;                // the guest's last moment; empty: it had not run yet
+  std::optional<std::size_t> stop;                  // the first operation after that
+  std::optional<std::size_t> resume;                // the guest's first moment after; empty: it did not run any more
   std::vector<std::optional<std::size_t>> entries;  // the same for each vCPU
-  std::size_t settled = 0;               // the last of them before the next disturbance: all requests are served
+  std::size_t settled = 0;  // the last of them before the next disturbance: all requests are served
 
   // Where the outcome is looked at.
   std::size_t end() const { return resume ? *resume : operations.back(); }

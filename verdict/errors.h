@@ -14,21 +14,21 @@
 namespace tscsim::verdict {
 
 enum class ErrorName : std::uint8_t {
-  kvmclock_pause_loss,    // E1
-  tsc_freeze_loss,        // E2
-  clock_disagreement,     // E3
-  run_before_entry,       // E4
-  realtime_advance,       // E5
-  snap,                   // E6
-  skew,                   // E7
-  erased_skew,            // E8
-  rate_error,             // E9
-  ratio_rounding,         // E10
-  khz_rounding,           // E11
-  offset_procedure,       // E12
-  realtime_slew,          // E13
-  wall_clock_step,        // E14
-  page_rounding,          // E15
+  kvmclock_pause_loss,  // E1
+  tsc_freeze_loss,      // E2
+  clock_disagreement,   // E3
+  run_before_entry,     // E4
+  realtime_advance,     // E5
+  snap,                 // E6
+  skew,                 // E7
+  erased_skew,          // E8
+  rate_error,           // E9
+  ratio_rounding,       // E10
+  khz_rounding,         // E11
+  offset_procedure,     // E12
+  realtime_slew,        // E13
+  wall_clock_step,      // E14
+  page_rounding,        // E15
   count,
 };
 
@@ -66,7 +66,9 @@ constexpr Wide ratio_rounding_e18(std::uint64_t host_khz, std::uint64_t guest_kh
 }
 // At most: half a kHz, in parts in 10^9.
 constexpr Wide khz_rounding_ppb(std::uint64_t khz) { return 500'000'000 / Wide{khz}; }
-constexpr Wide offset_procedure_cycles(std::uint64_t khz, Wide e_s, Wide e_d) { return floor_div((e_d - e_s) * khz, 1'000'000); }
+constexpr Wide offset_procedure_cycles(std::uint64_t khz, Wide e_s, Wide e_d) {
+  return floor_div((e_d - e_s) * khz, 1'000'000);
+}
 // The clock goes by the wall clock where the TSC goes by the raw one: `wall` and `raw` are what each counted meanwhile.
 constexpr Wide realtime_slew(Wide wall_ns, Wide raw_ns) { return wall_ns - raw_ns; }
 inline constexpr Wide kPageRounding_ns = 2;

@@ -61,7 +61,8 @@ TEST(Examples, QemuMigrationThreeTimings) {  // 15.1
     expect_near(m.kvmclock_error, -t.clock_loss * kMs, "E1");
     expect_near(m.kvmclock_error, formula::kvmclock_pause_loss(t.p2 * kMs, t.p4 * kMs), "E1 by its formula");
     expect_near(m.split, t.split * kMs, "E3");
-    expect_near(m.split, formula::clock_disagreement(t.p1 * kMs, t.p2 * kMs, t.p3 * kMs, t.p4 * kMs), "E3 by its formula");
+    expect_near(m.split, formula::clock_disagreement(t.p1 * kMs, t.p2 * kMs, t.p3 * kMs, t.p4 * kMs),
+                "E3 by its formula");
     expect_exactly(m.vcpus[0].before_entry, t.tsc_early * kMs, "E4");
     EXPECT_EQ(m.vcpus[0].before_entry->lo, formula::run_before_entry(t.p3 * kMs, t.r * kMs));
   }
@@ -70,7 +71,8 @@ TEST(Examples, QemuMigrationThreeTimings) {  // 15.1
 TEST(Examples, StopAndContinue) {  // 15.2
   std::string steps = "  - {at: 0 s, vcpu: 0, run: }\n";
   for (int i = 0; i < 3; ++i) {
-    const std::string stop = std::to_string(1 + 11 * i), go = std::to_string(11 + 11 * i), clock = "c" + std::to_string(i);
+    const std::string stop = std::to_string(1 + 11 * i), go = std::to_string(11 + 11 * i),
+                      clock = "c" + std::to_string(i);
     steps += "  - {at: " + stop + " s, get_clock: " + clock + "}\n";
     steps += "  - {at: " + go + " s, set_clock: " + clock + ".clock}\n";
     steps += "  - {at: " + go + " s, vcpu: 0, run: }\n";
@@ -101,8 +103,9 @@ TEST(Examples, QemuBefore2016) {  // 15.3: P2 = P1, downtime 5 s and 100 ms of d
 
 TEST(Examples, BootAbsorption) {  // 15.4
   const auto boot = [](const char* one, const char* look) {
-    return course_of("vm: {vcpus: 1}", std::string("  - {at: 30 ms, vcpu: 0, set_msr: {IA32_TSC: 0}}\n") + "  - {at: " + one +
-                                           ", vcpu: 0, set_msr: {IA32_TSC: 1}}\n  - {at: " + look + ", vcpu: 0, rdtsc: a}\n");
+    return course_of("vm: {vcpus: 1}", std::string("  - {at: 30 ms, vcpu: 0, set_msr: {IA32_TSC: 0}}\n") +
+                                           "  - {at: " + one + ", vcpu: 0, set_msr: {IA32_TSC: 1}}\n  - {at: " + look +
+                                           ", vcpu: 0, rdtsc: a}\n");
   };
   const Course early = boot("50 ms", "100 ms");
   const Case c = examine(early);
@@ -119,8 +122,10 @@ TEST(Examples, Snap) {  // 15.5
   EXPECT_EQ(model::scale_delta(19'800'000'000, scale), 51'479'999'992u);
   EXPECT_EQ(52'780'000'000 - (51'479'999'992 + 1), 1'300'000'007);
   const auto restored = [](Wide value) {
-    return course_of("vm: {vcpus: 1}", "  - {at: 0 s, vcpu: 0, set_msr: {IA32_TSC: 1}}\n  - {at: 19800 ms, vcpu: 0, set_msr: {IA32_TSC: " +
-                                           std::to_string(static_cast<long long>(value)) + "}}\n  - {at: 19801 ms, vcpu: 0, run: }\n");
+    return course_of(
+        "vm: {vcpus: 1}",
+        "  - {at: 0 s, vcpu: 0, set_msr: {IA32_TSC: 1}}\n  - {at: 19800 ms, vcpu: 0, set_msr: {IA32_TSC: " +
+            std::to_string(static_cast<long long>(value)) + "}}\n  - {at: 19801 ms, vcpu: 0, run: }\n");
   };
   // KVM's raw clock does not count 19.8 s to the nanosecond: its rate is a rounded multiplier too.
   const Course first = restored(52'780'000'000);
@@ -139,7 +144,9 @@ TEST(Examples, Snap) {  // 15.5
     EXPECT_EQ(last.fate, row.fate) << static_cast<long long>(row.value);
     expect_exactly(last.missed_by, row.value - expected, "from the value expected");
     if (row.fate != Fate::absorbed) continue;
-    EXPECT_EQ(last.in_force.lo, formula::snap(Wide{course.op(last.moment).value}, course.after(last.moment).vcpus[0].tsc.lo)) << "E6";
+    EXPECT_EQ(last.in_force.lo,
+              formula::snap(Wide{course.op(last.moment).value}, course.after(last.moment).vcpus[0].tsc.lo))
+        << "E6";
   }
 }
 
@@ -150,9 +157,10 @@ TEST(Examples, ChainOfAbsorbedWrites) {  // 15.5b
     std::size_t absorbed;
   } rows[] = {{"6.6", 7'020'000'000, 3}, {"6.8", 4'680'000'001, 2}};
   for (const auto& row : rows) {
-    const Course course = course_of(std::string("host: {kernel: ") + row.kernel + "}\nvm: {vcpus: 1}",
-                                    "  - {at: 900 ms, vcpu: 0, set_msr: {IA32_TSC: 1}}\n  - {at: 1800 ms, vcpu: 0, set_msr: {IA32_TSC: 1}}\n"
-                                    "  - {at: 2700 ms, vcpu: 0, set_msr: {IA32_TSC: 1}}\n  - {at: 2700 ms, vcpu: 0, run: }\n");
+    const Course course = course_of(
+        std::string("host: {kernel: ") + row.kernel + "}\nvm: {vcpus: 1}",
+        "  - {at: 900 ms, vcpu: 0, set_msr: {IA32_TSC: 1}}\n  - {at: 1800 ms, vcpu: 0, set_msr: {IA32_TSC: 1}}\n"
+        "  - {at: 2700 ms, vcpu: 0, set_msr: {IA32_TSC: 1}}\n  - {at: 2700 ms, vcpu: 0, run: }\n");
     std::size_t absorbed = 0;
     for (const Decision& d : decisions_of(course)) absorbed += d.fate == Fate::absorbed ? 1 : 0;
     EXPECT_EQ(absorbed, row.absorbed) << row.kernel;
@@ -161,18 +169,21 @@ TEST(Examples, ChainOfAbsorbedWrites) {  // 15.5b
 }
 
 TEST(Examples, InterleavedRestore) {  // 15.6
-  const Course course = course_of("vm: {vcpus: 1}", "  - {at: 0 ms, vcpu: 0, set_msr: {IA32_TSC: 1_000_000_000_000}}\n"
-                                                    "  - {at: 2 ms, create_vcpu: 1}\n"
-                                                    "  - {at: 3 ms, vcpu: 1, set_msr: {IA32_TSC: 1_000_000_104_000}}\n"
-                                                    "  - {at: 5 ms, vcpu: all, run: }\n");
+  const Course course = course_of("vm: {vcpus: 1}",
+                                  "  - {at: 0 ms, vcpu: 0, set_msr: {IA32_TSC: 1_000_000_000_000}}\n"
+                                  "  - {at: 2 ms, create_vcpu: 1}\n"
+                                  "  - {at: 3 ms, vcpu: 1, set_msr: {IA32_TSC: 1_000_000_104_000}}\n"
+                                  "  - {at: 5 ms, vcpu: all, run: }\n");
   const Case c = examine(course);
   expect_exactly(last_measure(c).vcpus[1].skew, -7'696'000, "vCPU 1 behind vCPU 0");
   EXPECT_EQ(cycles_of(Span::exactly(formula::skew(40'000, 0, 3 * kMs, 0)), kKhz).lo, -7'696'000) << "E7";
   EXPECT_FALSE(last_measure(c).master_after);
   const std::string text = verdict_text(course);
-  for (const char* word : {"vCPU 1", "vCPU 0", "-7_696_000 cycles", "-2.96 ms", "generation of its own", "creation of vCPU 1", "interleaved-create"})
+  for (const char* word : {"vCPU 1", "vCPU 0", "-7_696_000 cycles", "-2.96 ms", "generation of its own",
+                           "creation of vCPU 1", "interleaved-create"})
     EXPECT_NE(text.find(word), std::string::npos) << word << "\n" << text;
-  EXPECT_NE(why_master_clock_off(course).find("the creation of vCPU 1"), std::string::npos) << why_master_clock_off(course);
+  EXPECT_NE(why_master_clock_off(course).find("the creation of vCPU 1"), std::string::npos)
+      << why_master_clock_off(course);
   EXPECT_NE(why_offsets_differ(course).find("2 values"), std::string::npos) << why_offsets_differ(course);
 }
 
@@ -189,10 +200,11 @@ TEST(Examples, PageContinuity) {  // 15.9
 }
 
 TEST(Examples, RealtimeNeverGoesBack) {  // 15.10
-  const Course course = course_of("vm: {vcpus: 1, kvmclock: on}",
-                                  "  - {at: 0 s, vcpu: 0, run: }\n  - {at: 1 s, get_clock: c}\n"
-                                  "  - {at: 3 s, set_clock: {clock: c.clock, realtime: c.realtime + 100 s, flags: [realtime]}}\n"
-                                  "  - {at: 3 s, vcpu: 0, run: }\n");
+  const Course course =
+      course_of("vm: {vcpus: 1, kvmclock: on}",
+                "  - {at: 0 s, vcpu: 0, run: }\n  - {at: 1 s, get_clock: c}\n"
+                "  - {at: 3 s, set_clock: {clock: c.clock, realtime: c.realtime + 100 s, flags: [realtime]}}\n"
+                "  - {at: 3 s, vcpu: 0, run: }\n");
   const Case c = examine(course);
   expect_near(last_measure(c).kvmclock_error, -2 * kSecond, "all of the pause");
   EXPECT_EQ(formula::realtime_advance(kSecond, 3 * kSecond, 100 * kSecond, 0), 0);

@@ -20,7 +20,8 @@ struct Location {
 // Of a recording, the line of the entry: the header is the first.
 Location location_of(const LintReport& report, const Finding& finding) {
   const Course& course = *report.course;
-  if (finding.moment < course.places.size()) return {course.places[finding.moment].file, course.places[finding.moment].line};
+  if (finding.moment < course.places.size())
+    return {course.places[finding.moment].file, course.places[finding.moment].line};
   return {report.file, static_cast<int>(course.moments[finding.moment].entry) + 2};
 }
 
@@ -40,7 +41,8 @@ Json result_json(const LintReport& report, const Finding& finding) {
   if (!region.empty()) physical["region"] = region;
   return {{"ruleId", finding.info->id},
           {"level", name_of(finding.level)},
-          {"message", {{"text", fmt::format("{}. {} Cure: {}", finding.message, finding.info->consequence, finding.info->cure)}}},
+          {"message",
+           {{"text", fmt::format("{}. {} Cure: {}", finding.message, finding.info->consequence, finding.info->cure)}}},
           {"locations", Json::array({{{"physicalLocation", physical}}})}};
 }
 
@@ -66,12 +68,15 @@ LintReport lint(const Course& course, const Thresholds& thresholds, const std::s
 std::string lint_text(const LintReport& report) {
   std::string text;
   for (const Finding& finding : report.findings) {
-    text += fmt::format("{}: {}: {}: {}\n", place_text(*report.course, finding.moment), name_of(finding.level), finding.info->id, finding.message);
+    text += fmt::format("{}: {}: {}: {}\n", place_text(*report.course, finding.moment), name_of(finding.level),
+                        finding.info->id, finding.message);
     text += fmt::format("  {}\n  cure: {}\n", finding.info->consequence, finding.info->cure);
   }
-  for (const Undecided& open : report.undecided) text += fmt::format("not decidable: {}: {}\n", open.info->id, open.why);
+  for (const Undecided& open : report.undecided)
+    text += fmt::format("not decidable: {}: {}\n", open.info->id, open.why);
   if (report.course->departure)
-    text += fmt::format("entry {}: what follows is not judged: KVM did not what the model derives\n", report.course->departure->entry + 1);
+    text += fmt::format("entry {}: what follows is not judged: KVM did not what the model derives\n",
+                        report.course->departure->entry + 1);
   return text;
 }
 
@@ -92,7 +97,8 @@ std::string lint_json(const std::vector<LintReport>& reports) {
                           {"consequence", finding.info->consequence},
                           {"cure", finding.info->cure}});
     }
-    for (const Undecided& undecided : report.undecided) open.push_back({{"id", undecided.info->id}, {"why", undecided.why}});
+    for (const Undecided& undecided : report.undecided)
+      open.push_back({{"id", undecided.info->id}, {"why", undecided.why}});
     array.push_back({{"name", report.name}, {"file", report.file}, {"findings", findings}, {"not_decidable", open}});
   }
   return array.dump();
@@ -103,8 +109,10 @@ std::string lint_sarif(const std::vector<LintReport>& reports, const std::string
   for (const FindingInfo& info : all_findings()) rules.push_back(rule_json(info));
   for (const LintReport& report : reports)
     for (const Finding& finding : report.findings) results.push_back(result_json(report, finding));
-  const Json run = {{"tool", {{"driver", {{"name", "tscsim"}, {"version", version}, {"rules", rules}}}}}, {"results", results}};
-  const Json document = {{"$schema", "https://json.schemastore.org/sarif-2.1.0.json"}, {"version", "2.1.0"}, {"runs", Json::array({run})}};
+  const Json run = {{"tool", {{"driver", {{"name", "tscsim"}, {"version", version}, {"rules", rules}}}}},
+                    {"results", results}};
+  const Json document = {
+      {"$schema", "https://json.schemastore.org/sarif-2.1.0.json"}, {"version", "2.1.0"}, {"runs", Json::array({run})}};
   return document.dump(2);
 }
 

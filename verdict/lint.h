@@ -10,9 +10,9 @@
 namespace tscsim::verdict {
 
 struct LintReport {
-  std::string name;                 // of the scenario or the recording
+  std::string name;  // of the scenario or the recording
   std::string file;
-  std::vector<Finding> findings;    // in the order of the moments
+  std::vector<Finding> findings;  // in the order of the moments
   std::vector<Undecided> undecided;
   const Course* course = nullptr;
 };

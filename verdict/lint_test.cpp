@@ -86,13 +86,15 @@ TEST(Lint, AProcedureIsJudgedByItself) {
     Ids found;
   } rows[] = {
       {"cloud-hypervisor/restore-before-2026-06",
-       {"interleaved-create", "no-common-generation", "master-clock-off", "realtime-without-tsc", "clock-tsc-split", "ctrl-lost", "tsc-before-long-step"}},
+       {"interleaved-create", "no-common-generation", "master-clock-off", "realtime-without-tsc", "clock-tsc-split",
+        "ctrl-lost", "tsc-before-long-step"}},
       {"cloud-hypervisor/pause-resume", {}},
       {"crosvm/restore-command-line", {"clock-missing", "clock-tsc-split", "ctrl-lost", "tsc-before-long-step"}},
       {"crosvm/suspend-resume-again", {"clock-stale", "clock-tsc-split"}},
       {"documented/migrate", {}},
       {"dragonball/restore", {"deadline-before-lapic", "ctrl-lost"}},
-      {"firecracker/restore-before-1.16", {"clock-flags-passthrough", "realtime-without-tsc", "clock-tsc-split", "ctrl-lost"}},
+      {"firecracker/restore-before-1.16",
+       {"clock-flags-passthrough", "realtime-without-tsc", "clock-tsc-split", "ctrl-lost"}},
       {"qemu/reset-before-7.0", {"zero-is-not-reset"}},
       {"qemu/stop-cont", {"clock-tsc-split"}},
   };
@@ -129,7 +131,8 @@ TEST(Lint, WhatARecordingCannotTellIsSaid) {
   Ids open;
   for (const Undecided& undecided : lint(recording).undecided) open.insert(std::string(undecided.info->id));
   EXPECT_TRUE(open.contains("realtime-unsynchronised"));
-  EXPECT_TRUE(open.contains("vmclock-not-bumped") || ids_of(lint(recording), Level::note).contains("vmclock-not-bumped") == false);
+  EXPECT_TRUE(open.contains("vmclock-not-bumped") ||
+              ids_of(lint(recording), Level::note).contains("vmclock-not-bumped") == false);
 }
 
 // SARIF 2.1.0, sections 3.13 to 3.30: what a viewer needs.

@@ -49,7 +49,8 @@ class Undisturbed {
   Undisturbed(const Course& course, const Disturbance& d) : course_(course), d_(d) {
     if (d.before) last_ = d.before;
     // What the VMM did on the source before the first write is still undisturbed, and nearer.
-    moves_ = std::any_of(d.operations.begin(), d.operations.end(), [&](std::size_t i) { return moves_host_clocks(course.op(i)); });
+    moves_ = std::any_of(d.operations.begin(), d.operations.end(),
+                         [&](std::size_t i) { return moves_host_clocks(course.op(i)); });
   }
 
   const VmView* state() const { return last_ ? &course_.after(*last_) : nullptr; }
@@ -127,7 +128,8 @@ class Measuring {
   void of_kvmclock() {
     if (undisturbed_.state() == nullptr) return;
     result_.kvmclock_error = end_.after.kvmclock - undisturbed_.kvmclock(end_.at_ns);
-    if (result_.instants.stop) result_.kvmclock_step = end_.after.kvmclock - undisturbed_.kvmclock(*result_.instants.stop);
+    if (result_.instants.stop)
+      result_.kvmclock_step = end_.after.kvmclock - undisturbed_.kvmclock(*result_.instants.stop);
     if (!result_.vcpus.empty() && result_.vcpus.front().tsc_error)
       result_.split = *result_.kvmclock_error - ns_of(*result_.vcpus.front().tsc_error, result_.vcpus.front().khz);
   }
@@ -145,7 +147,8 @@ class Measuring {
     name_kvmclock_error();
     if (result_.split && is_something(*result_.split)) add(ErrorName::clock_disagreement, *result_.split, "ns");
     for (const VcpuMeasure& m : result_.vcpus)
-      if (m.before_entry && is_something(*m.before_entry)) add(ErrorName::run_before_entry, *m.before_entry, "ns", m.vcpu);
+      if (m.before_entry && is_something(*m.before_entry))
+        add(ErrorName::run_before_entry, *m.before_entry, "ns", m.vcpu);
     if (result_.instants.clock_set && result_.instants.resume)
       if (const Span ran = *result_.instants.resume - *result_.instants.clock_set; is_something(ran))
         add(ErrorName::run_before_entry, ran, "ns");

@@ -25,14 +25,14 @@ struct Instants {
 
 struct VcpuMeasure {
   std::int32_t vcpu = 0;
-  std::uint32_t khz = 0;              // of its cycles
-  std::optional<Span> tsc_error;      // cycles: ahead (+) of a VM that never stopped
-  std::optional<Span> tsc_step;       // cycles: what the guest sees pass between the stop and its entry
-  Span skew;                          // cycles: its TSC minus vCPU 0's
+  std::uint32_t khz = 0;          // of its cycles
+  std::optional<Span> tsc_error;  // cycles: ahead (+) of a VM that never stopped
+  std::optional<Span> tsc_step;   // cycles: what the guest sees pass between the stop and its entry
+  Span skew;                      // cycles: its TSC minus vCPU 0's
   std::optional<Span> skew_before;
-  std::optional<Span> before_entry;   // ns that its TSC ran before the entry, since it was written
+  std::optional<Span> before_entry;  // ns that its TSC ran before the entry, since it was written
   std::optional<Wide> rate_error_ppb;
-  std::optional<Decision> decision;   // the last write of its TSC in this disturbance
+  std::optional<Decision> decision;  // the last write of its TSC in this disturbance
 };
 
 struct NamedError {
@@ -47,7 +47,7 @@ struct Measure {
   std::vector<VcpuMeasure> vcpus;
   std::optional<Span> kvmclock_error;  // ns
   std::optional<Span> kvmclock_step;
-  std::optional<Span> split;           // E3, of vCPU 0: kvmclock's error minus the TSC's, ns
+  std::optional<Span> split;  // E3, of vCPU 0: kvmclock's error minus the TSC's, ns
   std::optional<bool> master_before;
   bool master_after = false;
   std::vector<NamedError> errors;

@@ -19,8 +19,8 @@ std::string header_text(const Course& course) {
   for (int host = 0; host < course.recording.header.hosts(); ++host) {
     const ops::TargetProfile& profile = course.profile(host);
     const std::string name = course.recording.header.hosts() == 1 ? "" : course.recording.header.host(host).name + " ";
-    text += fmt::format("  {}{} {}: Linux {}, {}, TSC {} kHz{}{}\n", name, "on", profile.target, profile.kernel, profile.vendor,
-                        digits(Wide{profile.host_khz}), profile.tsc_scaling ? ", scaling" : "",
+    text += fmt::format("  {}{} {}: Linux {}, {}, TSC {} kHz{}{}\n", name, "on", profile.target, profile.kernel,
+                        profile.vendor, digits(Wide{profile.host_khz}), profile.tsc_scaling ? ", scaling" : "",
                         profile.honours_tsc_offset ? "" : ", offsets not honoured");
   }
   return text;
@@ -30,11 +30,13 @@ std::string header_text(const Course& course) {
 std::string standing(Span ns, const std::string& name) {
   if (ns.least() <= formula::kPageRounding_ns) return "as if it had never stopped";
   const bool ahead = ns.lo > 0;
-  return fmt::format("{} {}{}", duration(ahead ? ns : Span{} - ns), ahead ? "ahead" : "behind", name.empty() ? "" : " (" + name + ")");
+  return fmt::format("{} {}{}", duration(ahead ? ns : Span{} - ns), ahead ? "ahead" : "behind",
+                     name.empty() ? "" : " (" + name + ")");
 }
 
 std::string step_text(Span ns) {
-  return fmt::format("the guest sees it step {} by {}", ns.hi < 0 ? "back" : "forward", duration(ns.hi < 0 ? Span{} - ns : ns));
+  return fmt::format("the guest sees it step {} by {}", ns.hi < 0 ? "back" : "forward",
+                     duration(ns.hi < 0 ? Span{} - ns : ns));
 }
 
 std::string name_in(const Measure& m, std::int32_t vcpu, std::initializer_list<ErrorName> names) {
@@ -54,10 +56,8 @@ struct Row {
 void add_row(std::vector<Row>& rows, std::int32_t vcpu, std::string text) {
   if (text.empty()) return;
   const auto same = std::find_if(rows.begin(), rows.end(), [&](const Row& row) { return row.text == text; });
-  if (same != rows.end())
-    same->vcpus.push_back(vcpu);
-  else
-    rows.push_back({{vcpu}, std::move(text)});
+  if (same != rows.end()) same->vcpus.push_back(vcpu);
+  else rows.push_back({{vcpu}, std::move(text)});
 }
 
 // Where vCPUs differ by cycles only, the extremes say enough.
@@ -84,9 +84,11 @@ class Section {
 
   std::string title() const {
     const Span from = c_.course.moments[d_.operations.front()].at_ns, to = c_.course.moments[d_.end()].at_ns;
-    std::string text = fmt::format("{}, {} to {}", name_of(d_.kind), duration(std::max<Wide>(from.middle(), 0)), duration(to.middle()));
+    std::string text = fmt::format("{}, {} to {}", name_of(d_.kind), duration(std::max<Wide>(from.middle(), 0)),
+                                   duration(to.middle()));
     if (d_.host != d_.from_host)
-      text += fmt::format(", {} to {}", c_.course.recording.header.host(d_.from_host).name, c_.course.recording.header.host(d_.host).name);
+      text += fmt::format(", {} to {}", c_.course.recording.header.host(d_.from_host).name,
+                          c_.course.recording.header.host(d_.host).name);
     if (!d_.before) text += " (the guest had not run before)";
     if (!d_.resume) text += " (the guest does not run after)";
     return text;
@@ -98,7 +100,8 @@ class Section {
     for (const VcpuMeasure& v : m_.vcpus) {
       if (v.tsc_error) worst = std::max(worst, ns_of(*v.tsc_error, v.khz).least());
       worst = std::max(worst, ns_of(v.skew, v.khz).least());
-      if (v.decision && !v.decision->creation) worst = std::max(worst, v.decision->joins() ? ns_of(v.decision->in_force, v.khz).least() : 0);
+      if (v.decision && !v.decision->creation)
+        worst = std::max(worst, v.decision->joins() ? ns_of(v.decision->in_force, v.khz).least() : 0);
     }
     return worst;
   }
@@ -128,11 +131,13 @@ class Section {
   std::vector<Row> tsc_rows() const {
     std::vector<Row> rows;
     for (const VcpuMeasure& v : m_.vcpus) {
-      const std::string names = name_in(m_, v.vcpu, {ErrorName::tsc_freeze_loss, ErrorName::offset_procedure, ErrorName::snap});
+      const std::string names =
+          name_in(m_, v.vcpu, {ErrorName::tsc_freeze_loss, ErrorName::offset_procedure, ErrorName::snap});
       std::string text;
       if (v.tsc_error) text = standing(ns_of(*v.tsc_error, v.khz), names);
       if (v.tsc_error && v.tsc_step) text += ", " + step_text(ns_of(*v.tsc_step, v.khz));
-      if (!v.tsc_error && !names.empty()) text = fmt::format("{} from what was written ({})", duration(ns_of(v.decision->in_force, v.khz)), names);
+      if (!v.tsc_error && !names.empty())
+        text = fmt::format("{} from what was written ({})", duration(ns_of(v.decision->in_force, v.khz)), names);
       if (!v.tsc_error && names.empty() && v.decision && !v.decision->creation) text = "as written";
       add_row(rows, v.vcpu, text);
     }
@@ -140,8 +145,9 @@ class Section {
   }
 
   std::string kvmclock() const {
-    const std::string names = name_in(m_, -1, {ErrorName::kvmclock_pause_loss, ErrorName::realtime_advance, ErrorName::realtime_slew,
-                                              ErrorName::wall_clock_step});
+    const std::string names = name_in(m_, -1,
+                                      {ErrorName::kvmclock_pause_loss, ErrorName::realtime_advance,
+                                       ErrorName::realtime_slew, ErrorName::wall_clock_step});
     std::string text = standing(*m_.kvmclock_error, names);
     return m_.kvmclock_step ? text + ", " + step_text(*m_.kvmclock_step) : text;
   }
@@ -150,7 +156,8 @@ class Section {
     std::vector<Row> rows;
     for (const NamedError& error : m_.errors) {
       if (error.name != ErrorName::run_before_entry) continue;
-      if (error.vcpu >= 0) add_row(rows, error.vcpu, fmt::format("the TSC, {} before the first entry (E4)", duration(error.value)));
+      if (error.vcpu >= 0)
+        add_row(rows, error.vcpu, fmt::format("the TSC, {} before the first entry (E4)", duration(error.value)));
     }
     return rows;
   }
@@ -161,7 +168,8 @@ class Section {
       const std::string names = name_in(m_, v.vcpu, {ErrorName::skew, ErrorName::erased_skew});
       const bool skewed = v.vcpu != 0 && v.skew.least() > 1;
       if (!skewed && names.empty()) continue;
-      std::string text = skewed ? fmt::format("{} against vCPU 0", size_of(v.skew, v.khz)) : "none against vCPU 0 any more";
+      std::string text =
+          skewed ? fmt::format("{} against vCPU 0", size_of(v.skew, v.khz)) : "none against vCPU 0 any more";
       add_row(rows, v.vcpu, names.empty() ? text : text + " (" + names + ")");
     }
     return rows;
@@ -196,14 +204,16 @@ class Section {
         say(fmt::format("{} ({})", sentence(c_.course, *decisions[i]), place_text(c_.course, decisions[i]->moment)));
       if (decisions.size() > shown) say(fmt::format("and {} more vCPUs likewise", decisions.size() - shown));
     }
-    if (const auto set = m_.instants.clock_set_moment) say(fmt::format("kvmclock was set by {}", operation_text(c_.course, *set)));
+    if (const auto set = m_.instants.clock_set_moment)
+      say(fmt::format("kvmclock was set by {}", operation_text(c_.course, *set)));
   }
 
   void put_cures() {
     const LintReport report = lint(c_.course, c_.thresholds);
     bool first = true;
     for (const Finding& finding : report.findings) {
-      const bool here = finding.moment == d_.end() || finding.moment == d_.settled || findings::is_in(d_, finding.moment);
+      const bool here =
+          finding.moment == d_.end() || finding.moment == d_.settled || findings::is_in(d_, finding.moment);
       if (!here || finding.level == Level::note) continue;
       put(first ? "cure" : "", fmt::format("{}: {}", finding.info->id, finding.info->cure));
       first = false;
@@ -219,7 +229,8 @@ class Section {
 std::vector<std::size_t> worst_first(const Case& c) {
   std::vector<std::size_t> order(c.disturbances.size());
   for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
-  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return Section(c, a).worst() > Section(c, b).worst(); });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::size_t a, std::size_t b) { return Section(c, a).worst() > Section(c, b).worst(); });
   return order;
 }
 
@@ -241,7 +252,8 @@ Json vcpu_json(const Course& course, const VcpuMeasure& v) {
                {"skew_before_cycles", plain(v.skew_before)},
                {"ran_before_entry_ns", plain(v.before_entry)}};
   if (v.decision)
-    json["decided_by"] = {{"operation", operation_text(course, v.decision->moment)}, {"why", sentence(course, *v.decision)}};
+    json["decided_by"] = {{"operation", operation_text(course, v.decision->moment)},
+                          {"why", sentence(course, *v.decision)}};
   return json;
 }
 
@@ -251,7 +263,11 @@ Json disturbance_json(const Case& c, std::size_t n) {
   Json vcpus = Json::array(), errors = Json::array();
   for (const VcpuMeasure& v : m.vcpus) vcpus.push_back(vcpu_json(c.course, v));
   for (const NamedError& error : m.errors)
-    errors.push_back({{"id", info(error.name).id}, {"name", info(error.name).name}, {"vcpu", error.vcpu}, {"unit", error.unit}, {"value", plain(error.value)}});
+    errors.push_back({{"id", info(error.name).id},
+                      {"name", info(error.name).name},
+                      {"vcpu", error.vcpu},
+                      {"unit", error.unit},
+                      {"value", plain(error.value)}});
   Json json = {{"kind", name_of(d.kind)},
                {"at_ns", plain(c.course.moments[d.operations.front()].at_ns)},
                {"resume_ns", plain(m.instants.resume)},
@@ -288,7 +304,8 @@ std::string verdict_text(const Course& course, const ReportOptions& options) {
   if (c.disturbances.empty()) text += "no disturbance: nothing was done to the clocks\n";
   const std::vector<std::size_t> order = worst_first(c);
   if (order.size() > 1) {
-    text += fmt::format("{} disturbances, the worst first{}\n", order.size(), options.all ? "" : "; the first in full, --all shows the others so");
+    text += fmt::format("{} disturbances, the worst first{}\n", order.size(),
+                        options.all ? "" : "; the first in full, --all shows the others so");
     for (std::size_t i = 0; i < order.size() && i < 12; ++i) {
       const Section section(c, order[i]);
       text += fmt::format("  {:>2}. {:<62} up to {}\n", i + 1, section.title(), duration(section.worst()));
@@ -298,8 +315,8 @@ std::string verdict_text(const Course& course, const ReportOptions& options) {
   }
   for (std::size_t i = 0; i < order.size() && (i == 0 || options.all); ++i) text += Section(c, order[i]).text(i + 1);
   if (course.departure)
-    text += fmt::format("\nentry {}: from here on KVM did not what the model derives, and nothing is judged\n{}\n", course.departure->entry + 1,
-                        course.departure->explanation);
+    text += fmt::format("\nentry {}: from here on KVM did not what the model derives, and nothing is judged\n{}\n",
+                        course.departure->entry + 1, course.departure->explanation);
   return text;
 }
 
@@ -308,22 +325,24 @@ std::string verdict_json(const Course& course) {
   Json disturbances = Json::array();
   for (const std::size_t n : worst_first(c)) disturbances.push_back(disturbance_json(c, n));
   Json json = {{"name", course.recording.header.scenario}, {"disturbances", disturbances}};
-  if (course.departure) json["departure"] = {{"entry", course.departure->entry + 1}, {"explanation", course.departure->explanation}};
+  if (course.departure)
+    json["departure"] = {{"entry", course.departure->entry + 1}, {"explanation", course.departure->explanation}};
   return json.dump();
 }
 
 std::string why_master_clock_off(const Course& course) {
   const VmView& vm = last_moment(course).after;
   if (vm.master_clock) return "the master clock is on at the end\n";
-  if (vm.vetoed) return "the master clock is off: a TSC that went backwards, or the old kvmclock MSR on vCPU 0, vetoes it\n";
+  if (vm.vetoed)
+    return "the master clock is off: a TSC that went backwards, or the old kvmclock MSR on vCPU 0, vetoes it\n";
   if (!vm.tsc_clocksource) return "the master clock is off: the host's clocksource is not the TSC\n";
   std::vector<std::int32_t> outside;
   for (std::size_t v = 0; v < vm.vcpus.size(); ++v)
     if (vm.vcpus[v].generation != vm.generation) outside.push_back(static_cast<std::int32_t>(v));
   if (outside.empty()) return "the master clock is off: no vCPU has run since all of them came into one generation\n";
   const auto by = placed(course);
-  std::string text = fmt::format("the master clock is off: {} {} not in the generation that the last write began\n", vcpus_text(outside),
-                                 outside.size() == 1 ? "is" : "are");
+  std::string text = fmt::format("the master clock is off: {} {} not in the generation that the last write began\n",
+                                 vcpus_text(outside), outside.size() == 1 ? "is" : "are");
   std::optional<Decision> began;
   for (const Decision& d : decisions_of(course))
     if (!d.joins() && d.host == course.op(course.moments.size() - 1).host) began = d;
@@ -331,7 +350,8 @@ std::string why_master_clock_off(const Course& course) {
   text += "outside of it:\n";
   std::size_t shown = 0;
   for (const std::int32_t v : outside)
-    if (by[static_cast<std::size_t>(v)] && shown++ < kMostRows) text += placed_text(course, *by[static_cast<std::size_t>(v)]);
+    if (by[static_cast<std::size_t>(v)] && shown++ < kMostRows)
+      text += placed_text(course, *by[static_cast<std::size_t>(v)]);
   if (outside.size() > kMostRows) text += fmt::format("  and {} more\n", outside.size() - kMostRows);
   return text;
 }
@@ -340,11 +360,10 @@ std::string why_offsets_differ(const Course& course) {
   const VmView& vm = last_moment(course).after;
   std::vector<std::pair<Span, std::vector<std::int32_t>>> groups;
   for (std::size_t v = 0; v < vm.vcpus.size(); ++v) {
-    const auto same = std::find_if(groups.begin(), groups.end(), [&](const auto& g) { return (g.first - vm.vcpus[v].offset).least() == 0; });
-    if (same == groups.end())
-      groups.push_back({vm.vcpus[v].offset, {static_cast<std::int32_t>(v)}});
-    else
-      same->second.push_back(static_cast<std::int32_t>(v));
+    const auto same = std::find_if(groups.begin(), groups.end(),
+                                   [&](const auto& g) { return (g.first - vm.vcpus[v].offset).least() == 0; });
+    if (same == groups.end()) groups.push_back({vm.vcpus[v].offset, {static_cast<std::int32_t>(v)}});
+    else same->second.push_back(static_cast<std::int32_t>(v));
   }
   if (groups.size() < 2) return "the TSC offsets are equal at the end\n";
   const auto by = placed(course);

@@ -29,7 +29,9 @@ constexpr Wide floor_div(Wide a, Wide b) {
 }
 
 // Nanoseconds as cycles and back, rounded down.
-inline Span cycles_of(Span ns, std::uint64_t khz) { return {floor_div(ns.lo * khz, 1'000'000), floor_div(ns.hi * khz, 1'000'000)}; }
+inline Span cycles_of(Span ns, std::uint64_t khz) {
+  return {floor_div(ns.lo * khz, 1'000'000), floor_div(ns.hi * khz, 1'000'000)};
+}
 inline Span ns_of(Span cycles, std::uint64_t khz) {
   return {floor_div(cycles.lo * 1'000'000, khz), floor_div(cycles.hi * 1'000'000, khz)};
 }

@@ -55,13 +55,15 @@ std::uint32_t khz_of(const Course& course, const Decision& d) {
 }
 
 std::string absorbed(const Course& course, const Decision& d) {
-  std::string text = fmt::format("{} was absorbed: written {} after {}, {} from the value expected, inside the one-second "
-                                 "window; ",
-                                 subject(course, d), duration(d.since_ns), d.last ? written_by(course, *d.last) : "the last write",
-                                 size_of(d.missed_by, khz_of(course, d)));
+  std::string text = fmt::format(
+      "{} was absorbed: written {} after {}, {} from the value expected, inside the one-second "
+      "window; ",
+      subject(course, d), duration(d.since_ns), d.last ? written_by(course, *d.last) : "the last write",
+      size_of(d.missed_by, khz_of(course, d)));
   if (d.in_force.least() <= 1) return text + "it is in force all the same";
   const bool ahead = d.in_force.lo > 0;
-  return text + fmt::format("the vCPU reads {} {} what was written", duration(ns_of(ahead ? d.in_force : Span{} - d.in_force, khz_of(course, d))),
+  return text + fmt::format("the vCPU reads {} {} what was written",
+                            duration(ns_of(ahead ? d.in_force : Span{} - d.in_force, khz_of(course, d))),
                             ahead ? "ahead of" : "behind");
 }
 
@@ -86,7 +88,8 @@ std::string duration(Wide ns) {
   };
   constexpr std::array<Unit, 4> kUnits{{{1'000'000'000, "s"}, {1'000'000, "ms"}, {1'000, "us"}, {1, "ns"}}};
   for (const Unit& unit : kUnits)
-    if (magnitude(ns) >= unit.ns) return fmt::format("{}{} {}", ns < 0 ? "-" : "", in_unit(magnitude(ns), unit.ns), unit.name);
+    if (magnitude(ns) >= unit.ns)
+      return fmt::format("{}{} {}", ns < 0 ? "-" : "", in_unit(magnitude(ns), unit.ns), unit.name);
   return "0 s";
 }
 
@@ -117,14 +120,17 @@ std::string vcpus_text(const std::vector<std::int32_t>& vcpus) {
 }
 
 std::string place_text(const Course& course, std::size_t moment) {
-  if (moment < course.places.size()) return fmt::format("{}:{}", course.places[moment].file, course.places[moment].line);
+  if (moment < course.places.size())
+    return fmt::format("{}:{}", course.places[moment].file, course.places[moment].line);
   return fmt::format("entry {}", course.moments[moment].entry + 1);
 }
 
 std::string operation_text(const Course& course, std::size_t moment) {
-  const std::string host = course.recording.header.hosts() == 1 ? "" : " on host " + course.recording.header.host(course.op(moment).host).name;
-  return fmt::format("{}{} at {} ({})", ops::action_text(course.op(moment)), host, duration(course.moments[moment].at_ns.middle()),
-                     place_text(course, moment));
+  const std::string host = course.recording.header.hosts() == 1
+                               ? ""
+                               : " on host " + course.recording.header.host(course.op(moment).host).name;
+  return fmt::format("{}{} at {} ({})", ops::action_text(course.op(moment)), host,
+                     duration(course.moments[moment].at_ns.middle()), place_text(course, moment));
 }
 
 std::string sentence(const Course& course, const Decision& d) {
@@ -135,8 +141,8 @@ std::string sentence(const Course& course, const Decision& d) {
       return own_generation(course, d);
     case Fate::other_rate: {
       const VmView* before = course.before(d.moment);
-      return fmt::format("{} began a generation of its own: its rate is {} kHz, and that of the last write {} kHz", subject(course, d),
-                         digits(khz_of(course, d)), digits(before ? before->last_khz : 0));
+      return fmt::format("{} began a generation of its own: its rate is {} kHz, and that of the last write {} kHz",
+                         subject(course, d), digits(khz_of(course, d)), digits(before ? before->last_khz : 0));
     }
     case Fate::zero:
       return fmt::format("{} joined the generation: 0 asks to synchronise and is no value", subject(course, d));

@@ -11,9 +11,9 @@
 
 namespace tscsim::verdict {
 
-std::string digits(Wide value);             // "-7_696_000"
-std::string duration(Wide ns);              // "2.96 ms", three significant digits and a sign for negative ones
-std::string duration(Span ns);              // with "+-" when it is not exact
+std::string digits(Wide value);  // "-7_696_000"
+std::string duration(Wide ns);   // "2.96 ms", three significant digits and a sign for negative ones
+std::string duration(Span ns);   // with "+-" when it is not exact
 std::string size_of(Span cycles, std::uint32_t khz);  // "-7_696_000 cycles (-2.96 ms)"
 std::string value_text(const NamedError& error, std::uint32_t khz);
 

@@ -172,7 +172,8 @@ Interval WitnessSpace::interval(const Witness& x) const {
   for (const Constraint& constraint : constraints_) {  // a sum may be bounded more tightly than its parts
     // Only of equal sums is the difference a number. (Formed of others, it might have more terms than a Witness holds.)
     Witness made;
-    const Witness& bounded = is_canonical(constraint.expression) ? constraint.expression : made = canonical(constraint.expression);
+    const Witness& bounded =
+        is_canonical(constraint.expression) ? constraint.expression : made = canonical(constraint.expression);
     if (!same_terms(bounded, c)) continue;
     const std::uint64_t difference = bounded.constant_ - c.constant_;
     const std::uint64_t lo = constraint.lo - difference;

@@ -17,9 +17,9 @@
 
 #include <array>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <string>
-#include <deque>
 #include <vector>
 
 namespace tscsim::witness {

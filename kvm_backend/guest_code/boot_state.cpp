@@ -64,7 +64,8 @@ std::vector<kvm_cpuid_entry2> with_hyperv(std::vector<kvm_cpuid_entry2> cpuid) {
     if (entry.function == kBase && entry.eax != 0) entry.eax += 0x100;
     if (entry.function >= kBase && entry.function < kBase + 0x100) entry.function += 0x100;
   }
-  const auto add = [&](std::uint32_t function, std::uint32_t eax, std::uint32_t ebx, std::uint32_t ecx, std::uint32_t edx) {
+  const auto add = [&](std::uint32_t function, std::uint32_t eax, std::uint32_t ebx, std::uint32_t ecx,
+                       std::uint32_t edx) {
     kvm_cpuid_entry2 entry{};
     entry.function = function;
     entry.eax = eax;
@@ -73,7 +74,8 @@ std::vector<kvm_cpuid_entry2> with_hyperv(std::vector<kvm_cpuid_entry2> cpuid) {
     entry.edx = edx;
     cpuid.push_back(entry);
   };
-  constexpr std::uint32_t kReferenceCounter = 1 << 1, kReferenceTsc = 1 << 9, kFrequencies = 1 << 11, kReenlightenment = 1 << 13;
+  constexpr std::uint32_t kReferenceCounter = 1 << 1, kReferenceTsc = 1 << 9, kFrequencies = 1 << 11,
+                          kReenlightenment = 1 << 13;
   add(kBase, kBase + 3, 0x7263694d, 0x666f736f, 0x76482074);  // "Microsoft Hv"
   add(kBase + 1, 0x31237648, 0, 0, 0);                        // "Hv#1"
   add(kBase + 3, kReferenceCounter | kReferenceTsc | kFrequencies | kReenlightenment, 0, 0, 1 << 8);

@@ -199,16 +199,10 @@ extern "C" const std::byte tscsim_guest_begin[], tscsim_guest_exceptions[], tscs
 
 namespace tscsim::kvm_backend {
 
-std::span<const std::byte> guest_code() {
-  return {tscsim_guest_begin, tscsim_guest_end};
-}
+std::span<const std::byte> guest_code() { return {tscsim_guest_begin, tscsim_guest_end}; }
 
-std::size_t guest_code_entry() {
-  return 0;
-}
+std::size_t guest_code_entry() { return 0; }
 
-std::size_t guest_code_exceptions() {
-  return static_cast<std::size_t>(tscsim_guest_exceptions - tscsim_guest_begin);
-}
+std::size_t guest_code_exceptions() { return static_cast<std::size_t>(tscsim_guest_exceptions - tscsim_guest_begin); }
 
 }  // namespace tscsim::kvm_backend

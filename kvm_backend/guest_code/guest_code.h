@@ -17,8 +17,7 @@ inline constexpr std::size_t kVectorStride = 16;  // bytes of one exception entr
 // The code, position independent. It expects r15 = guest address of its GuestPage and nothing else.
 std::span<const std::byte> guest_code();
 
-std::size_t guest_code_entry();  // where the loop starts, from the start of the code
-std::size_t
-guest_code_exceptions();  // where the entry of vector 0 is; vector n lies n * kVectorStride further
+std::size_t guest_code_entry();       // where the loop starts, from the start of the code
+std::size_t guest_code_exceptions();  // where the entry of vector 0 is; vector n lies n * kVectorStride further
 
 }  // namespace tscsim::kvm_backend

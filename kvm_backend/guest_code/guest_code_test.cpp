@@ -56,8 +56,7 @@ TEST(GuestMemory, ReadsOnlyInsideIt) {
       {guest_map::kBytes, false, "behind the end"},
       {~std::uint64_t{0}, false, "no wrap-around"},
   };
-  for (const auto& row : cases)
-    EXPECT_EQ(memory.read_pvclock(row.address).has_value(), row.readable) << row.why;
+  for (const auto& row : cases) EXPECT_EQ(memory.read_pvclock(row.address).has_value(), row.readable) << row.why;
 }
 
 TEST(BootCpuid, FillsInTheApicIdAndKeepsTheRest) {

@@ -10,13 +10,13 @@ namespace tscsim::kvm_backend {
 
 enum class GuestCommand : std::uint64_t {
   nop = 0,
-  rdtsc = 1,         // value
-  rdtscp = 2,        // value, aux
-  rdmsr = 3,         // msr -> value
-  wrmsr = 4,         // msr, operand
-  read_pvclock = 5,  // operand: guest address of the page; retry_limit -> ns .. page_flags
-  rdtsc_pair = 6,    // value, aux: two readings back to back, for the probe
-  spin = 7,          // never returns, for the watchdog's test
+  rdtsc = 1,             // value
+  rdtscp = 2,            // value, aux
+  rdmsr = 3,             // msr -> value
+  wrmsr = 4,             // msr, operand
+  read_pvclock = 5,      // operand: guest address of the page; retry_limit -> ns .. page_flags
+  rdtsc_pair = 6,        // value, aux: two readings back to back, for the probe
+  spin = 7,              // never returns, for the watchdog's test
   read_hyperv_page = 8,  // operand: guest address of the page; retry_limit -> value, tsc, version, scale, offset
 };
 

@@ -127,8 +127,7 @@ GuestResult GuestVcpu::call(const GuestCall& call, const HostClocks& clocks, ops
     restart();
     return {GuestEnd::kicked, 0, {}, "taken out of KVM_RUN"};
   }
-  if (!entered.ok())
-    return {GuestEnd::refused, entered.error, {}, "KVM_RUN failed: " + errno_name(entered.error)};
+  if (!entered.ok()) return {GuestEnd::refused, entered.error, {}, "KVM_RUN failed: " + errno_name(entered.error)};
   GuestResult result = read_result();
   if (result.end != GuestEnd::stuck && result.page.completed != completed_before + 1) {
     result = {GuestEnd::stuck, 0, {}, "the guest left without having executed its command"};

@@ -13,9 +13,7 @@ namespace tscsim::kvm_backend {
 
 namespace {
 
-CallResult result_of(int returned) {
-  return returned < 0 ? CallResult{0, errno} : CallResult{returned, 0};
-}
+CallResult result_of(int returned) { return returned < 0 ? CallResult{0, errno} : CallResult{returned, 0}; }
 
 template <class Call>
 CallResult repeat_while_interrupted(Call&& call) {
@@ -48,9 +46,7 @@ CallResult Fd::call(unsigned long request, void* argument) const {
   return repeat_while_interrupted([&] { return ::ioctl(number_, request, argument); });
 }
 
-CallResult Fd::call_once(unsigned long request) const {
-  return result_of(::ioctl(number_, request, 0UL));
-}
+CallResult Fd::call_once(unsigned long request) const { return result_of(::ioctl(number_, request, 0UL)); }
 
 OpenResult open_file(const char* path, int flags) {
   const CallResult opened = repeat_while_interrupted([&] { return ::open(path, flags | O_CLOEXEC); });

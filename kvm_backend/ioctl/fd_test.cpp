@@ -18,9 +18,7 @@
 namespace tscsim::kvm_backend {
 namespace {
 
-bool is_open(int number) {
-  return ::fcntl(number, F_GETFD) >= 0;
-}
+bool is_open(int number) { return ::fcntl(number, F_GETFD) >= 0; }
 
 TEST(Fd, ClosesItselfOnce) {
   int number = -1;

@@ -30,9 +30,7 @@ TEST(KvmError, SaysCallArgumentsErrnoReasonAndNextStep) {
   }
 }
 
-TEST(KvmError, IsATargetError) {
-  EXPECT_THROW(throw KvmError({"KVM_CREATE_VM", "", EIO, "", ""}), ops::TargetError);
-}
+TEST(KvmError, IsATargetError) { EXPECT_THROW(throw KvmError({"KVM_CREATE_VM", "", EIO, "", ""}), ops::TargetError); }
 
 TEST(Grouped, PutsAnUnderscoreBeforeEveryThirdDigit) {
   const struct {

@@ -20,7 +20,7 @@ class Vcpu {
   void set_sregs(const kvm_sregs& sregs);
   void set_regs(const kvm_regs& regs);
   void make_runnable();  // KVM_SET_MP_STATE; with local APICs a vCPU other than the first waits for a start-up IPI
-  void clear_events();  // KVM_SET_VCPU_EVENTS: nothing pending
+  void clear_events();   // KVM_SET_VCPU_EVENTS: nothing pending
 
   // KVM_SET_MSRS and KVM_GET_MSRS with one entry return how many were done: 1, or 0 when KVM refused this one
   // without saying why. A refusal is reported as EINVAL, what KVM returns where it does say.

@@ -8,8 +8,7 @@ namespace tscsim::kvm_backend {
 
 void Vm::set_tss_address(std::uint64_t guest_address) {
   const CallResult result = fd_.call(KVM_SET_TSS_ADDR, guest_address);
-  if (!result.ok())
-    throw KvmError({"KVM_SET_TSS_ADDR", fmt::format("{:#x}", guest_address), result.error, "", ""});
+  if (!result.ok()) throw KvmError({"KVM_SET_TSS_ADDR", fmt::format("{:#x}", guest_address), result.error, "", ""});
 }
 
 void Vm::set_memory(std::uint64_t guest_address, const Mapping& memory) {
@@ -20,8 +19,7 @@ void Vm::set_memory(std::uint64_t guest_address, const Mapping& memory) {
   const CallResult result = fd_.call(KVM_SET_USER_MEMORY_REGION, &region);
   if (!result.ok())
     throw KvmError({"KVM_SET_USER_MEMORY_REGION",
-                    fmt::format("{} bytes at {:#x}", grouped(memory.size()), guest_address), result.error, "",
-                    ""});
+                    fmt::format("{} bytes at {:#x}", grouped(memory.size()), guest_address), result.error, "", ""});
 }
 
 void Vm::create_local_apics() const {

@@ -73,9 +73,7 @@ void read_stanzas(const fs::path& file, std::vector<Mirror>& found) {
   end_stanza();
 }
 
-std::string megabytes(std::uint64_t bytes) {
-  return fmt::format("{}.{} MB", bytes / 1'000'000, bytes / 100'000 % 10);
-}
+std::string megabytes(std::uint64_t bytes) { return fmt::format("{}.{} MB", bytes / 1'000'000, bytes / 100'000 % 10); }
 
 std::string apt_report(const fs::path& log) {
   const std::string tail = tail_of(log, 6);
@@ -86,8 +84,8 @@ std::string apt_report(const fs::path& log) {
 bool version_less(const std::string& a, const std::string& b) {
   std::size_t i = 0, j = 0;
   while (i < a.size() && j < b.size()) {
-    const bool digits = std::isdigit(static_cast<unsigned char>(a[i])) != 0 &&
-                        std::isdigit(static_cast<unsigned char>(b[j])) != 0;
+    const bool digits =
+        std::isdigit(static_cast<unsigned char>(a[i])) != 0 && std::isdigit(static_cast<unsigned char>(b[j])) != 0;
     if (!digits) {
       if (a[i] != b[j]) return a[i] < b[j];
       ++i, ++j;
@@ -107,8 +105,7 @@ bool version_less(const std::string& a, const std::string& b) {
 Mirror find_mirror(const fs::path& folder) {
   std::vector<fs::path> files = {folder / "sources.list"};
   std::error_code ignored;
-  for (const auto& entry : fs::directory_iterator(folder / "sources.list.d", ignored))
-    files.push_back(entry.path());
+  for (const auto& entry : fs::directory_iterator(folder / "sources.list.d", ignored)) files.push_back(entry.path());
   std::sort(files.begin(), files.end());
   std::vector<Mirror> mirrors;
   for (const fs::path& file : files) {
@@ -121,10 +118,7 @@ Mirror find_mirror(const fs::path& folder) {
 }
 
 Apt::Apt(fs::path folder, std::string suite, Notice notice, const std::atomic<bool>* interrupted)
-    : folder_(std::move(folder)),
-      suite_(std::move(suite)),
-      notice_(std::move(notice)),
-      interrupted_(interrupted) {
+    : folder_(std::move(folder)), suite_(std::move(suite)), notice_(std::move(notice)), interrupted_(interrupted) {
   if (find_program("apt-get").empty() || find_program("dpkg-deb").empty())
     throw ops::TargetError(
         "the lab's kernels come as Debian packages, and here is no apt-get and dpkg-deb to fetch them with");
@@ -135,13 +129,11 @@ Apt::Apt(fs::path folder, std::string suite, Notice notice, const std::atomic<bo
         "there is no Debian archive among apt's sources (/etc/apt)\n  mend: set {} to one", kMirrorVariable));
   if (mirror.signed_by.empty() && fs::exists(kKeyring)) mirror.signed_by = kKeyring;
   std::error_code error;
-  for (const char* sub : {"lists/partial", "cache/archives/partial"})
-    fs::create_directories(folder_ / sub, error);
+  for (const char* sub : {"lists/partial", "cache/archives/partial"}) fs::create_directories(folder_ / sub, error);
   if (error) throw ops::TargetError(folder_.string() + " cannot be made: " + error.message());
   write_file(folder_ / "sources.list",
-             fmt::format("deb {}{} {} main\n",
-                         mirror.signed_by.empty() ? "" : "[signed-by=" + mirror.signed_by + "] ", mirror.uri,
-                         suite_));
+             fmt::format("deb {}{} {} main\n", mirror.signed_by.empty() ? "" : "[signed-by=" + mirror.signed_by + "] ",
+                         mirror.uri, suite_));
   write_file(folder_ / "status", "");  // nothing is installed: dependencies are resolved from the ground up
 }
 
@@ -176,8 +168,7 @@ std::string Apt::output_of(std::vector<std::string> argv, const std::string& wha
   const ProcessEnd end = run_process(spec);
   if (end.status != 0)
     throw ops::TargetError(fmt::format("{} (suite {}) failed{}{}", what, suite_,
-                                       end.timed_out ? ": no answer in time" : "",
-                                       apt_report(spec.error_file)));
+                                       end.timed_out ? ": no answer in time" : "", apt_report(spec.error_file)));
   return read_file(spec.output_file);
 }
 

@@ -39,12 +39,13 @@ std::string configuration(const Boot& boot) {
       "boot: disk\n"
       "port_e9_hack: enabled=1\n"
       "panic: action=fatal\nerror: action=ignore\ninfo: action=ignore\ndebug: action=ignore\n";
-  text += fmt::format("cpu: {}, ips={}, reset_on_triple_fault=0, ignore_bad_msrs=1\n", processor(boot.spec), kInstructionsPerSecond);
+  text += fmt::format("cpu: {}, ips={}, reset_on_triple_fault=0, ignore_bad_msrs=1\n", processor(boot.spec),
+                      kInstructionsPerSecond);
   text += fmt::format("memory: guest={0}, host={0}\n", kMemoryMib);
   text += fmt::format("romimage: file=\"{}\", options=fastboot\n", (share / "BIOS-bochs-latest").string());
   text += fmt::format("vgaromimage: file=\"{}\"\n", (share / "VGABIOS-lgpl-latest").string());
-  text += fmt::format("ata0-master: type=disk, mode=flat, path=\"{}\", cylinders=0\n",
-                      (boot.scratch / "disk").string());
+  text +=
+      fmt::format("ata0-master: type=disk, mode=flat, path=\"{}\", cylinders=0\n", (boot.scratch / "disk").string());
   text += fmt::format("clock: sync={}, time0={}\n", boot.spec.mode == Mode::exact ? "none" : "realtime",
                       boot.spec.mode == Mode::exact ? std::to_string(boot.spec.realtime_s) : "utc");
   text += fmt::format("com1: enabled=1, mode=file, dev=\"{}\"\n", boot.console().string());
@@ -64,8 +65,7 @@ Ended boot_bochs(const Boot& boot) {
   write_file(boot.scratch / "bochsrc", configuration(boot));
   ProcessSpec process;
   process.argv = boot.emulator.command;
-  for (const fs::path& word : {fs::path("-q"), fs::path("-f"), boot.scratch / "bochsrc"})
-    process.argv.push_back(word);
+  for (const fs::path& word : {fs::path("-q"), fs::path("-f"), boot.scratch / "bochsrc"}) process.argv.push_back(word);
   process.environment = boot.emulator.environment;
   process.output_file = boot.scratch / "results";
   process.error_file = boot.scratch / "stderr";

@@ -154,8 +154,7 @@ class Bytes {
     return value;
   }
   std::string_view part(std::size_t offset, std::size_t size) const {
-    if (offset > bytes_.size() || size > bytes_.size() - offset)
-      throw ops::TargetError("the kernel's ELF file is cut");
+    if (offset > bytes_.size() || size > bytes_.size() - offset) throw ops::TargetError("the kernel's ELF file is cut");
     return bytes_.substr(offset, size);
   }
 
@@ -174,15 +173,13 @@ std::vector<Segment> segments_of(const Bytes& elf) {
   std::vector<Segment> segments;
   for (std::size_t i = 0; i < count; ++i) {
     const std::size_t at = table + i * entry_bytes;
-    segments.push_back({elf.at<std::uint32_t>(at), elf.at<std::uint64_t>(at + 8),
-                        elf.at<std::uint64_t>(at + 24), elf.at<std::uint64_t>(at + 32)});
+    segments.push_back({elf.at<std::uint32_t>(at), elf.at<std::uint64_t>(at + 8), elf.at<std::uint64_t>(at + 24),
+                        elf.at<std::uint64_t>(at + 32)});
   }
   return segments;
 }
 
-std::size_t padded(std::size_t bytes) {
-  return (bytes + 3) / 4 * 4;
-}
+std::size_t padded(std::size_t bytes) { return (bytes + 3) / 4 * 4; }
 
 // A note: lengths of name and content, type, then the two, each padded to 4. 0 when it is not among these.
 std::uint32_t pvh_entry_in(std::string_view notes) {
@@ -190,8 +187,7 @@ std::uint32_t pvh_entry_in(std::string_view notes) {
   for (std::size_t at = 0; at + 12 <= notes.size();) {
     const auto name_bytes = in.at<std::uint32_t>(at), content_bytes = in.at<std::uint32_t>(at + 4);
     const std::size_t name = at + 12, content = name + padded(name_bytes);
-    if (in.at<std::uint32_t>(at + 8) == kPvhEntryNote &&
-        in.part(name, name_bytes) == std::string_view("Xen\0", 4))
+    if (in.at<std::uint32_t>(at + 8) == kPvhEntryNote && in.part(name, name_bytes) == std::string_view("Xen\0", 4))
       return in.at<std::uint32_t>(content);
     at = content + padded(content_bytes);
   }
@@ -222,15 +218,13 @@ FlatKernel flatten(std::string_view vmlinux) {
   FlatKernel kernel;
   std::uint64_t begin = UINT64_MAX, end = 0;
   for (const Segment& segment : segments) {
-    if (segment.type == kNote && kernel.entry == 0)
-      kernel.entry = pvh_entry_in(elf.part(segment.offset, segment.size));
+    if (segment.type == kNote && kernel.entry == 0) kernel.entry = pvh_entry_in(elf.part(segment.offset, segment.size));
     if (segment.type != kLoad) continue;
     begin = std::min(begin, segment.address);
     end = std::max(end, segment.address + segment.size);
   }
   if (kernel.entry == 0) throw ops::TargetError("this kernel has no PVH entry point (CONFIG_PVH)");
-  if (begin >= end || end > kInitrdAddress)
-    throw ops::TargetError("this kernel does not fit its place in memory");
+  if (begin >= end || end > kInitrdAddress) throw ops::TargetError("this kernel does not fit its place in memory");
   kernel.address = static_cast<std::uint32_t>(begin);
   kernel.bytes.resize(end - begin);
   for (const Segment& segment : segments)
@@ -246,8 +240,7 @@ std::string start_info(const FlatKernel& kernel, std::size_t initrd_bytes, std::
   put(page, 0, kStartInfoMagic);
   put(page, 4, std::uint32_t{1});   // version
   put(page, 12, std::uint32_t{1});  // modules
-  put_quads(page, 16,
-            {kStartInfoAddress + kModuleListAt, kStartInfoAddress + kCommandLineAt, 0, kMemoryMapAddress});
+  put_quads(page, 16, {kStartInfoAddress + kModuleListAt, kStartInfoAddress + kCommandLineAt, 0, kMemoryMapAddress});
   put_quads(page, kModuleListAt, {kInitrdAddress, initrd_bytes, 0, 0});
   put(page, kEntryAt, kernel.entry);
   page.replace(kCommandLineAt, command_line.size(), command_line);
@@ -269,8 +262,7 @@ std::string boot_disk(const FlatKernel& kernel, std::string_view initrd, std::st
     disk.append(piece.bytes);
     disk.append((kChunkBytes - disk.size() % kChunkBytes) % kChunkBytes, '\0');
     put(sector, list_at, piece.address);
-    put(sector, list_at + 4,
-        static_cast<std::uint32_t>((piece.bytes.size() + kChunkBytes - 1) / kChunkBytes));
+    put(sector, list_at + 4, static_cast<std::uint32_t>((piece.bytes.size() + kChunkBytes - 1) / kChunkBytes));
     list_at += 8;
   }
   sector[kSectorBytes - 2] = '\x55';  // the BIOS boots what ends in 55 AA

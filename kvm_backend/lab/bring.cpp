@@ -41,7 +41,8 @@ class Bringing {
   static fs::path place_of(const std::string& name) {
     const fs::path path = name.find('/') == std::string::npos ? fs::path(find_program(name)) : fs::absolute(name);
     if (!path.empty() && fs::exists(path)) return path;
-    throw ops::TargetError(fmt::format("there is no '{}' here to bring into the lab; next: install it, or give its path", name));
+    throw ops::TargetError(
+        fmt::format("there is no '{}' here to bring into the lab; next: install it, or give its path", name));
   }
 
   void add_file(const fs::path& path) { files_[path.lexically_normal()] = fs::canonical(path); }

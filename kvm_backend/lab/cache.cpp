@@ -44,11 +44,8 @@ const EmulatorSource& source_of(Emulator emulator) {
   static const EmulatorSource qemu{
       "qemu", "usr/bin/qemu-system-x86_64", "bookworm", {"qemu-system-x86"}, qemu_environment};
   // 3.1 and later die at boot with a divide error.
-  static const EmulatorSource bochs{"bochs",
-                                    "usr/bin/bochs-bin",
-                                    "trixie",
-                                    {"bochs", "bochs-term", "bochsbios", "vgabios"},
-                                    bochs_environment};
+  static const EmulatorSource bochs{
+      "bochs", "usr/bin/bochs-bin", "trixie", {"bochs", "bochs-term", "bochsbios", "vgabios"}, bochs_environment};
   return emulator == Emulator::qemu ? qemu : bochs;
 }
 
@@ -112,8 +109,7 @@ std::vector<std::string> modules_for(const char* vendor, const fs::path& tree, c
 
 fs::path find_bzimage(const fs::path& tree) {
   for (const auto& entry : fs::recursive_directory_iterator(tree))
-    if (entry.is_regular_file() && entry.path().filename().string().rfind("vmlinuz", 0) == 0)
-      return entry.path();
+    if (entry.is_regular_file() && entry.path().filename().string().rfind("vmlinuz", 0) == 0) return entry.path();
   throw ops::TargetError("the package holds no kernel (vmlinuz)");
 }
 
@@ -127,8 +123,7 @@ class Cache::Lock {
     fs::create_directories(folder, error);
     const std::string path = folder / "lock";
     OpenResult opened = open_file(path.c_str(), O_RDWR | O_CREAT);
-    if (!opened.fd)
-      throw ops::TargetError(fmt::format("the lab's cache {} cannot be written", folder.string()));
+    if (!opened.fd) throw ops::TargetError(fmt::format("the lab's cache {} cannot be written", folder.string()));
     fd_ = std::move(opened.fd);
     while (::flock(fd_.number(), LOCK_EX) != 0) {
     }
@@ -147,13 +142,9 @@ fs::path Cache::kernel_folder(const LabTarget& target) const {
   return folder_ / kKernels / name;
 }
 
-fs::path Cache::emulator_folder(Emulator emulator) const {
-  return folder_ / "emulators" / source_of(emulator).name;
-}
+fs::path Cache::emulator_folder(Emulator emulator) const { return folder_ / "emulators" / source_of(emulator).name; }
 
-bool Cache::has_kernel(const LabTarget& target) const {
-  return fs::exists(kernel_folder(target));
-}
+bool Cache::has_kernel(const LabTarget& target) const { return fs::exists(kernel_folder(target)); }
 
 bool Cache::has_emulator(Emulator emulator) const {
   if (emulator == Emulator::qemu && !find_program("qemu-system-x86_64").empty()) return true;
@@ -191,8 +182,7 @@ void Cache::fetch_kernel(const LabTarget& target) {
 
 EmulatorFiles Cache::emulator(Emulator emulator) {
   if (emulator == Emulator::qemu)
-    if (const std::string program = find_program("qemu-system-x86_64"); !program.empty())
-      return {{program}, {}, {}};
+    if (const std::string program = find_program("qemu-system-x86_64"); !program.empty()) return {{program}, {}, {}};
   if (!has_emulator(emulator)) {
     const Lock lock(folder_);
     if (!has_emulator(emulator)) fetch_emulator(emulator);

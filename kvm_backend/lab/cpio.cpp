@@ -11,15 +11,11 @@ namespace {
 constexpr std::uint32_t kDirectory = 0040000, kRegular = 0100000;
 constexpr std::string_view kTrailer = "TRAILER!!!";
 
-void pad(std::string& bytes) {
-  bytes.append((4 - bytes.size() % 4) % 4, '\0');
-}
+void pad(std::string& bytes) { bytes.append((4 - bytes.size() % 4) % 4, '\0'); }
 
 }  // namespace
 
-void CpioWriter::add_directory(std::string_view path) {
-  add(path, kDirectory | 0755, "");
-}
+void CpioWriter::add_directory(std::string_view path) { add(path, kDirectory | 0755, ""); }
 
 void CpioWriter::add_file(std::string_view path, std::string_view content, bool executable) {
   add(path, kRegular | (executable ? 0755 : 0644), content);
@@ -30,8 +26,8 @@ void CpioWriter::add_file(std::string_view path, std::string_view content, bool 
 // each end on a multiple of 4.
 void CpioWriter::add(std::string_view path, std::uint32_t mode, std::string_view content) {
   fmt::format_to(std::back_inserter(bytes_),
-                 "070701{:08x}{:08x}{:08x}{:08x}{:08x}{:08x}{:08x}{:08x}{:08x}{:08x}{:08x}{:08x}{:08x}",
-                 next_inode_++, mode, 0, 0, 1, 0, content.size(), 0, 0, 0, 0, path.size() + 1, 0);
+                 "070701{:08x}{:08x}{:08x}{:08x}{:08x}{:08x}{:08x}{:08x}{:08x}{:08x}{:08x}{:08x}{:08x}", next_inode_++,
+                 mode, 0, 0, 1, 0, content.size(), 0, 0, 0, 0, path.size() + 1, 0);
   bytes_.append(path).push_back('\0');
   pad(bytes_);
   bytes_.append(content);

@@ -14,8 +14,7 @@ ops::Diagnostic diagnostic_from(const Json& line) {
   ops::Diagnostic diagnostic;
   diagnostic.message = line.at("message").get<std::string>();
   diagnostic.mend = line.at("mend").get<std::string>();
-  diagnostic.place = {line.at("file").get<std::string>(), line.at("line").get<int>(),
-                      line.at("column").get<int>()};
+  diagnostic.place = {line.at("file").get<std::string>(), line.at("line").get<int>(), line.at("column").get<int>()};
   return diagnostic;
 }
 
@@ -46,10 +45,10 @@ class Listener {
     if (type == "memory" && !heard_.results.empty())
       heard_.results.back().saved[json.at("host").get<int>()] = read_memory(json.at("lines"));
     if (type == "failed" && !heard_.results.empty()) take_failure(json);
-    if (type == "linux" || type == "step" || type == "sample" || type == "look" || type == "linux-end") heard_.observed += line + "\n";
+    if (type == "linux" || type == "step" || type == "sample" || type == "look" || type == "linux-end")
+      heard_.observed += line + "\n";
     if (type == "doctor")
-      for (const Json& f : json.at("findings"))
-        heard_.findings.push_back({f.at("name"), f.at("value"), f.at("note")});
+      for (const Json& f : json.at("findings")) heard_.findings.push_back({f.at("name"), f.at("value"), f.at("note")});
     if (type == "command") heard_.command = {json.at("output").get<std::string>(), json.at("status").get<int>()};
     if (type == "log") heard_.log += "  " + json.at("text").get<std::string>() + "\n";
     if (type == "done") heard_.done = true;
@@ -61,10 +60,8 @@ class Listener {
   }
 
   void take_failure(const Json& json) {
-    if (json.at("kind") == "input")
-      heard_.results.back().wrong_input = diagnostic_from(json);
-    else
-      heard_.results.back().failure = json.at("message").get<std::string>();
+    if (json.at("kind") == "input") heard_.results.back().wrong_input = diagnostic_from(json);
+    else heard_.results.back().failure = json.at("message").get<std::string>();
   }
 
   Heard heard_;

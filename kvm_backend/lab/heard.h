@@ -17,8 +17,8 @@ namespace tscsim::kvm_backend::lab {
 struct LabResult {
   std::optional<ops::Recording> recording;
   std::optional<ops::Diagnostic> wrong_input;
-  std::string failure;  // of the target, when there is neither of the two
-  bool begun = true;    // false: the machine did not come up, so the failure is not the program's
+  std::string failure;               // of the target, when there is neither of the two
+  bool begun = true;                 // false: the machine did not come up, so the failure is not the program's
   std::map<int, MemoryImage> saved;  // the guest's memory, by the host that put it aside
 };
 

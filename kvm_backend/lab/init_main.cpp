@@ -24,9 +24,7 @@ using namespace tscsim;
 using namespace tscsim::kvm_backend;
 using Json = nlohmann::ordered_json;
 
-void say(const Json& line) {
-  lab::write_result(line.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n");
-}
+void say(const Json& line) { lab::write_result(line.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n"); }
 
 void say_failed(const char* kind, const std::string& message, const ops::Diagnostic& place = {}) {
   say({{"type", "failed"},

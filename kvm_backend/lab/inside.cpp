@@ -29,9 +29,7 @@ constexpr std::uint16_t kFwCfgSelector = 0x510, kFwCfgData = 0x511;
 constexpr std::uint16_t kFwCfgSignature = 0x0, kFwCfgDirectory = 0x19;
 constexpr std::size_t kFwCfgNameBytes = 56;
 
-[[noreturn]] void fail(const std::string& what) {
-  throw std::runtime_error(what + ": " + std::strerror(errno));
-}
+[[noreturn]] void fail(const std::string& what) { throw std::runtime_error(what + ": " + std::strerror(errno)); }
 
 void mount_at(const char* type, const char* where) {
   ::mkdir(where, 0755);
@@ -108,9 +106,7 @@ bool wait_for_clocksource() {
 }
 
 // Bochs offers APIC virtualisation, and then refuses to enter a guest whose local APIC is in KVM (VM-instruction error 7).
-std::string own_parameters(std::string_view module) {
-  return module.starts_with("kvm-intel") ? " enable_apicv=0" : "";
-}
+std::string own_parameters(std::string_view module) { return module.starts_with("kvm-intel") ? " enable_apicv=0" : ""; }
 
 void load_modules(std::string_view parameters) {
   std::ifstream order{std::string(kModuleOrderFile)};
@@ -118,7 +114,9 @@ void load_modules(std::string_view parameters) {
     const std::string path = std::string(kModulesFolder) + "/" + name;
     const OpenResult file = open_file(path.c_str(), O_RDONLY);
     if (!file.fd) fail(path);
-    if (::syscall(SYS_finit_module, file.fd.number(), (std::string(parameters) + own_parameters(name)).c_str(), 0) != 0 && errno != EEXIST)
+    if (::syscall(SYS_finit_module, file.fd.number(), (std::string(parameters) + own_parameters(name)).c_str(), 0) !=
+            0 &&
+        errno != EEXIST)
       fail("the kernel refuses module " + name);
   }
 }
@@ -127,13 +125,9 @@ void open_ports() {
   if (::iopl(3) != 0) fail("iopl");
 }
 
-std::string read_jobs() {
-  return FwCfg::present() ? FwCfg::file(kJobsFwCfgName) : file_text(std::string(kJobsFile));
-}
+std::string read_jobs() { return FwCfg::present() ? FwCfg::file(kJobsFwCfgName) : file_text(std::string(kJobsFile)); }
 
-bool wakes_from_s3() {
-  return !FwCfg::present();
-}
+bool wakes_from_s3() { return !FwCfg::present(); }
 
 void write_result(std::string_view bytes) {
   const char* from = bytes.data();

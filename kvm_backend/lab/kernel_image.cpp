@@ -19,8 +19,7 @@ using namespace std::literals;
 
 // Setup header (boot.rst): sectors of real-mode code, the header's magic, and the compressed kernel's place
 // relative to the protected-mode code.
-constexpr std::size_t kSetupSects = 0x1f1, kHeaderMagic = 0x202, kPayloadOffset = 0x248,
-                      kPayloadLength = 0x24c;
+constexpr std::size_t kSetupSects = 0x1f1, kHeaderMagic = 0x202, kPayloadOffset = 0x248, kPayloadLength = 0x24c;
 constexpr std::size_t kSectorBytes = 512, kHeaderEnd = 0x250;
 // The build appends the unpacked size to the compressed stream (scripts/Makefile.lib, size_append).
 constexpr std::size_t kAppendedSize = 4;
@@ -58,9 +57,8 @@ void decompress(const std::string& program, const fs::path& from, const fs::path
   const ProcessEnd end = run_process(spec);
   fs::remove(spec.error_file);
   if (end.status == 127)
-    throw ops::TargetError(fmt::format("'{}' is missing, which unpacks {}\n  mend: install the package {}",
-                                       program, from.filename().string(),
-                                       program == "xz" ? "xz-utils" : program));
+    throw ops::TargetError(fmt::format("'{}' is missing, which unpacks {}\n  mend: install the package {}", program,
+                                       from.filename().string(), program == "xz" ? "xz-utils" : program));
   if (end.status != 0 && fs::file_size(to) == 0)
     throw ops::TargetError(fmt::format("{} cannot unpack {}", program, from.string()));
 }
@@ -76,8 +74,7 @@ std::string plain_name(const fs::path& file) {
 class Gathering {
  public:
   Gathering(const fs::path& tree, const fs::path& folder) : folder_(folder) {
-    for (const auto& entry :
-         fs::recursive_directory_iterator(tree, fs::directory_options::skip_permission_denied))
+    for (const auto& entry : fs::recursive_directory_iterator(tree, fs::directory_options::skip_permission_denied))
       if (entry.is_regular_file() && entry.path().filename().string().find(".ko") != std::string::npos)
         files_.push_back(entry.path());
     std::sort(files_.begin(), files_.end());
@@ -91,10 +88,8 @@ class Gathering {
     if (!seen_.insert(name).second) return true;
     const std::string file = name + ".ko";
     const std::string extension = found->extension();
-    if (extension == ".ko")
-      fs::copy_file(*found, folder_ / file, fs::copy_options::overwrite_existing);
-    else
-      decompress(extension == ".xz" ? "xz" : extension == ".zst" ? "zstd" : "gzip", *found, folder_ / file);
+    if (extension == ".ko") fs::copy_file(*found, folder_ / file, fs::copy_options::overwrite_existing);
+    else decompress(extension == ".xz" ? "xz" : extension == ".zst" ? "zstd" : "gzip", *found, folder_ / file);
     for (const std::string& needed : dependencies_of(read_file(folder_ / file))) add(needed);
     order_.push_back(file);
     return true;
@@ -157,8 +152,7 @@ std::vector<std::string> dependencies_of(std::string_view module) {
   return names;
 }
 
-std::vector<std::string> gather_modules(const fs::path& tree, const std::string& module,
-                                        const fs::path& folder) {
+std::vector<std::string> gather_modules(const fs::path& tree, const std::string& module, const fs::path& folder) {
   fs::create_directories(folder);
   Gathering gathering(tree, folder);
   if (!gathering.add(module)) throw ops::TargetError(fmt::format("this kernel has no module {}", module));

@@ -72,15 +72,16 @@ class Lab {
     spec.limit += kJobLimit * static_cast<int>(jobs.jobs.size());
     if (options_.notice)
       options_.notice(fmt::format("lab:{}: booting {}{}", target_.name, kernel_.package, purpose_of(jobs)));
-    const MachineEnd end =
-        boot_machine(target_, kernel_, emulator_, init_, to_text(jobs), spec, scratch.path());
+    const MachineEnd end = boot_machine(target_, kernel_, emulator_, init_, to_text(jobs), spec, scratch.path());
     Heard heard = hear(end.results);
     if (options_.notice)
-      options_.notice(fmt::format("lab:{}: ran for {}.{} s", target_.name, end.taken.count() / 1000,
-                                  end.taken.count() / 100 % 10));
-    if (options_.notice && !heard.log.empty()) options_.notice(fmt::format("lab:{}: in the machine:\n{}", target_.name, heard.log));
+      options_.notice(
+          fmt::format("lab:{}: ran for {}.{} s", target_.name, end.taken.count() / 1000, end.taken.count() / 100 % 10));
+    if (options_.notice && !heard.log.empty())
+      options_.notice(fmt::format("lab:{}: in the machine:\n{}", target_.name, heard.log));
     std::string trouble = end.trouble;
-    if (trouble.empty() && (!heard.done || heard.results.size() != jobs.jobs.size())) trouble = "the machine ended before its jobs did\n";
+    if (trouble.empty() && (!heard.done || heard.results.size() != jobs.jobs.size()))
+      trouble = "the machine ended before its jobs did\n";
     if (!trouble.empty()) trouble = fmt::format("lab:{}: {}{}", target_.name, trouble, heard.log);
     return {std::move(heard), trouble};
   }
@@ -112,7 +113,9 @@ LabOptions default_lab_options(const LabTarget& target, Mode mode) {
 
 std::vector<LabResult> run_in_lab(const std::vector<LabPlace>& places, const std::vector<ops::Program>& programs) {
   return run_on_shared_machines(places, programs, [](const LabPlace& place) {
-    return [lab = std::make_shared<Lab>(place.target, place.options)](const Jobs& jobs, const MachineSpec& spec) { return lab->boot(jobs, spec); };
+    return [lab = std::make_shared<Lab>(place.target, place.options)](const Jobs& jobs, const MachineSpec& spec) {
+      return lab->boot(jobs, spec);
+    };
   });
 }
 
@@ -133,9 +136,11 @@ CommandEnd command_in_lab(const LabTarget& target, const std::string& command, c
   return *heard.command;
 }
 
-ops::LinuxRecording observe_in_lab(const LabTarget& target, const ops::LinuxExperiment& experiment, const LabOptions& options) {
+ops::LinuxRecording observe_in_lab(const LabTarget& target, const ops::LinuxExperiment& experiment,
+                                   const LabOptions& options) {
   if (target.emulator != Emulator::bochs)
-    throw ops::TargetError(fmt::format("lab:{}: QEMU ignores a write of IA32_TSC\n  mend: name lab:intel-{}", target.name, target.kernel));
+    throw ops::TargetError(
+        fmt::format("lab:{}: QEMU ignores a write of IA32_TSC\n  mend: name lab:intel-{}", target.name, target.kernel));
   const Lab lab(target, options);
   Jobs jobs = lab.jobs();
   jobs.experiment = experiment;

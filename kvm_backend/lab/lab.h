@@ -19,8 +19,8 @@ struct LabOptions {
   MachineSpec machine;         // its limit is for the boot; kJobLimit comes on top for each program
   std::filesystem::path init;  // tscsim-init; empty: beside this program
   std::uint64_t seed = 1;
-  bool trace = true;           // keep KVM's trace events in the recordings
-  Notice notice;  // progress, a line each; may be empty
+  bool trace = true;  // keep KVM's trace events in the recordings
+  Notice notice;      // progress, a line each; may be empty
 };
 
 // A machine that programs' hosts run on.
@@ -49,7 +49,8 @@ CommandEnd command_in_lab(const LabTarget& target, const std::string& command, c
                           const std::vector<std::string>& bring = {});
 
 // Boots the kernel for its own sake and does to its TSC what the experiment says. Throws likewise.
-ops::LinuxRecording observe_in_lab(const LabTarget& target, const ops::LinuxExperiment& experiment, const LabOptions& options);
+ops::LinuxRecording observe_in_lab(const LabTarget& target, const ops::LinuxExperiment& experiment,
+                                   const LabOptions& options);
 
 // What `tscsim doctor` says inside. Throws likewise.
 std::vector<Finding> doctor_in_lab(const LabTarget& target, const LabOptions& options);

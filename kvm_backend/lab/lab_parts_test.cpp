@@ -169,8 +169,8 @@ TEST(Targets, AnyKernelOfASuiteIsOne) {
 }
 
 TEST(Targets, WhatIsNoTargetIsNone) {
-  for (const char* name : {"", "amd-", "7.9", "arm-6.12", "amd-9.9", "amd-../../etc", "amd-sid/../../x",
-                           "amd-sid/bash", "intel-sid/linux-image-;x"})
+  for (const char* name : {"", "amd-", "7.9", "arm-6.12", "amd-9.9", "amd-../../etc", "amd-sid/../../x", "amd-sid/bash",
+                           "intel-sid/linux-image-;x"})
     EXPECT_FALSE(find_lab_target(name)) << name;
 }
 

@@ -62,8 +62,7 @@ class LabTest : public ::testing::TestWithParam<const char*> {
 // Exact mode makes real KVM a golden file; the second program's failure must not disturb the others.
 TEST_P(LabTest, TwoBootsGiveTheSameBytes) {
   const std::vector<ops::Program> programs = {two_vcpus(), wrong_operand(), two_vcpus()};
-  const auto first = run_in_lab({{target_, options_}}, programs),
-             second = run_in_lab({{target_, options_}}, programs);
+  const auto first = run_in_lab({{target_, options_}}, programs), second = run_in_lab({{target_, options_}}, programs);
   ASSERT_EQ(first.size(), 3u);
   ASSERT_EQ(second.size(), 3u);
   for (const std::size_t i : {0u, 2u}) {

@@ -47,13 +47,17 @@ LinuxStep jump(std::int64_t ns, int cpu = 0) {
 constexpr const char* kUnwatched = "tsc=reliable";
 
 // What one jump does: `after` is what is sampled when the first samples, back to back, are done.
-LinuxExperiment jumps(const char* name, const char* title, ops::LinuxMachine machine, std::int64_t ns, LinuxStep after) {
-  return {name, title, std::move(machine), {settle(), look(), at_rest(), jump(ns), at_once(), std::move(after), look()}};
+LinuxExperiment jumps(const char* name, const char* title, ops::LinuxMachine machine, std::int64_t ns,
+                      LinuxStep after) {
+  return {
+      name, title, std::move(machine), {settle(), look(), at_rest(), jump(ns), at_once(), std::move(after), look()}};
 }
 
 // CPU 1 is set apart, goes and comes back.
 LinuxExperiment set_apart(const char* name, const char* title, ops::LinuxMachine machine, std::int64_t ns) {
-  return {name, title, std::move(machine),
+  return {name,
+          title,
+          std::move(machine),
           {settle(), look(), at_rest(), asleep(2, 50 * kMs, 1), jump(ns, 1), awake(2, 0), awake(2, 0, 1),
            step(LinuxAction::offline, 1), look(), step(LinuxAction::online, 1), look(), awake(2, 0), awake(2, 0, 1),
            asleep(6, 100 * kMs), look()}};
@@ -79,14 +83,18 @@ ops::LinuxMachine one_cpu(const char* options, bool hpet = false) {
 LinuxExperiment cpu_behind() {
   ops::LinuxMachine machine = two_cpus(false, false);
   machine.options = "";
-  return {"watched-cpu-behind", "CPU 1 is set back by 20 ms, watched by acpi_pm", machine,
-          {settle(), look(), at_rest(), asleep(2, 50 * kMs, 1), jump(-20 * kMs, 1), awake(2, 0), awake(2, 0, 1), asleep(20, 100 * kMs),
-           look()}};
+  return {"watched-cpu-behind",
+          "CPU 1 is set back by 20 ms, watched by acpi_pm",
+          machine,
+          {settle(), look(), at_rest(), asleep(2, 50 * kMs, 1), jump(-20 * kMs, 1), awake(2, 0), awake(2, 0, 1),
+           asleep(20, 100 * kMs), look()}};
 }
 
 // A CPU that comes out of idle has touched the soft lockup detector, which runs every 4 s. Here it has been busy since.
 LinuxExperiment busy() {
-  return {"busy-forward", "+30 s on a CPU that is busy; not watched", one_cpu(kUnwatched),
+  return {"busy-forward",
+          "+30 s on a CPU that is busy; not watched",
+          one_cpu(kUnwatched),
           {settle(), look(), awake(10, kSecond), jump(30 * kSecond), at_once(), asleep(4, 100 * kMs), look()}};
 }
 
@@ -95,7 +103,9 @@ LinuxExperiment behind_its_back() {
   machine.tsc_adjust = true;
   LinuxStep adjust = step(LinuxAction::adjust_tsc, 0, kSecond);
   adjust.at_tick = true;
-  return {"adjust-behind-its-back", "+1 s by IA32_TSC_ADJUST, and the kernel left alone", machine,
+  return {"adjust-behind-its-back",
+          "+1 s by IA32_TSC_ADJUST, and the kernel left alone",
+          machine,
           {settle(), look(), at_rest(), adjust, at_once(), asleep(26, 100 * kMs), look()}};
 }
 
@@ -108,7 +118,8 @@ LinuxExperiment time_set_first() {
 
 std::vector<LinuxExperiment> make() {
   return {
-      jumps("forward-below", "+300 s, which 64 bits hold; not watched", one_cpu(kUnwatched), 300 * kSecond, asleep(6, 100 * kMs)),
+      jumps("forward-below", "+300 s, which 64 bits hold; not watched", one_cpu(kUnwatched), 300 * kSecond,
+            asleep(6, 100 * kMs)),
       jumps("forward-above", "+1500 s, which 64 bits do not hold; not watched", one_cpu(kUnwatched), 1500 * kSecond,
             asleep(6, 100 * kMs)),
       time_set_first(),
@@ -117,12 +128,13 @@ std::vector<LinuxExperiment> make() {
       jumps("watched-100ms", "+100 ms, watched by hpet", one_cpu("", true), 100 * kMs, asleep(20, 100 * kMs)),
       jumps("watched-5s", "+5 s, watched by hpet", one_cpu("", true), 5 * kSecond, asleep(20, 100 * kMs)),
       jumps("watched-backward", "-100 ms, watched by acpi_pm", one_cpu(""), -100 * kMs, asleep(20, 100 * kMs)),
-      set_apart("hotplug-behind", "CPU 1 is set back by 20 ms, goes and comes back; no IA32_TSC_ADJUST", two_cpus(false, false),
-                -20 * kMs),
-      set_apart("hotplug-adjusted", "CPU 1, a package of its own with IA32_TSC_ADJUST, is set back by 20 ms, goes and comes back",
+      set_apart("hotplug-behind", "CPU 1 is set back by 20 ms, goes and comes back; no IA32_TSC_ADJUST",
+                two_cpus(false, false), -20 * kMs),
+      set_apart("hotplug-adjusted",
+                "CPU 1, a package of its own with IA32_TSC_ADJUST, is set back by 20 ms, goes and comes back",
                 two_cpus(true, true), -20 * kMs),
-      set_apart("hotplug-sibling", "CPU 1, with IA32_TSC_ADJUST, is set back by 20 ms, goes and comes back", two_cpus(false, true),
-                -20 * kMs),
+      set_apart("hotplug-sibling", "CPU 1, with IA32_TSC_ADJUST, is set back by 20 ms, goes and comes back",
+                two_cpus(false, true), -20 * kMs),
       cpu_behind(),
       behind_its_back(),
       busy(),

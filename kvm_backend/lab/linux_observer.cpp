@@ -118,7 +118,8 @@ void move_to(int cpu) {
 // The kernel's log, from where the last look ended.
 class KernelLog {
  public:
-  KernelLog() : reader_(open_or_fail("/dev/kmsg", O_RDONLY | O_NONBLOCK)), writer_(open_or_fail("/dev/kmsg", O_WRONLY)) {}
+  KernelLog()
+      : reader_(open_or_fail("/dev/kmsg", O_RDONLY | O_NONBLOCK)), writer_(open_or_fail("/dev/kmsg", O_WRONLY)) {}
 
   void mark() const {
     const std::string line = fmt::format("<6>{}\n", ops::kLinuxLogMark);  // without its end it would wait for more
@@ -154,7 +155,8 @@ class KernelLog {
 };
 
 bool concerns_time(const std::string& text) {
-  for (const char* word : {"tsc", "TSC", "clock", "hpet", "HPET", "PM-Timer", "Linux version", "Calibrating", "smp", "sched"})
+  for (const char* word :
+       {"tsc", "TSC", "clock", "hpet", "HPET", "PM-Timer", "Linux version", "Calibrating", "smp", "sched"})
     if (text.find(word) != std::string::npos) return true;
   return false;
 }
@@ -185,15 +187,17 @@ std::string tsc_flags() {
 std::string siblings_of(int cpus) {
   std::string siblings;
   for (int cpu = 0; cpu < cpus; ++cpu)
-    add_word(siblings, without_newline(file_text(fmt::format("/sys/devices/system/cpu/cpu{}/topology/core_siblings_list", cpu))));
+    add_word(siblings,
+             without_newline(file_text(fmt::format("/sys/devices/system/cpu/cpu{}/topology/core_siblings_list", cpu))));
   return siblings;
 }
 
 // What of the detectors this kernel was built with, and as it is set.
 std::string detectors() {
   std::string found;
-  for (const char* file : {"/proc/sys/kernel/soft_watchdog", "/proc/sys/kernel/watchdog_thresh", "/proc/sys/kernel/hung_task_timeout_secs",
-                           "/sys/module/rcupdate/parameters/rcu_cpu_stall_timeout"})
+  for (const char* file :
+       {"/proc/sys/kernel/soft_watchdog", "/proc/sys/kernel/watchdog_thresh", "/proc/sys/kernel/hung_task_timeout_secs",
+        "/sys/module/rcupdate/parameters/rcu_cpu_stall_timeout"})
     if (const std::string value = without_newline(file_text(file)); !value.empty())
       add_word(found, fmt::format("{}={}", std::string(file).substr(std::string(file).rfind('/') + 1), value));
   return found;
@@ -261,7 +265,8 @@ class Observer {
   void do_step(const LinuxStep& step) {
     if (step.action == LinuxAction::sample) return sample(step);
     if (step.action == LinuxAction::look) return look();
-    const bool elsewhere = step.cpu != 0 && (step.action == LinuxAction::jump_tsc || step.action == LinuxAction::adjust_tsc);
+    const bool elsewhere =
+        step.cpu != 0 && (step.action == LinuxAction::jump_tsc || step.action == LinuxAction::adjust_tsc);
     if (elsewhere) move_to(step.cpu);
     say(done(step));
     if (elsewhere) move_to(0);
@@ -284,19 +289,24 @@ class Observer {
 
   int act(const LinuxStep& step, const Fd& msr, ops::LinuxDone& done) {
     switch (step.action) {
-      case LinuxAction::settle: return settle(step);
+      case LinuxAction::settle:
+        return settle(step);
       case LinuxAction::jump_tsc:
         done.wrote = done.tsc.lo + cycles(step.ns);
         return write_msr(msr, ops::msr::kIa32Tsc, done.wrote);
-      case LinuxAction::adjust_tsc: return adjust(step, msr, done);
-      case LinuxAction::offline: return set_cpu_online(step.cpu, false);
-      case LinuxAction::online: return set_cpu_online(step.cpu, true);
+      case LinuxAction::adjust_tsc:
+        return adjust(step, msr, done);
+      case LinuxAction::offline:
+        return set_cpu_online(step.cpu, false);
+      case LinuxAction::online:
+        return set_cpu_online(step.cpu, true);
       case LinuxAction::set_time: {
         timespec now{};
         ::clock_gettime(CLOCK_REALTIME, &now);
         return ::clock_settime(CLOCK_REALTIME, &now) == 0 ? 0 : errno;
       }
-      default: throw std::logic_error("not a step that is done");
+      default:
+        throw std::logic_error("not a step that is done");
     }
   }
 
@@ -312,7 +322,8 @@ class Observer {
   }
 
   std::uint64_t cycles(std::int64_t ns) const {
-    return static_cast<std::uint64_t>(static_cast<std::int64_t>(static_cast<__int128>(ns) * header_.tsc_khz / 1'000'000));
+    return static_cast<std::uint64_t>(
+        static_cast<std::int64_t>(static_cast<__int128>(ns) * header_.tsc_khz / 1'000'000));
   }
 
   static void wait_for_tick() {
@@ -355,11 +366,10 @@ class Observer {
     ops::LinuxSample sample;
     sample.cpu = cpu;
     sample.pm_timer.lo = pm_timer_.read();
-    sample.clocks = {through_vdso(CLOCK_MONOTONIC),   through_vdso(CLOCK_REALTIME),
-                     through_vdso(CLOCK_BOOTTIME),    through_vdso(CLOCK_MONOTONIC_RAW),
-                     through_vdso(CLOCK_MONOTONIC_COARSE),
-                     through_kernel(CLOCK_MONOTONIC), through_kernel(CLOCK_REALTIME),
-                     through_kernel(CLOCK_BOOTTIME),  through_kernel(CLOCK_MONOTONIC_RAW)};
+    sample.clocks = {
+        through_vdso(CLOCK_MONOTONIC),     through_vdso(CLOCK_REALTIME),         through_vdso(CLOCK_BOOTTIME),
+        through_vdso(CLOCK_MONOTONIC_RAW), through_vdso(CLOCK_MONOTONIC_COARSE), through_kernel(CLOCK_MONOTONIC),
+        through_kernel(CLOCK_REALTIME),    through_kernel(CLOCK_BOOTTIME),       through_kernel(CLOCK_MONOTONIC_RAW)};
     sample.pm_timer.hi = pm_timer_.read();
     sample.clocksource = clocksource_.current();
     return sample;

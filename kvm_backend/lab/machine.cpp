@@ -77,14 +77,12 @@ MachineEnd boot_machine(const LabTarget& target, const KernelFiles& kernel, cons
   MachineEnd end{ended.results, "", ended.process.taken};
   if (ended.as_it_should) return end;
   if (ended.process.timed_out)
-    end.trouble = fmt::format("the machine did not end within {} s of CPU time and was stopped ({} s used, {} s on the clock)",
-                              spec.limit.count() / 1000, ended.process.cpu_taken.count() / 1000, ended.process.taken.count() / 1000);
-  else if (is_hopeless(boot))
-    end.trouble = "the machine's kernel died or hung";
-  else
-    end.trouble = fmt::format("the machine ended with status {}", ended.process.status);
-  const std::string said = tail_of(boot.emulator_log(), kTailLines),
-                    console = tail_of(boot.console(), kTailLines);
+    end.trouble = fmt::format(
+        "the machine did not end within {} s of CPU time and was stopped ({} s used, {} s on the clock)",
+        spec.limit.count() / 1000, ended.process.cpu_taken.count() / 1000, ended.process.taken.count() / 1000);
+  else if (is_hopeless(boot)) end.trouble = "the machine's kernel died or hung";
+  else end.trouble = fmt::format("the machine ended with status {}", ended.process.status);
+  const std::string said = tail_of(boot.emulator_log(), kTailLines), console = tail_of(boot.console(), kTailLines);
   if (!said.empty()) end.trouble += "\n  the emulator said:\n" + said;
   end.trouble += console.empty() ? "\n  its console is empty\n" : "\n  the end of its console:\n" + console;
   return end;

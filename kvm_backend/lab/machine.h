@@ -26,8 +26,9 @@ struct MachineSpec {
   std::uint32_t tsc_khz = 0;                // as the kernel sees it; 0: what it measures
   std::int64_t realtime_s = 1'704'067'200;  // Unix time at power-on, in exact mode
   std::string clocksource = "tsc";
-  bool tsc_unstable = false;                // the kernel is told so; it then chooses another clocksource
-  std::optional<ops::LinuxMachine> observed;  // the machine's own kernel is what is looked at; it is told nothing of its clocks
+  bool tsc_unstable = false;  // the kernel is told so; it then chooses another clocksource
+  std::optional<ops::LinuxMachine>
+      observed;  // the machine's own kernel is what is looked at; it is told nothing of its clocks
   std::uint32_t memory_mib = 256;
   std::filesystem::path busybox;  // put there as /bin/busybox; empty: not
   std::vector<BroughtFile> files;

@@ -48,9 +48,8 @@ void redirect(int to, const char* path, int flags) {
 }
 
 // Between fork() and exec() of a process that has threads: system calls only, nothing that allocates.
-[[noreturn]] void become(const ProcessSpec& spec, const char* program, char* const* argv,
-                         char* const* environment) {
-  ::setpgid(0, 0);  // so that a Ctrl-C reaches us alone, and a kill reaches its children too
+[[noreturn]] void become(const ProcessSpec& spec, const char* program, char* const* argv, char* const* environment) {
+  ::setpgid(0, 0);                     // so that a Ctrl-C reaches us alone, and a kill reaches its children too
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // should we be killed
   if (spec.without_network && ::unshare(CLONE_NEWNET) != 0) ::unshare(CLONE_NEWUSER | CLONE_NEWNET);
   const char* null = "/dev/null";
@@ -79,15 +78,14 @@ int status_of(int wait_status) {
 std::chrono::milliseconds cpu_time_of(pid_t pid) {
   clockid_t clock{};
   timespec time{};
-  if (::clock_getcpuclockid(pid, &clock) != 0 || ::clock_gettime(clock, &time) != 0) return std::chrono::milliseconds(0);
+  if (::clock_getcpuclockid(pid, &clock) != 0 || ::clock_gettime(clock, &time) != 0)
+    return std::chrono::milliseconds(0);
   return std::chrono::milliseconds(time.tv_sec * 1000 + time.tv_nsec / 1'000'000);
 }
 
 ProcessEnd wait_for(pid_t pid, const ProcessSpec& spec) {
   const auto start = Clock::now();
-  const auto taken = [&] {
-    return std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - start);
-  };
+  const auto taken = [&] { return std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - start); };
   for (auto nap = std::chrono::milliseconds(1);; nap = std::min(nap * 2, std::chrono::milliseconds(50))) {
     int wait_status = 0;
     if (::waitpid(pid, &wait_status, WNOHANG) == pid) return {status_of(wait_status), false, taken(), {}};

@@ -20,7 +20,7 @@ struct ProcessSpec {
   bool without_network = false;          // where the system lets us
   std::chrono::milliseconds limit{600'000};
   std::chrono::milliseconds cpu_limit = std::chrono::milliseconds::max();  // of the process's own CPU time
-  const std::atomic<bool>* interrupted = nullptr;  // may be null
+  const std::atomic<bool>* interrupted = nullptr;                          // may be null
   std::function<bool()> hopeless;  // asked several times a second while it runs; true ends it; may be empty
 };
 

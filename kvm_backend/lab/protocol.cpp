@@ -29,9 +29,8 @@ std::string job_text(const Job& job) {
   const std::string earlier = job.earlier ? recording_text(*job.earlier) : "";
   Json saved = Json::object();
   for (const auto& [host, image] : job.saved) saved[std::to_string(host)] = memory_json(image);
-  const Json line = {{"host", job.host},
-                     {"earlier_lines", std::count(earlier.begin(), earlier.end(), '\n')},
-                     {"saved", saved}};
+  const Json line = {
+      {"host", job.host}, {"earlier_lines", std::count(earlier.begin(), earlier.end(), '\n')}, {"saved", saved}};
   return line.dump() + "\n" + ops::to_json(job.program) + "\n" + earlier;
 }
 
@@ -60,12 +59,12 @@ Job read_job(const std::string& line, std::istringstream& lines) {
 
 std::string to_text(const Jobs& jobs) {
   const Json header = {{"format", kFormat},
-                                         {"target", jobs.target},
-                                         {"seed", std::to_string(jobs.seed)},
-                                         {"trace", jobs.trace},
-                                         {"command", jobs.command},
-                                         {"doctor", jobs.doctor},
-                                         {"experiment", jobs.experiment ? ops::to_json(*jobs.experiment) : ""}};
+                       {"target", jobs.target},
+                       {"seed", std::to_string(jobs.seed)},
+                       {"trace", jobs.trace},
+                       {"command", jobs.command},
+                       {"doctor", jobs.doctor},
+                       {"experiment", jobs.experiment ? ops::to_json(*jobs.experiment) : ""}};
   std::string text = header.dump() + "\n";
   for (const Job& job : jobs.jobs) text += job_text(job);
   return text;

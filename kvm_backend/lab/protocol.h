@@ -29,9 +29,7 @@ inline constexpr std::uint16_t kShutdownPort = 0x8900;  // Bochs: the bytes "Shu
 // QEMU itself ends with 1 on an error of its own, so the guest's statuses keep clear of it.
 inline constexpr std::uint8_t kExitDone = 0x10;
 inline constexpr std::uint8_t kExitFailed = 0x11;
-constexpr int qemu_status(std::uint8_t value) {
-  return (value << 1) | 1;
-}
+constexpr int qemu_status(std::uint8_t value) { return (value << 1) | 1; }
 
 inline constexpr std::string_view kJobsFwCfgName = "opt/tscsim/jobs";  // QEMU
 inline constexpr std::string_view kJobsFile = "/jobs";                 // elsewhere, in the initramfs
@@ -49,9 +47,9 @@ struct Job {
 struct Jobs {
   std::string target;  // TargetProfile::target
   std::uint64_t seed = 0;
-  bool trace = false;   // keep KVM's trace events
-  std::string command;  // for a shell, instead of programs
-  bool doctor = false;  // report what this KVM supports and honours, first
+  bool trace = false;                              // keep KVM's trace events
+  std::string command;                             // for a shell, instead of programs
+  bool doctor = false;                             // report what this KVM supports and honours, first
   std::optional<ops::LinuxExperiment> experiment;  // instead of programs, on the machine's own kernel
   std::vector<Job> jobs;
 };

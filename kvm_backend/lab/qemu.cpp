@@ -40,8 +40,7 @@ std::vector<std::string> command_of(const Boot& boot, const std::filesystem::pat
   add({"-fw_cfg", fmt::format("name={},file={}", kJobsFwCfgName, in_quotes_free(jobs))});
   if (spec.mode == Mode::exact)
     add({"-icount", fmt::format("shift={},sleep=off", kIcountShift), "-seed", "1", "-rtc",
-         fmt::format("base={:%Y-%m-%dT%H:%M:%S},clock=vm",
-                     fmt::gmtime(static_cast<std::time_t>(spec.realtime_s)))});
+         fmt::format("base={:%Y-%m-%dT%H:%M:%S},clock=vm", fmt::gmtime(static_cast<std::time_t>(spec.realtime_s)))});
   return argv;
 }
 

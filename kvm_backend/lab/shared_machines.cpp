@@ -46,7 +46,8 @@ class SharedMachines {
     const std::size_t hosts = programs_[i].hosts.size();
     if (places_.size() == 1 || hosts <= places_.size()) return;
     results_[i].wrong_input.emplace();
-    results_[i].wrong_input->message = fmt::format("the scenario has {} hosts, the target names {}", hosts, places_.size());
+    results_[i].wrong_input->message =
+        fmt::format("the scenario has {} hosts, the target names {}", hosts, places_.size());
   }
 
   const LabPlace& place_of(int host) const { return places_[places_.size() == 1 ? 0 : static_cast<std::size_t>(host)]; }
@@ -69,8 +70,8 @@ class SharedMachines {
     for (std::size_t i = 0; i < programs_.size(); ++i) {
       if (!goes_on(i, host)) continue;
       const LabPlace& place = place_of(host);
-      const MachineSpec spec = machine_for(place.options.machine, place.target.emulator,
-                                           programs_[i].hosts[static_cast<std::size_t>(host)]);
+      const MachineSpec spec =
+          machine_for(place.options.machine, place.target.emulator, programs_[i].hosts[static_cast<std::size_t>(host)]);
       const bool alone = spoils_host(programs_[i]);
       const auto fitting = std::find_if(machines.begin(), machines.end(), [&](const Machine& machine) {
         return !alone && !machine.spoilt && machine.spec == spec;
@@ -92,7 +93,8 @@ class SharedMachines {
     }
     for (std::future<void>& part : under_way) part.get();
     const bool came_up = std::any_of(machines.begin(), machines.end(), [this](const Machine& machine) {
-      return std::any_of(machine.programs.begin(), machine.programs.end(), [this](std::size_t i) { return results_[i].begun; });
+      return std::any_of(machine.programs.begin(), machine.programs.end(),
+                         [this](std::size_t i) { return results_[i].begun; });
     });
     if (!came_up) throw ops::TargetError(results_[machines.front().programs.front()].failure);
   }
@@ -159,8 +161,8 @@ Jobs jobs_for(const LabPlace& place) {
   return jobs;
 }
 
-std::vector<LabResult> run_on_shared_machines(const std::vector<LabPlace>& places, const std::vector<ops::Program>& programs,
-                                              const Prepare& prepare) {
+std::vector<LabResult> run_on_shared_machines(const std::vector<LabPlace>& places,
+                                              const std::vector<ops::Program>& programs, const Prepare& prepare) {
   return SharedMachines(places, programs, prepare).run();
 }
 

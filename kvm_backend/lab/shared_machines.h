@@ -21,8 +21,8 @@ using Boot = std::function<Booted(const Jobs&, const MachineSpec&)>;
 using Prepare = std::function<Boot(const LabPlace&)>;
 
 // What run_in_lab() promises (lab.h), with machines that `prepare` gives.
-std::vector<LabResult> run_on_shared_machines(const std::vector<LabPlace>& places, const std::vector<ops::Program>& programs,
-                                              const Prepare& prepare);
+std::vector<LabResult> run_on_shared_machines(const std::vector<LabPlace>& places,
+                                              const std::vector<ops::Program>& programs, const Prepare& prepare);
 
 // Without programs.
 Jobs jobs_for(const LabPlace& place);

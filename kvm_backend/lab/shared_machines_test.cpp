@@ -64,13 +64,15 @@ class Emulators {
 
 std::vector<LabResult> run(Emulators& emulators, const std::vector<ops::Program>& programs) {
   const LabTarget target = *find_lab_target("intel-6.12");
-  return run_on_shared_machines({{target, default_lab_options(target)}}, programs, [&](const LabPlace&) { return emulators.boot(); });
+  return run_on_shared_machines({{target, default_lab_options(target)}}, programs,
+                                [&](const LabPlace&) { return emulators.boot(); });
 }
 
 std::vector<std::string> outcomes(const std::vector<LabResult>& results) {
   std::vector<std::string> texts;
   for (const LabResult& result : results)
-    texts.push_back(result.recording ? result.recording->header.scenario : (result.begun ? "begun: " : "not begun: ") + result.failure);
+    texts.push_back(result.recording ? result.recording->header.scenario
+                                     : (result.begun ? "begun: " : "not begun: ") + result.failure);
   return texts;
 }
 
@@ -86,7 +88,8 @@ TEST(SharedMachines, AProgramThatLeavesTscsApartIsAlone) {
   jump.timeline = {ops::step(ops::OpKind::jump_host_tsc, 0)};
   jump.timeline.front().op.pcpu = 1;
   Emulators emulators;
-  EXPECT_THAT(outcomes(run(emulators, {program("a", kFast_khz), jump, program("c", kFast_khz)})), ElementsAre("a", "jump", "c"));
+  EXPECT_THAT(outcomes(run(emulators, {program("a", kFast_khz), jump, program("c", kFast_khz)})),
+              ElementsAre("a", "jump", "c"));
   EXPECT_THAT(emulators.boots, UnorderedElementsAre(ElementsAre("a", "c"), ElementsAre("jump")));
 }
 

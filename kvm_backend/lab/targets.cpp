@@ -66,9 +66,8 @@ std::vector<LabTarget> make_table() {
 
 bool is_suite(std::string_view text) {
   return !text.empty() && std::isalpha(static_cast<unsigned char>(text.front())) != 0 &&
-         std::all_of(text.begin(), text.end(), [](unsigned char c) {
-           return std::islower(c) != 0 || std::isdigit(c) != 0 || c == '-';
-         });
+         std::all_of(text.begin(), text.end(),
+                     [](unsigned char c) { return std::islower(c) != 0 || std::isdigit(c) != 0 || c == '-'; });
 }
 
 bool is_image_package(std::string_view text) {

@@ -19,7 +19,8 @@ StealAccount account_steal_in_ticks(std::uint64_t steal_clock, std::uint64_t pre
 TaskTime update_rq_clock_task(RqSteal rule, std::int64_t delta, std::uint64_t steal_clock, std::uint64_t prev) {
   const std::int64_t used = std::min(static_cast<std::int64_t>(steal_clock - prev), delta);
   const bool carried = rule == RqSteal::excess_carried;
-  return {used, TSCSIM_MUTATE(guest_task_time_with_steal, delta - used, delta), carried ? prev + static_cast<std::uint64_t>(used) : steal_clock};
+  return {used, TSCSIM_MUTATE(guest_task_time_with_steal, delta - used, delta),
+          carried ? prev + static_cast<std::uint64_t>(used) : steal_clock};
 }
 
 }  // namespace tscsim::model::guest

@@ -17,7 +17,9 @@ struct StealAccount {
 StealAccount account_steal(std::uint64_t steal_clock, std::uint64_t prev, std::uint64_t max = ~std::uint64_t{0});
 
 // What is left of a tick for user, system and idle time.
-constexpr std::uint64_t left_of_tick(std::uint64_t tick_ns, std::uint64_t accounted) { return accounted >= tick_ns ? 0 : tick_ns - accounted; }
+constexpr std::uint64_t left_of_tick(std::uint64_t tick_ns, std::uint64_t accounted) {
+  return accounted >= tick_ns ? 0 : tick_ns - accounted;
+}
 
 // To 4.18: ticks that were stolen in full; a remainder waits.
 // Kernel: Linux v4.4 kernel/sched/cputime.c steal_account_process_tick().

@@ -39,7 +39,8 @@ Clocksource register_clocksource(std::uint32_t freq, std::uint32_t scale, std::u
   if (seconds == 0) seconds = 1;
   else if (seconds > kMaxSeconds && mask > 0xffff'ffffu) seconds = kMaxSeconds;
   clock.seconds = seconds;
-  const MultShift pair = mult_shift_for(freq, static_cast<std::uint32_t>(kNsPerSecond / scale), static_cast<std::uint32_t>(seconds * scale));
+  const MultShift pair = mult_shift_for(freq, static_cast<std::uint32_t>(kNsPerSecond / scale),
+                                        static_cast<std::uint32_t>(seconds * scale));
   clock.mult = pair.mult;
   clock.shift = pair.shift;
   const auto adjustment = [&clock] { return static_cast<std::uint32_t>(std::uint64_t{clock.mult} * 11 / 100); };
@@ -65,7 +66,8 @@ OverflowLimits overflow_limits(const Clocksource& clock) {
   constexpr sim::U128 kWrap = sim::U128{1} << 64;
   const std::uint64_t latest = (kNsPerSecond << clock.shift) - 1;
   return {ceil_div(kWrap, clock.mult), ceil_div(kWrap - latest, clock.mult),
-          ceil_div(TSCSIM_MUTATE(guest_signed_limit_unsigned, kWrap / 2, kWrap), clock.mult), std::uint64_t{1} << (64 - clock.shift)};
+          ceil_div(TSCSIM_MUTATE(guest_signed_limit_unsigned, kWrap / 2, kWrap), clock.mult),
+          std::uint64_t{1} << (64 - clock.shift)};
 }
 
 }  // namespace tscsim::model::guest

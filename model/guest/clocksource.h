@@ -22,14 +22,14 @@ MultShift mult_shift_for(std::uint32_t from, std::uint32_t to, std::uint32_t max
 struct Clocksource {
   std::uint32_t mult = 0;
   std::uint32_t shift = 0;
-  std::uint32_t maxadj = 0;        // by how much NTP may move mult
+  std::uint32_t maxadj = 0;  // by how much NTP may move mult
   std::uint64_t mask = 0;
-  std::uint32_t freq = 0;          // in units of `scale` Hz
+  std::uint32_t freq = 0;  // in units of `scale` Hz
   std::uint32_t scale = 0;
-  std::uint64_t seconds = 0;       // for which mult and shift were chosen
-  std::uint64_t max_cycles = 0;    // a larger difference may overflow
-  std::uint64_t max_idle_ns = 0;   // so long the kernel lets the counter alone
-  std::uint64_t max_raw_delta = 0; // 7/8 of the mask: a larger difference is taken for backward motion (6.13)
+  std::uint64_t seconds = 0;        // for which mult and shift were chosen
+  std::uint64_t max_cycles = 0;     // a larger difference may overflow
+  std::uint64_t max_idle_ns = 0;    // so long the kernel lets the counter alone
+  std::uint64_t max_raw_delta = 0;  // 7/8 of the mask: a larger difference is taken for backward motion (6.13)
 };
 
 // Kernel: Linux v6.12 kernel/time/clocksource.c __clocksource_update_freq_scale(), clocks_calc_max_nsecs().
@@ -47,10 +47,10 @@ OldLimits old_limits(const Clocksource& clock);
 
 // From which difference on a product of 64 bits is wrong, and by how much.
 struct OverflowLimits {
-  std::uint64_t first_wrapping = 0;           // cycles: unsigned, above a whole second
-  std::uint64_t first_wrapping_late = 0;      // likewise, at the very end of a second
-  std::uint64_t first_negative = 0;           // cycles: signed
-  std::uint64_t wrap_ns = 0;                  // a wrapped product is too small by this
+  std::uint64_t first_wrapping = 0;       // cycles: unsigned, above a whole second
+  std::uint64_t first_wrapping_late = 0;  // likewise, at the very end of a second
+  std::uint64_t first_negative = 0;       // cycles: signed
+  std::uint64_t wrap_ns = 0;              // a wrapped product is too small by this
 };
 OverflowLimits overflow_limits(const Clocksource& clock);
 

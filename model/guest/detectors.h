@@ -5,10 +5,10 @@
 
 namespace tscsim::model::guest {
 
-inline constexpr int kLockupThreshold = 10;          // kernel.watchdog_thresh
+inline constexpr int kLockupThreshold = 10;                       // kernel.watchdog_thresh
 inline constexpr std::uint64_t kLockupPeriod_ns = 4'000'000'000;  // two fifths of it
-inline constexpr std::uint64_t kRcuStall_s = 21;     // CONFIG_RCU_CPU_STALL_TIMEOUT
-inline constexpr std::uint64_t kHungTask_s = 120;    // CONFIG_DEFAULT_HUNG_TASK_TIMEOUT
+inline constexpr std::uint64_t kRcuStall_s = 21;                  // CONFIG_RCU_CPU_STALL_TIMEOUT
+inline constexpr std::uint64_t kHungTask_s = 120;                 // CONFIG_DEFAULT_HUNG_TASK_TIMEOUT
 
 // The soft lockup detector counts in units of 2^30 ns.
 constexpr std::uint64_t lockup_units(std::uint64_t ns) { return ns >> 30; }

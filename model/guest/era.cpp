@@ -38,7 +38,8 @@ WatchdogRule watchdog_for(KernelVersion v) {
   if (v.at_least(7, 1)) return WatchdogRule::relative;
   if (v.at_least(6, 8) || backported(v, {{5, 10, 210}, {5, 15, 149}, {6, 1, 76}, {6, 6, 15}, {6, 7, 3}}))
     return WatchdogRule::margins_below_a_second;
-  return v.at_least(5, 14) || backported(v, {{5, 10, 94}}) ? WatchdogRule::margins : WatchdogRule::sixteenth_of_a_second;
+  return v.at_least(5, 14) || backported(v, {{5, 10, 94}}) ? WatchdogRule::margins
+                                                           : WatchdogRule::sixteenth_of_a_second;
 }
 
 WatchdogExemption exemption_for(KernelVersion v) {
@@ -67,8 +68,11 @@ SchedOffset sched_offset_for(KernelVersion v) {
 using enum GuestSubject;
 
 constexpr GuestChange kChanges[] = {
-    {"3.6", "4.10", timekeeping, "a read multiplies in signed 64 bits: from 18 min 19 s on (kvm-clock) it is in the past, and nothing is due", "", "4.5"},
-    {"3.6", "4.4", timekeeping, "a clock that steps back is not stopped; only read_tsc() never falls below the last tick", "", "4.4"},
+    {"3.6", "4.10", timekeeping,
+     "a read multiplies in signed 64 bits: from 18 min 19 s on (kvm-clock) it is in the past, and nothing is due", "",
+     "4.5"},
+    {"3.6", "4.4", timekeeping,
+     "a clock that steps back is not stopped; only read_tsc() never falls below the last tick", "", "4.4"},
     {"3.6", "4.1", timekeeping, "limits are powers of two, less an eighth", "", "4.1"},
     {"3.6", "5.4", vdso, "a counter below the last tick is raised to it", "", "4.6"},
     {"3.6", "4.19", vdso, "the page of the vCPU that runs is read", "", "1.6"},
@@ -76,7 +80,8 @@ constexpr GuestChange kChanges[] = {
     {"3.6", "5.4", watchdog, "the TSC is watched unless it is said to be reliable", "", "3.3"},
     {"3.6", "7.1", watchdog, "each sample is taken on the next vCPU", "", "3.4"},
     {"3.6", "5.1", kvmclock, "kvm-clock is rated 400, above the TSC's 300", "", "1.7"},
-    {"3.6", "4.4", kvmclock, "the stop flag suppresses the soft lockup that is about to be reported, and nothing else", "", "1.4"},
+    {"3.6", "4.4", kvmclock, "the stop flag suppresses the soft lockup that is about to be reported, and nothing else",
+     "", "1.4"},
     {"3.6", "4.4", kvmclock, "sched_clock is kvmclock, without an offset", "", "1.8"},
     {"3.6", "5.15", detectors, "the soft lockup detector asks for the stop flag only before it reports", "", "5.1"},
     {"3.6", "4.19", tsc_sync, "one run of 20 ms; any warp marks the TSC unstable", "", "2.4"},
@@ -84,32 +89,46 @@ constexpr GuestChange kChanges[] = {
     {"3.6", "6.14", steal_time, "what was stolen beyond the time that went by is carried over (clock_task)", "", "6.3"},
     {"4.1", "", timekeeping, "limits leave 11 % to NTP, and half of the time", "", "4.1"},
     {"4.4", "6.13", timekeeping, "a counter below the last tick counts as no progress", "", "4.4"},
-    {"4.4", "6.4", kvmclock, "every read of kvmclock consumes the stop flag and touches all watchdogs", "d63285e94af3", "1.4"},
+    {"4.4", "6.4", kvmclock, "every read of kvmclock consumes the stop flag and touches all watchdogs", "d63285e94af3",
+     "1.4"},
     {"4.4", "5.15", detectors, "touching RCU disables its stall detector for the grace period", "", "5.2"},
     {"4.4", "", kvmclock, "sched_clock is kvmclock since its initialisation", "", "1.8"},
-    {"4.10", "6.10", timekeeping, "a read multiplies in unsigned 64 bits: 2199 s (kvm-clock) or 1099 s too early until the next tick", "9c1645727b8f", "4.5"},
-    {"4.19", "", tsc_sync, "TSC_ADJUST is made equal, corrected up to twice by the test, and verified later", "", "2.3"},
+    {"4.10", "6.10", timekeeping,
+     "a read multiplies in unsigned 64 bits: 2199 s (kvm-clock) or 1099 s too early until the next tick",
+     "9c1645727b8f", "4.5"},
+    {"4.19", "", tsc_sync, "TSC_ADJUST is made equal, corrected up to twice by the test, and verified later", "",
+     "2.3"},
     {"4.19", "", kvmclock, "the TSC's frequency is the one that kvmclock's page says, and is not measured", "", "1.7"},
     {"4.19", "", vdso, "vCPU 0's page is read, whatever vCPU runs", "", "1.6"},
     {"4.19", "", steal_time, "steal time is accounted in nanoseconds", "", "6.2"},
-    {"5.1", "", kvmclock, "kvm-clock is rated 299 beside an invariant TSC, which is then chosen", "7539b174aef4", "1.7"},
+    {"5.1", "", kvmclock, "kvm-clock is rated 299 beside an invariant TSC, which is then chosen", "7539b174aef4",
+     "1.7"},
     {"5.4", "6.6", vdso, "a counter that is not above the last tick gives the last tick's time", "", "4.6"},
     {"5.4", "5.14", watchdog, "tsc=nowatchdog exempts the TSC, too", "", "3.3"},
-    {"5.14", "6.8", watchdog, "a clocksource that is off by more than both clocks' margins is unstable: 400 us, 500 us from 6.4", "2e27e793e280, c37e85c135ce", "3.4"},
-    {"5.14", "6.6", watchdog, "an invariant TSC with TSC_ADJUST on at most two memory nodes is not watched", "b50db7095fe0", "3.3"},
-    {"5.15", "6.6", detectors, "touching RCU restarts its deadline from the jiffies of the moment, which may still be those before a jump", "", "5.2"},
+    {"5.14", "6.8", watchdog,
+     "a clocksource that is off by more than both clocks' margins is unstable: 400 us, 500 us from 6.4",
+     "2e27e793e280, c37e85c135ce", "3.4"},
+    {"5.14", "6.6", watchdog, "an invariant TSC with TSC_ADJUST on at most two memory nodes is not watched",
+     "b50db7095fe0", "3.3"},
+    {"5.15", "6.6", detectors,
+     "touching RCU restarts its deadline from the jiffies of the moment, which may still be those before a jump", "",
+     "5.2"},
     {"5.15", "", detectors, "soft lockup and RCU stall detectors ask for the stop flag", "", "1.4, 5.1"},
     {"6.4", "", kvmclock, "reads leave the stop flag alone; the detectors ask for it", "8739c6811572", "1.4"},
     {"6.6", "6.10", vdso, "counter and difference are cut to 63 bits", "", "4.6"},
     {"6.6", "6.12", watchdog, "the same with at most four memory nodes", "", "3.3"},
     {"6.6", "", detectors, "touching RCU stops its detector until jiffies have moved", "", "5.2"},
-    {"6.8", "7.1", watchdog, "an interval above 1 s is passed over: a jump that long goes unnoticed", "644649553508", "3.4"},
+    {"6.8", "7.1", watchdog, "an interval above 1 s is passed over: a jump that long goes unnoticed", "644649553508",
+     "3.4"},
     {"6.10", "", timekeeping, "a read is exact, however long the gap", "fcf190c36914", "4.5"},
     {"6.10", "", vdso, "a read is exact, however long the gap", "fcf190c36914", "4.6"},
     {"6.12", "", watchdog, "the same with at most four packages", "", "3.3"},
-    {"6.13", "", timekeeping, "only a difference above 7/8 of the mask counts as backward motion when time is accumulated", "76031d9536a0", "4.4"},
+    {"6.13", "", timekeeping,
+     "only a difference above 7/8 of the mask counts as backward motion when time is accumulated", "76031d9536a0",
+     "4.4"},
     {"6.14", "", steal_time, "what was stolen beyond the time that went by is dropped (clock_task)", "", "6.3"},
-    {"7.1", "", watchdog, "a clocksource that is off by a 256th of the interval is unstable; the sample stays on the boot vCPU", "", "3.6"},
+    {"7.1", "", watchdog,
+     "a clocksource that is off by a 256th of the interval is unstable; the sample stays on the boot vCPU", "", "3.6"},
 };
 
 }  // namespace
@@ -144,7 +163,8 @@ GuestEra guest_era_for(KernelVersion v) {
 }
 
 std::string_view name_of(GuestSubject subject) {
-  constexpr std::string_view kNames[] = {"kvmclock", "timekeeping", "vDSO", "clocksource watchdog", "detectors", "TSC synchronisation", "steal time"};
+  constexpr std::string_view kNames[] = {"kvmclock",  "timekeeping",         "vDSO",      "clocksource watchdog",
+                                         "detectors", "TSC synchronisation", "steal time"};
   return kNames[static_cast<std::size_t>(subject)];
 }
 

@@ -64,9 +64,9 @@ enum class LockupAsks : std::uint8_t { before_report, every_run };
 
 // What touching the watchdogs does to the RCU stall detector.
 enum class RcuTouch : std::uint8_t {
-  never,             // to 4.3: it is not touched
-  this_grace_period, // 4.4 to 5.4: no stall is reported for the grace period in progress
-  from_now,          // 5.15 to 6.5: the deadline counts from the jiffies of the moment
+  never,               // to 4.3: it is not touched
+  this_grace_period,   // 4.4 to 5.4: no stall is reported for the grace period in progress
+  from_now,            // 5.15 to 6.5: the deadline counts from the jiffies of the moment
   after_three_rounds,  // 6.6: it is off until jiffies have moved
 };
 
@@ -75,8 +75,8 @@ enum class RqSteal : std::uint8_t { excess_carried, excess_dropped };
 
 // How a CPU that comes up compares its TSC with the others'.
 enum class SyncTest : std::uint8_t {
-  one_run,        // to 4.4: any warp condemns the TSC
-  with_adjust,    // 4.19: where there is TSC_ADJUST, two corrections are tried
+  one_run,      // to 4.4: any warp condemns the TSC
+  with_adjust,  // 4.19: where there is TSC_ADJUST, two corrections are tried
 };
 
 // From when on sched_clock counts kvmclock.
@@ -93,23 +93,23 @@ struct GuestEra {
   ReadArithmetic read = ReadArithmetic::exact;
   BackwardStep backward = BackwardStep::seven_eighths;
   VdsoDelta vdso = VdsoDelta::exact;
-  bool vdso_reads_first_vcpu = true;      // 4.19: vCPU 0's page, whatever vCPU runs
-  bool limits_with_reserve = true;        // 4.1
+  bool vdso_reads_first_vcpu = true;  // 4.19: vCPU 0's page, whatever vCPU runs
+  bool limits_with_reserve = true;    // 4.1
   WatchdogRule watchdog = WatchdogRule::relative;
   std::uint64_t margin_floor_ns = 250'000;  // of each clock
-  bool watchdog_exact_ns = true;          // 6.10, d0304569fb01
-  bool watchdog_rotates = false;          // to 7.0: from vCPU to vCPU
+  bool watchdog_exact_ns = true;            // 6.10, d0304569fb01
+  bool watchdog_rotates = false;            // to 7.0: from vCPU to vCPU
   WatchdogExemption exemption = WatchdogExemption::four_packages;
   StopFlag stop_flag = StopFlag::checks_only;
   LockupAsks lockup_asks = LockupAsks::every_run;  // 5.15
-  bool rcu_asks = true;                   // 5.15
+  bool rcu_asks = true;                            // 5.15
   RcuTouch rcu_touch = RcuTouch::after_three_rounds;
   RqSteal rq_steal = RqSteal::excess_dropped;  // 6.14
   StealTicks steal_ticks = StealTicks::nanoseconds;
   SyncTest sync_test = SyncTest::with_adjust;
-  bool verifies_tsc_adjust = true;        // 4.19
-  bool kvmclock_yields_to_tsc = true;     // 5.1, 7539b174aef4: rating 299 beside an invariant TSC
-  bool known_frequency = true;            // 4.19: the TSC's rate is what kvmclock says, and is not measured again
+  bool verifies_tsc_adjust = true;     // 4.19
+  bool kvmclock_yields_to_tsc = true;  // 5.1, 7539b174aef4: rating 299 beside an invariant TSC
+  bool known_frequency = true;         // 4.19: the TSC's rate is what kvmclock says, and is not measured again
   SchedOffset sched_offset = SchedOffset::always;
   bool filters_unstable_sched_clock = true;  // 4.19: without the stable bit at boot, at most a tick beyond the last one
   friend bool operator==(const GuestEra&, const GuestEra&) = default;
@@ -121,7 +121,16 @@ bool has_guest_era(KernelVersion version);
 GuestEra guest_era_for(KernelVersion version);
 
 // The same history in words, for `tscsim list guests` and `tscsim explain guest-6.8`.
-enum class GuestSubject : std::uint8_t { kvmclock, timekeeping, vdso, watchdog, detectors, tsc_sync, steal_time, count };
+enum class GuestSubject : std::uint8_t {
+  kvmclock,
+  timekeeping,
+  vdso,
+  watchdog,
+  detectors,
+  tsc_sync,
+  steal_time,
+  count
+};
 std::string_view name_of(GuestSubject subject);
 
 struct GuestChange {

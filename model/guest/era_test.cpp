@@ -15,7 +15,8 @@ TEST(GuestEra, NewestIsTheDefault) { EXPECT_EQ(era("7.1"), GuestEra{}); }
 
 TEST(GuestEra, OnlyKernelsThatWereRead) {
   EXPECT_FALSE(has_guest_era(*KernelVersion::parse("3.5")));
-  for (const std::string_view kernel : {kOldestGuest, kNewestGuest}) EXPECT_TRUE(has_guest_era(*KernelVersion::parse(kernel)));
+  for (const std::string_view kernel : {kOldestGuest, kNewestGuest})
+    EXPECT_TRUE(has_guest_era(*KernelVersion::parse(kernel)));
 }
 
 // Each change begins exactly where its commit was released: the kernel before has the old behaviour.
@@ -42,7 +43,8 @@ TEST(GuestEra, Boundaries) {
 }
 
 TEST(GuestEra, EachSubjectIsToldForEveryKernel) {
-  for (const char* kernel : {"3.6", "4.4", "4.19", "5.4", "5.10", "5.15", "6.1", "6.4", "6.6", "6.8", "6.12", "6.14", "6.19", "7.1"})
+  for (const char* kernel :
+       {"3.6", "4.4", "4.19", "5.4", "5.10", "5.15", "6.1", "6.4", "6.6", "6.8", "6.12", "6.14", "6.19", "7.1"})
     for (std::size_t i = 0; i < static_cast<std::size_t>(GuestSubject::count); ++i) {
       int told = 0;
       for (const GuestChange& change : guest_changes())

@@ -56,9 +56,9 @@ class GuestKernel {
  private:
   struct Cpu {
     bool online = false;
-    std::uint64_t deadline_tsc = 0;   // IA32_TSC_DEADLINE
-    std::int64_t fires_at_ns = 0;     // when that comes, as things are
-    std::int64_t tick_next_ns = 0;    // CLOCK_MONOTONIC
+    std::uint64_t deadline_tsc = 0;  // IA32_TSC_DEADLINE
+    std::int64_t fires_at_ns = 0;    // when that comes, as things are
+    std::int64_t tick_next_ns = 0;   // CLOCK_MONOTONIC
     std::int64_t lockup_next_ns = 0;
     std::uint64_t lockup_reference_ns = 0;  // sched_clock when the stopper thread last ran
     bool lockup_touched = false;
@@ -67,7 +67,7 @@ class GuestKernel {
     std::int64_t task_ns = 0;
     std::uint64_t tsc_adjusted = 0;
     std::uint64_t adjust_check_jiffies = 0;
-    std::uint64_t local_clock = 0;    // the filter of an unstable scheduler clock
+    std::uint64_t local_clock = 0;  // the filter of an unstable scheduler clock
     std::int64_t tick_gtod_ns = 0;
     std::uint64_t tick_raw_ns = 0;
   };
@@ -133,7 +133,9 @@ class GuestKernel {
   void suspend(int vcpu);
   void wake(int vcpu);
 
-  void tell(ops::GuestEventKind kind, int vcpu, std::uint64_t value = 0) { events_.push_back({kind, vcpu, hw_->now_ns(), value}); }
+  void tell(ops::GuestEventKind kind, int vcpu, std::uint64_t value = 0) {
+    events_.push_back({kind, vcpu, hw_->now_ns(), value});
+  }
   Cpu& at(int vcpu) { return cpus_[static_cast<std::size_t>(vcpu)]; }
   const Cpu& at(int vcpu) const { return cpus_[static_cast<std::size_t>(vcpu)]; }
   std::int64_t tick_ns() const { return static_cast<std::int64_t>(kNsPerSecond / spec_.hz); }
@@ -142,9 +144,9 @@ class GuestKernel {
   GuestEra era_;
   Hardware* hw_;
   std::vector<Cpu> cpus_;
-  bool paused_ = false;     // by the VMM
+  bool paused_ = false;                            // by the VMM
   std::int64_t paused_at_ns_ = 0, paused_ns_ = 0;  // since when, and for how long before
-  bool suspended_ = false;  // by itself
+  bool suspended_ = false;                         // by itself
   std::vector<ops::GuestEvent> events_;
 
   // Clocksources.
@@ -166,7 +168,7 @@ class GuestKernel {
   std::int64_t boot_offset_ns_ = 0;  // what the guest slept
   std::int64_t wall_at_suspend_ns_ = 0;
   std::uint64_t jiffies_ = 0;
-  std::int64_t jiffies_at_ns_ = 0;   // CLOCK_MONOTONIC at the last jiffy
+  std::int64_t jiffies_at_ns_ = 0;  // CLOCK_MONOTONIC at the last jiffy
 
   // Watchdog and detectors.
   std::optional<WatchdogSample> watchdog_last_;

@@ -40,7 +40,8 @@ void GuestKernel::boot() {
   hpet_ = register_clocksource(100'000'000, 1, 0xffff'ffff);
   native_clock_ = cyc2ns_for(tsc_khz_, hw_->rdtsc(0), 0);
   user_tsc_start_ = hw_->rdtsc(0);
-  const bool counts_from_now = era_.sched_offset == SchedOffset::always || (era_.sched_offset == SchedOffset::if_stable && page_is_stable(0));
+  const bool counts_from_now =
+      era_.sched_offset == SchedOffset::always || (era_.sched_offset == SchedOffset::if_stable && page_is_stable(0));
   if (spec_.kvmclock && counts_from_now) sched_offset_ = kvmclock(0);
   vdso_may_read_kvmclock_ = spec_.kvmclock && page_is_stable(0);
   if (spec_.tsc_adjust && era_.verifies_tsc_adjust) hw_->wrmsr(0, ops::msr::kIa32TscAdjust, 0);
@@ -67,7 +68,8 @@ void GuestKernel::boot() {
 }
 
 int GuestKernel::first_online() const {
-  return static_cast<int>(std::find_if(cpus_.begin(), cpus_.end(), [](const Cpu& cpu) { return cpu.online; }) - cpus_.begin());
+  return static_cast<int>(std::find_if(cpus_.begin(), cpus_.end(), [](const Cpu& cpu) { return cpu.online; }) -
+                          cpus_.begin());
 }
 
 void GuestKernel::register_pages(int vcpu) {
@@ -80,7 +82,8 @@ void GuestKernel::bring_up(int vcpu, const ops::Operation* op) {
   if (vcpu != 0) {
     register_pages(vcpu);
     const int moved_to = op == nullptr ? ops::kAllPcpus : op->pcpu;
-    if (!tsc_adjust_makes_test_needless(vcpu) && !tsc_unstable_ && spec_.tsc != ops::TscOption::reliable) test_tsc(vcpu, moved_to);
+    if (!tsc_adjust_makes_test_needless(vcpu) && !tsc_unstable_ && spec_.tsc != ops::TscOption::reliable)
+      test_tsc(vcpu, moved_to);
     cpu.online = true;
   }
   const std::int64_t now = monotonic(vcpu);
@@ -121,7 +124,8 @@ std::uint64_t GuestKernel::shared_turn_cycles(int a, int b) const {
 void GuestKernel::test_tsc(int vcpu, int moved_to) {
   const int source = first_online();
   const auto stretch = [&] {
-    return SyncStretch{static_cast<std::int64_t>(hw_->rdtsc(vcpu) - hw_->rdtsc(source)), shared_turn_cycles(vcpu, source)};
+    return SyncStretch{static_cast<std::int64_t>(hw_->rdtsc(vcpu) - hw_->rdtsc(source)),
+                       shared_turn_cycles(vcpu, source)};
   };
   std::vector<SyncStretch> first{stretch()};
   if (moved_to != ops::kAllPcpus) {

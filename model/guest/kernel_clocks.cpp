@@ -96,7 +96,8 @@ void GuestKernel::forward_now(int vcpu) {
   const std::uint64_t delta = clocksource_delta(clock, era_.backward, now, base_.cycle_last);
   base_.cycle_last = now & clock.mask;
   sim::U128 nsec = base_.xtime_nsec;
-  if (TSCSIM_MUTATE(guest_forward_always_exact, era_.read == ReadArithmetic::exact, true)) nsec += sim::mul(delta, clock.mult);
+  if (TSCSIM_MUTATE(guest_forward_always_exact, era_.read == ReadArithmetic::exact, true))
+    nsec += sim::mul(delta, clock.mult);
   else nsec += delta * clock.mult;
   const std::uint64_t second = kNsPerSecond << clock.shift;
   base_.sec += static_cast<std::uint64_t>(nsec / second);

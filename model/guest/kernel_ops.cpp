@@ -35,7 +35,7 @@ ops::Outcome GuestKernel::perform(const ops::Operation& op) {
     default:
       break;
   }
-  if (stands) return refused(EAGAIN);  // nothing runs in it
+  if (stands) return refused(EAGAIN);                                          // nothing runs in it
   while (static_cast<int>(cpus_.size()) < hw_->vcpus()) cpus_.emplace_back();  // plugged in later
   if (op.kind == OpKind::online_vcpu) {
     if (at(op.vcpu).online) return refused(EALREADY);

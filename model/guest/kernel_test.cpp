@@ -23,7 +23,8 @@ constexpr std::int64_t kSecond = 1'000'000'000;
 // One host with a VM and its guest; operations in the order of their time.
 class World {
  public:
-  World(const ops::GuestSpec& spec, int vcpus = 1, ops::HostSpec host = {}) : executor_(simulate({std::move(host)}, "")) {
+  World(const ops::GuestSpec& spec, int vcpus = 1, ops::HostSpec host = {})
+      : executor_(simulate({std::move(host)}, "")) {
     execute(OpKind::create_vm, ops::kVm);
     for (int vcpu = 0; vcpu < vcpus; ++vcpu) execute(OpKind::create_vcpu, vcpu);
     ops::Operation boot;
@@ -49,7 +50,8 @@ class World {
   }
   std::uint64_t state(ops::Field field) { return *execute(OpKind::guest_state, ops::kVm).find(field); }
   int count(GuestEventKind kind) {
-    return static_cast<int>(std::count_if(events_.begin(), events_.end(), [&](const ops::GuestEvent& e) { return e.kind == kind; }));
+    return static_cast<int>(
+        std::count_if(events_.begin(), events_.end(), [&](const ops::GuestEvent& e) { return e.kind == kind; }));
   }
 
   ops::Outcome run(ops::Operation op) {
@@ -81,14 +83,17 @@ TEST(GuestKernel, ChoosesItsClocksource) {
   } cases[] = {
       {kernel(6, 12), GuestClocksource::kvm_clock, GuestClocksource::kvm_clock},
       {kernel(6, 12, true), GuestClocksource::tsc, GuestClocksource::tsc},
-      {kernel(5, 10, true), GuestClocksource::kvm_clock, GuestClocksource::tsc},  // watched: chosen after the first good pass
+      {kernel(5, 10, true), GuestClocksource::kvm_clock,
+       GuestClocksource::tsc},  // watched: chosen after the first good pass
       {kernel(4, 19, true), GuestClocksource::kvm_clock, GuestClocksource::kvm_clock},
   };
   for (const auto& c : cases) {
     World world(c.spec);
-    EXPECT_EQ(world.state(ops::Field::clocksource), static_cast<std::uint64_t>(c.at_boot)) << c.spec.major << "." << c.spec.minor;
+    EXPECT_EQ(world.state(ops::Field::clocksource), static_cast<std::uint64_t>(c.at_boot))
+        << c.spec.major << "." << c.spec.minor;
     world.at(2 * kSecond);
-    EXPECT_EQ(world.state(ops::Field::clocksource), static_cast<std::uint64_t>(c.later)) << c.spec.major << "." << c.spec.minor;
+    EXPECT_EQ(world.state(ops::Field::clocksource), static_cast<std::uint64_t>(c.later))
+        << c.spec.major << "." << c.spec.minor;
   }
 }
 
@@ -97,7 +102,8 @@ TEST(GuestKernel, ClocksAdvanceWithTheHost) {
     World world(kernel(6, 12, invtsc), 2);
     world.at(kSecond);
     const std::int64_t monotonic = world.read(GuestClock::monotonic), realtime = world.read(GuestClock::realtime);
-    const std::int64_t scheduler = world.read(GuestClock::sched_clock), vdso = world.read(GuestClock::vdso_monotonic, 1);
+    const std::int64_t scheduler = world.read(GuestClock::sched_clock),
+                       vdso = world.read(GuestClock::vdso_monotonic, 1);
     EXPECT_EQ(vdso, monotonic);
     world.at(11 * kSecond);
     // 2.6 GHz is 2600000 kHz to the guest, within a kHz: 4 us in 10 s.

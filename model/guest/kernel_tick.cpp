@@ -52,14 +52,17 @@ void GuestKernel::aim(int vcpu) {
   Cpu& cpu = at(vcpu);
   const std::uint64_t now = hw_->rdtsc(vcpu);
   const std::int64_t wait = cpu.deadline_tsc > now ? hw_->ns_for(vcpu, cpu.deadline_tsc - now) : kOverdue_ns;
-  const std::int64_t due = wait > std::numeric_limits<std::int64_t>::max() - hw_->now_ns() ? std::numeric_limits<std::int64_t>::max() : hw_->now_ns() + wait;
+  const std::int64_t due = wait > std::numeric_limits<std::int64_t>::max() - hw_->now_ns()
+                               ? std::numeric_limits<std::int64_t>::max()
+                               : hw_->now_ns() + wait;
   cpu.fires_at_ns = hw_->runs_at(vcpu, due);
 }
 
 // Kernel: arch/x86/kernel/apic/apic.c lapic_next_deadline().
 void GuestKernel::arm(int vcpu) {
   Cpu& cpu = at(vcpu);
-  const std::int64_t wait = std::clamp<std::int64_t>(std::min(cpu.tick_next_ns, cpu.lockup_next_ns) - monotonic(vcpu), 1, tick_ns());
+  const std::int64_t wait =
+      std::clamp<std::int64_t>(std::min(cpu.tick_next_ns, cpu.lockup_next_ns) - monotonic(vcpu), 1, tick_ns());
   cpu.deadline_tsc = hw_->rdtsc(vcpu) + sim::mul_div(static_cast<std::uint64_t>(wait), tsc_khz_, 1'000'000) + 1;
   aim(vcpu);
 }
@@ -67,7 +70,7 @@ void GuestKernel::arm(int vcpu) {
 void GuestKernel::interrupt(int vcpu) {
   Cpu& cpu = at(vcpu);
   if (hw_->rdtsc(vcpu) < cpu.deadline_tsc) return aim(vcpu);  // it came too early
-  sched_clock(vcpu);  // time in interrupts is accounted
+  sched_clock(vcpu);                                          // time in interrupts is accounted
   const std::int64_t now = monotonic(vcpu);
   const bool ticks = cpu.tick_next_ns <= now;
   if (ticks) tick(vcpu, now);
@@ -105,8 +108,9 @@ void GuestKernel::account_tick(int vcpu) {
   Cpu& cpu = at(vcpu);
   const auto tick = static_cast<std::uint64_t>(tick_ns());
   const std::uint64_t steal_clock = hw_->steal_ns(vcpu);
-  const StealAccount stolen = era_.steal_ticks == StealTicks::whole_ticks ? account_steal_in_ticks(steal_clock, cpu.steal_prev, tick)
-                                                                          : account_steal(steal_clock, cpu.steal_prev);
+  const StealAccount stolen = era_.steal_ticks == StealTicks::whole_ticks
+                                  ? account_steal_in_ticks(steal_clock, cpu.steal_prev, tick)
+                                  : account_steal(steal_clock, cpu.steal_prev);
   cpu.steal_prev = stolen.prev;
   cpu.steal_ns += stolen.accounted;
   cpu.user_ns += left_of_tick(tick, TSCSIM_MUTATE(guest_user_counts_steal, stolen.accounted, 0));
@@ -135,9 +139,10 @@ void GuestKernel::check_lockup(int vcpu) {
   if (asks_always && consume_stop_flag(vcpu)) cpu.lockup_touched = true;
   const LockupReport report = soft_lockup(cpu.lockup_reference_ns, now);
   const bool touched = std::exchange(cpu.lockup_touched, false);
-  if (report.stuck && !TSCSIM_MUTATE(guest_touch_forgotten, touched, false) && (asks_always || !consume_stop_flag(vcpu)))
+  if (report.stuck && !TSCSIM_MUTATE(guest_touch_forgotten, touched, false) &&
+      (asks_always || !consume_stop_flag(vcpu)))
     tell(GuestEventKind::soft_lockup, vcpu, report.seconds);
-  cpu.lockup_touched = false;  // the question itself touches
+  cpu.lockup_touched = false;     // the question itself touches
   cpu.lockup_reference_ns = now;  // the stopper thread runs next
 }
 
@@ -211,7 +216,8 @@ void GuestKernel::run_watchdog(int vcpu) {
 }
 
 void GuestKernel::watch(int vcpu) {
-  const ops::GuestClocksource reference = spec_.kvmclock ? ops::GuestClocksource::kvm_clock : ops::GuestClocksource::hpet;
+  const ops::GuestClocksource reference =
+      spec_.kvmclock ? ops::GuestClocksource::kvm_clock : ops::GuestClocksource::hpet;
   WatchdogSample now;
   now.cs = cycles(ops::GuestClocksource::tsc, vcpu);
   now.wd = cycles(reference, vcpu);
@@ -244,7 +250,8 @@ void GuestKernel::compare_vcpus(int vcpu) {
     if (next_compared_ == vcpu || !at(next_compared_).online) continue;
     const auto skew = static_cast<std::int64_t>(hw_->rdtsc(next_compared_) - hw_->rdtsc(vcpu));
     const SyncStretch stretch{skew, shared_turn_cycles(vcpu, next_compared_)};
-    if (warp_loop(std::span(&stretch, 1)).max_warp != 0) mark_tsc_unstable(ops::UnstableReason::skew_between_vcpus, vcpu);
+    if (warp_loop(std::span(&stretch, 1)).max_warp != 0)
+      mark_tsc_unstable(ops::UnstableReason::skew_between_vcpus, vcpu);
     return;
   }
 }

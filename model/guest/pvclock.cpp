@@ -22,7 +22,8 @@ std::uint64_t LastValue::not_before(std::uint64_t ns) {
 }
 
 WallTime wall_time(std::uint64_t sec, std::uint64_t nsec, std::uint64_t kvmclock_ns) {
-  const std::uint64_t total = sec * kNsPerSecond + nsec + TSCSIM_MUTATE(guest_wall_clock_without_kvmclock, kvmclock_ns, 0);
+  const std::uint64_t total =
+      sec * kNsPerSecond + nsec + TSCSIM_MUTATE(guest_wall_clock_without_kvmclock, kvmclock_ns, 0);
   return {total / kNsPerSecond, total % kNsPerSecond};
 }
 

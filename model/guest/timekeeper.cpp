@@ -28,13 +28,15 @@ std::uint64_t clocksource_delta(const Clocksource& clock, BackwardStep rule, std
   const std::uint64_t delta = (now - last) & clock.mask;
   const std::uint64_t top = (clock.mask >> 1) + 1;
   if (rule == BackwardStep::top_bit && (delta & top) != 0) return 0;
-  if (rule == BackwardStep::seven_eighths && delta > TSCSIM_MUTATE(guest_backward_from_half, clock.max_raw_delta, top)) return 0;
+  if (rule == BackwardStep::seven_eighths && delta > TSCSIM_MUTATE(guest_backward_from_half, clock.max_raw_delta, top))
+    return 0;
   return delta;
 }
 
 std::int64_t read_ns(const Clocksource& clock, ReadRule rule, std::uint64_t delta, std::uint64_t base) {
   const bool backward = (delta & ((clock.mask >> 1) + 1)) != 0;
-  if (TSCSIM_MUTATE(guest_backward_read_accepted, rule.backward != BackwardStep::accepted, false) && backward) delta = 0;
+  if (TSCSIM_MUTATE(guest_backward_read_accepted, rule.backward != BackwardStep::accepted, false) && backward)
+    delta = 0;
   if (rule.caps_at_max_cycles) delta = std::min(delta, clock.max_cycles);
   switch (TSCSIM_MUTATE(guest_read_never_exact, rule.arithmetic, ReadArithmetic::unsigned_64)) {
     case ReadArithmetic::signed_64:
@@ -44,10 +46,12 @@ std::int64_t read_ns(const Clocksource& clock, ReadRule rule, std::uint64_t delt
     case ReadArithmetic::exact:
       break;
   }
-  return static_cast<std::int64_t>(delta > clock.max_cycles ? wide_ns(clock, delta, base) : narrow_ns(clock, delta, base));
+  return static_cast<std::int64_t>(delta > clock.max_cycles ? wide_ns(clock, delta, base)
+                                                            : narrow_ns(clock, delta, base));
 }
 
-std::uint64_t vdso_ns(const Clocksource& clock, VdsoDelta rule, std::uint64_t cycles, std::uint64_t cycle_last, std::uint64_t base) {
+std::uint64_t vdso_ns(const Clocksource& clock, VdsoDelta rule, std::uint64_t cycles, std::uint64_t cycle_last,
+                      std::uint64_t base) {
   constexpr std::uint64_t kLow63 = kTopBit - 1;
   if (rule == VdsoDelta::raised_to_base)
     return narrow_ns(clock, (std::max(cycles, cycle_last) - cycle_last) & clock.mask, base);
@@ -64,14 +68,16 @@ SecondsLoop getnstimeofday_loop(const Clocksource& clock, std::uint64_t delta) {
   loop.ns = read_ns(clock, {ReadArithmetic::signed_64, BackwardStep::top_bit, false}, delta, 0);
   const auto taken = static_cast<std::uint64_t>(loop.ns);
   loop.iterations = taken / kNsPerSecond;
-  loop.seconds_added = static_cast<std::uint32_t>(TSCSIM_MUTATE(guest_seconds_not_cut, loop.iterations, loop.iterations / 2));
+  loop.seconds_added =
+      static_cast<std::uint32_t>(TSCSIM_MUTATE(guest_seconds_not_cut, loop.iterations, loop.iterations / 2));
   loop.nsec = taken % kNsPerSecond;
   return loop;
 }
 
 std::uint64_t cycle_interval(const Clocksource& clock, std::uint32_t hz) {
   const std::uint64_t shifted = (kNsPerSecond / hz) << clock.shift;
-  return std::max<std::uint64_t>(1, (shifted + TSCSIM_MUTATE(guest_interval_not_rounded, clock.mult / 2, 0)) / clock.mult);
+  return std::max<std::uint64_t>(1,
+                                 (shifted + TSCSIM_MUTATE(guest_interval_not_rounded, clock.mult / 2, 0)) / clock.mult);
 }
 
 std::uint64_t accumulate(const Clocksource& clock, std::uint32_t hz, std::uint64_t offset, TickBase& base) {
@@ -98,7 +104,9 @@ std::uint64_t accumulate(const Clocksource& clock, std::uint32_t hz, std::uint64
   return loops;
 }
 
-std::uint64_t Cyc2Ns::at(std::uint64_t tsc) const { return offset + sim::mul_shift_right(tsc, scale.mult, scale.shift); }
+std::uint64_t Cyc2Ns::at(std::uint64_t tsc) const {
+  return offset + sim::mul_shift_right(tsc, scale.mult, scale.shift);
+}
 
 Cyc2Ns cyc2ns_for(std::uint32_t khz, std::uint64_t tsc, std::uint64_t ns) {
   Cyc2Ns clock;

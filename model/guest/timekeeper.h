@@ -25,12 +25,13 @@ std::int64_t read_ns(const Clocksource& clock, ReadRule rule, std::uint64_t delt
 
 // What a vDSO read adds to, and returns: nanoseconds. A counter that only counts in 63 bits is cut by the vDSO itself.
 // Kernel: Linux v6.12 lib/vdso/gettimeofday.c vdso_calc_ns(), v4.4 arch/x86/entry/vdso/vclock_gettime.c vgetsns().
-std::uint64_t vdso_ns(const Clocksource& clock, VdsoDelta rule, std::uint64_t cycles, std::uint64_t cycle_last, std::uint64_t base);
+std::uint64_t vdso_ns(const Clocksource& clock, VdsoDelta rule, std::uint64_t cycles, std::uint64_t cycle_last,
+                      std::uint64_t base);
 
 // getnstimeofday() of the signed era: a negative product goes into a loop that subtracts seconds, as an unsigned number.
 // Kernel: Linux v4.4 kernel/time/timekeeping.c __getnstimeofday64(), include/linux/time64.h timespec64_add_ns().
 struct SecondsLoop {
-  std::int64_t ns = 0;              // what the read gave
+  std::int64_t ns = 0;  // what the read gave
   std::uint64_t iterations = 0;
   std::uint32_t seconds_added = 0;  // the loop counts in 32 bits
   std::uint64_t nsec = 0;

@@ -9,7 +9,8 @@ namespace tscsim::model::guest {
 SyncRun warp_loop(std::span<const SyncStretch> stretches) {
   SyncRun run;
   for (const SyncStretch& stretch : stretches) {
-    const std::uint64_t apart = stretch.skew < 0 ? 0 - static_cast<std::uint64_t>(stretch.skew) : static_cast<std::uint64_t>(stretch.skew);
+    const std::uint64_t apart =
+        stretch.skew < 0 ? 0 - static_cast<std::uint64_t>(stretch.skew) : static_cast<std::uint64_t>(stretch.skew);
     if (apart <= TSCSIM_MUTATE(guest_gap_ignored, stretch.gap, 0)) continue;
     // The one that lags reads less.
     (stretch.skew < 0 ? run.target_saw : run.source_saw) = true;

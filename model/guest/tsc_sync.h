@@ -30,9 +30,9 @@ SyncRun warp_loop(std::span<const SyncStretch> stretches);
 struct SyncTestResult {
   bool passed = false;
   int runs = 0;
-  std::int64_t adjust = 0;          // what was added to the target's TSC_ADJUST
+  std::int64_t adjust = 0;  // what was added to the target's TSC_ADJUST
   std::int64_t final_skew = 0;
-  std::vector<std::uint64_t> warps; // that were measured, run by run
+  std::vector<std::uint64_t> warps;  // that were measured, run by run
 };
 // `first` is the first run; `later` holds during any other one.
 // Kernel: Linux v6.12 arch/x86/kernel/tsc_sync.c check_tsc_sync_source(), check_tsc_sync_target().

@@ -60,7 +60,8 @@ Clocksource clock_of(const json& row, const std::string& prefix = "") {
 
 TEST(GuestVectors, MultShift) {
   for_each_row("clocks_calc_mult_shift", [](const json& r) {
-    EXPECT_EQ(mult_shift_for(u32(r, "from"), u32(r, "to"), u32(r, "maxsec")), (MultShift{u32(r, "mult"), u32(r, "shift")}));
+    EXPECT_EQ(mult_shift_for(u32(r, "from"), u32(r, "to"), u32(r, "maxsec")),
+              (MultShift{u32(r, "mult"), u32(r, "shift")}));
   });
 }
 
@@ -101,7 +102,8 @@ TEST(GuestVectors, OverflowThresholds) {
     const auto read = [&](ReadArithmetic arithmetic, std::uint64_t delta) {
       return read_ns(clock, {arithmetic, BackwardStep::top_bit, false}, delta, 0);
     };
-    EXPECT_GT(read(ReadArithmetic::unsigned_64, limits.first_wrapping - 1), read(ReadArithmetic::unsigned_64, limits.first_wrapping));
+    EXPECT_GT(read(ReadArithmetic::unsigned_64, limits.first_wrapping - 1),
+              read(ReadArithmetic::unsigned_64, limits.first_wrapping));
     EXPECT_GT(read(ReadArithmetic::signed_64, limits.first_negative - 1), 0);
     EXPECT_LT(read(ReadArithmetic::signed_64, limits.first_negative), 0);
   });
@@ -128,7 +130,9 @@ TEST(GuestVectors, VdsoRead) {
   };
   for_each_row("vdso_read", [&](const json& r) {
     for (const auto& [column, kernel] : columns)
-      EXPECT_EQ(vdso_ns(clock_of(r), era(kernel).vdso, u64(r, "cycles"), u64(r, "cycle_last"), u64(r, "basetime_shifted")), u64(r, column))
+      EXPECT_EQ(
+          vdso_ns(clock_of(r), era(kernel).vdso, u64(r, "cycles"), u64(r, "cycle_last"), u64(r, "basetime_shifted")),
+          u64(r, column))
           << column;
   });
   // A small negative difference of a counter of 63 bits, and one that has bit 62 set without being far above.
@@ -169,7 +173,8 @@ TEST(GuestVectors, SignedEra) {
     EXPECT_EQ(loop.iterations, u64(r, "loop_iterations"));
     EXPECT_EQ(loop.seconds_added, u32(r, "tv_sec_added"));
     EXPECT_EQ(loop.nsec, u64(r, "tv_nsec"));
-    const std::int64_t exact = read_ns(clock, {ReadArithmetic::exact, BackwardStep::top_bit, false}, u64(r, "delta"), 0);
+    const std::int64_t exact =
+        read_ns(clock, {ReadArithmetic::exact, BackwardStep::top_bit, false}, u64(r, "delta"), 0);
     EXPECT_EQ(loop.ns - exact, s64(r, "ktime_get_error_ns"));
   });
 }
@@ -211,8 +216,9 @@ TEST(GuestVectors, WallClockRead) {
 
 // The group's columns are named by kernels.
 constexpr std::pair<const char*, const char*> kWatchdogColumns[] = {
-    {"v4_4_to_v5_10", "4.4"},   {"v4_4_to_v5_10", "5.10"},   {"v5_15", "5.15"}, {"v6_1", "6.1"}, {"v6_4", "6.4"}, {"v6_4", "6.6"},
-    {"v6_8_to_v6_19", "6.8"},   {"v6_8_to_v6_19", "6.12"},   {"v6_8_to_v6_19", "6.19"},          {"v7_1", "7.1"},
+    {"v4_4_to_v5_10", "4.4"},  {"v4_4_to_v5_10", "5.10"}, {"v5_15", "5.15"},        {"v6_1", "6.1"},
+    {"v6_4", "6.4"},           {"v6_4", "6.6"},           {"v6_8_to_v6_19", "6.8"}, {"v6_8_to_v6_19", "6.12"},
+    {"v6_8_to_v6_19", "6.19"}, {"v7_1", "7.1"},
 };
 
 std::string_view name_of(WatchdogVerdict verdict) {
@@ -261,7 +267,9 @@ TEST(GuestVectors, WatchdogMargins) {
       const std::string wanted = r.at("threshold_tsc_vs_kvmclock");
       // 7.1's is of an interval: half a second on both clocks.
       const WatchdogJudgement half = judge(rules, tsc, kvmclock, {}, {1'298'073'000, 500'000'000});
-      EXPECT_EQ(std::to_string(relative ? half.threshold_ns : watchdog_threshold(rules, tsc, kvmclock)), wanted.substr(0, wanted.find(' '))) << kernel;
+      EXPECT_EQ(std::to_string(relative ? half.threshold_ns : watchdog_threshold(rules, tsc, kvmclock)),
+                wanted.substr(0, wanted.find(' ')))
+          << kernel;
     }
   });
 }
@@ -291,7 +299,8 @@ TEST(GuestVectors, StealAccount) {
 
 TEST(GuestVectors, TaskTime) {
   for_each_row("update_rq_clock_task", [](const json& r) {
-    for (const auto& [rule, column] : {std::pair{era("6.12").rq_steal, "new_prev_until_v6_12"}, {era("6.14").rq_steal, "new_prev_from_v6_14"}}) {
+    for (const auto& [rule, column] :
+         {std::pair{era("6.12").rq_steal, "new_prev_until_v6_12"}, {era("6.14").rq_steal, "new_prev_from_v6_14"}}) {
       const TaskTime time = update_rq_clock_task(rule, s64(r, "delta"), u64(r, "steal_clock"), u64(r, "prev_steal_rq"));
       EXPECT_EQ(time.steal_used, s64(r, "steal_used"));
       EXPECT_EQ(time.delta, s64(r, "clock_task_delta"));
@@ -304,7 +313,8 @@ TEST(GuestVectors, SoftLockup) {
   for_each_row("softlockup", [](const json& r) {
     EXPECT_EQ(lockup_units(u64(r, "touch_ns")), u64(r, "touch_units"));
     EXPECT_EQ(lockup_units(u64(r, "now_ns")), u64(r, "now_units"));
-    const LockupReport report = soft_lockup(u64(r, "touch_ns"), u64(r, "now_ns"), static_cast<int>(u32(r, "watchdog_thresh")));
+    const LockupReport report =
+        soft_lockup(u64(r, "touch_ns"), u64(r, "now_ns"), static_cast<int>(u32(r, "watchdog_thresh")));
     EXPECT_EQ(report.stuck, r.at("lockup").get<bool>());
     EXPECT_EQ(report.seconds, u64(r, "reported_seconds"));
   });
@@ -313,7 +323,8 @@ TEST(GuestVectors, SoftLockup) {
 TEST(GuestVectors, TscSyncModel) {
   for_each_row("tsc_sync_model", [](const json& r) {
     const SyncStretch all{s64(r, "target_minus_source_cycles"), u64(r, "min_handover_gap")};
-    const SyncTestResult result = sync_test(era("6.12").sync_test, r.at("tsc_adjust").get<bool>(), std::span(&all, 1), all);
+    const SyncTestResult result =
+        sync_test(era("6.12").sync_test, r.at("tsc_adjust").get<bool>(), std::span(&all, 1), all);
     EXPECT_EQ(result.passed, r.at("result") == "pass");
     EXPECT_EQ(result.runs, static_cast<int>(u32(r, "runs_used")));
     EXPECT_EQ(result.adjust, s64(r, "adjust"));
@@ -346,11 +357,27 @@ TEST(GuestVectors, FreebsdTimecounter) {
 
 // A group that no test above reads would be evidence that is not used.
 TEST(GuestVectors, EveryGroupIsRead) {
-  const std::set<std::string> read = {
-      "clocks_calc_mult_shift", "clocksource_register", "max_idle_ns_v3_10", "overflow_thresholds", "timekeeper_read", "vdso_read",
-      "timekeeping_advance", "getnstimeofday_signed_era", "pvclock_read", "pvclock_tsc_khz", "pvclock_last_value_sequence",
-      "wallclock_read", "watchdog_decision", "watchdog_margins", "cyc2ns", "steal_account_process_time", "update_rq_clock_task",
-      "softlockup", "tsc_sync_model", "hyperv_tsc_page", "freebsd_timecounter"};
+  const std::set<std::string> read = {"clocks_calc_mult_shift",
+                                      "clocksource_register",
+                                      "max_idle_ns_v3_10",
+                                      "overflow_thresholds",
+                                      "timekeeper_read",
+                                      "vdso_read",
+                                      "timekeeping_advance",
+                                      "getnstimeofday_signed_era",
+                                      "pvclock_read",
+                                      "pvclock_tsc_khz",
+                                      "pvclock_last_value_sequence",
+                                      "wallclock_read",
+                                      "watchdog_decision",
+                                      "watchdog_margins",
+                                      "cyc2ns",
+                                      "steal_account_process_time",
+                                      "update_rq_clock_task",
+                                      "softlockup",
+                                      "tsc_sync_model",
+                                      "hyperv_tsc_page",
+                                      "freebsd_timecounter"};
   for (const auto& [name, group] : vectors().items()) {
     if (name == "_readme") continue;
     EXPECT_TRUE(read.contains(name)) << name;

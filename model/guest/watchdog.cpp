@@ -13,7 +13,8 @@ constexpr std::uint64_t kLongest_ns = kNsPerSecond;  // 6.8: above, the interval
 
 std::uint64_t margin(const GuestEra& era, const Clocksource& clock) {
   const std::uint32_t hz = clock.scale * clock.freq;  // in 32 bits, as the kernel computes it
-  return std::max(hz == 0 ? 0 : kNsPerSecond / hz, TSCSIM_MUTATE(guest_margin_floor_100us, era.margin_floor_ns, 100'000));
+  return std::max(hz == 0 ? 0 : kNsPerSecond / hz,
+                  TSCSIM_MUTATE(guest_margin_floor_100us, era.margin_floor_ns, 100'000));
 }
 
 std::uint64_t interval_ns(const GuestEra& era, const Clocksource& clock, std::uint64_t now, std::uint64_t last) {
@@ -47,7 +48,9 @@ WatchdogJudgement judge(const GuestEra& era, const Clocksource& cs, const Clocks
     return out;
   }
   out.threshold_ns = watchdog_threshold(era, cs, wd);
-  const bool too_long = TSCSIM_MUTATE(guest_long_interval_judged, era.watchdog == WatchdogRule::margins_below_a_second, false) && longest > kLongest_ns;
+  const bool too_long =
+      TSCSIM_MUTATE(guest_long_interval_judged, era.watchdog == WatchdogRule::margins_below_a_second, false) &&
+      longest > kLongest_ns;
   if (too_long) out.verdict = WatchdogVerdict::skipped;
   else out.verdict = off > out.threshold_ns ? WatchdogVerdict::unstable : WatchdogVerdict::ok;
   return out;

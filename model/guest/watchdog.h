@@ -43,12 +43,12 @@ WatchdogJudgement judge(const GuestEra& era, const Clocksource& cs, const Clocks
 
 // Which clocksource watches which; what of the machine decides that the TSC need not be watched.
 struct WatchdogFacts {
-  bool reliable = false;      // tsc=reliable, or a CPU flag
-  bool nowatchdog = false;    // tsc=nowatchdog
-  bool watchdog = false;      // tsc=watchdog (7.1: watched all the same)
-  bool invariant_tsc = false; // CONSTANT_TSC and NONSTOP_TSC
+  bool reliable = false;       // tsc=reliable, or a CPU flag
+  bool nowatchdog = false;     // tsc=nowatchdog
+  bool watchdog = false;       // tsc=watchdog (7.1: watched all the same)
+  bool invariant_tsc = false;  // CONSTANT_TSC and NONSTOP_TSC
   bool tsc_adjust = true;
-  int nodes = 1;              // with memory
+  int nodes = 1;  // with memory
   int packages = 1;
 };
 // Kernel: Linux v6.12 arch/x86/kernel/tsc.c check_system_tsc_reliable(), tsc_init().

@@ -23,7 +23,8 @@ void HostClock::restart(const ops::HostSpec& spec) {
   realtime_zero_ns_ = spec.realtime_ns + spec.realtime_error_ns;
   realtime_drift_ppb_ = spec.realtime_drift_ppb;
   tsc_offsets_.resize(spec.pcpus.size());
-  for (std::size_t i = 0; i < tsc_offsets_.size(); ++i) tsc_offsets_[i] = static_cast<std::uint64_t>(spec.pcpus[i].tsc_offset);
+  for (std::size_t i = 0; i < tsc_offsets_.size(); ++i)
+    tsc_offsets_[i] = static_cast<std::uint64_t>(spec.pcpus[i].tsc_offset);
   if (scaled_khz_ != spec.tsc_khz) scale_ = clocksource_scale(scaled_khz_ = spec.tsc_khz);
   tsc_clocksource_ = spec.tsc_clocksource;
   tsc_unstable_ = spec.tsc_unstable;
@@ -40,14 +41,16 @@ std::uint64_t HostClock::realtime_ns() const {
 }
 
 std::uint64_t HostClock::slewed_ns() const {
-  return static_cast<std::uint64_t>(static_cast<std::int64_t>(static_cast<__int128>(now_ns_) * realtime_drift_ppb_ / 1'000'000'000));
+  return static_cast<std::uint64_t>(
+      static_cast<std::int64_t>(static_cast<__int128>(now_ns_) * realtime_drift_ppb_ / 1'000'000'000));
 }
 
 // CLOCK_REALTIME counts the same cycles as the raw clock.
 std::int64_t HostClock::realtime_jump_ns() const {
   if (!tsc_clocksource_ || jumped_cycles_ == 0) return realtime_jumped_ns_;
   const auto cycles = static_cast<std::int64_t>(clamped_tsc(0) - (tsc(0) - static_cast<std::uint64_t>(jumped_cycles_)));
-  return realtime_jumped_ns_ + static_cast<std::int64_t>(static_cast<__int128>(cycles) * scale_.mult / (std::int64_t{1} << scale_.shift));
+  return realtime_jumped_ns_ +
+         static_cast<std::int64_t>(static_cast<__int128>(cycles) * scale_.mult / (std::int64_t{1} << scale_.shift));
 }
 
 std::optional<ClockPair<std::uint64_t>> HostClock::realtime_pair(int pcpu) const {

@@ -90,7 +90,9 @@ class HostClock {
   int pcpus() const { return static_cast<int>(tsc_offsets_.size()); }
 
  private:
-  std::uint64_t cycles_since_boot(std::int64_t scenario_ns) const { return rate_.cycles_in(uptime_ns_ + static_cast<std::uint64_t>(scenario_ns)); }
+  std::uint64_t cycles_since_boot(std::int64_t scenario_ns) const {
+    return rate_.cycles_in(uptime_ns_ + static_cast<std::uint64_t>(scenario_ns));
+  }
   std::uint64_t clamped_tsc(int pcpu) const { return std::max(tsc(pcpu), cycle_last()); }
   // The timekeeper's, at the last tick.
   std::uint64_t cycle_last() const {
@@ -113,7 +115,7 @@ class HostClock {
 
   std::uint64_t uptime_ns_ = 0;
   TrueRate rate_;
-  std::int64_t realtime_zero_ns_ = 0;    // CLOCK_REALTIME at scenario time 0
+  std::int64_t realtime_zero_ns_ = 0;  // CLOCK_REALTIME at scenario time 0
   std::int64_t realtime_drift_ppb_ = 0;
   std::vector<std::uint64_t> tsc_offsets_;  // of each pCPU
   std::uint32_t scaled_khz_ = 0;            // for which `scale_` is
@@ -121,7 +123,7 @@ class HostClock {
   bool tsc_clocksource_ = true;
   bool tsc_unstable_ = false;
   std::int64_t now_ns_ = 0;
-  std::uint64_t cycles_now_ = 0;  // since boot, at now_ns_
+  std::uint64_t cycles_now_ = 0;      // since boot, at now_ns_
   mutable std::int64_t tick_ns_ = 0;  // of the tick that was asked for last
   mutable std::uint64_t cycles_at_tick_ = 0;
   // The raw clock continues from here since the last change of the clocksource.

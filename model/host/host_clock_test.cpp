@@ -17,8 +17,9 @@ TEST(HostClock, ClocksourceScaleIsLinuxs) {
   const struct {
     std::uint32_t khz, mult, shift;
   } rows[] = {
-      {1'000'000, 8'388'608, 23}, {2'000'000, 4'194'304, 23}, {2'600'000, 6'452'775, 24}, {3'000'000, 5'592'405, 24},
-      {999'999, 8'388'616, 23},   {2'596'127, 6'462'402, 24}, {1'832'519, 9'155'275, 24}, {1'832'520, 4'577'635, 23}, {5'000'000, 3'355'443, 24},
+      {1'000'000, 8'388'608, 23}, {2'000'000, 4'194'304, 23}, {2'600'000, 6'452'775, 24},
+      {3'000'000, 5'592'405, 24}, {999'999, 8'388'616, 23},   {2'596'127, 6'462'402, 24},
+      {1'832'519, 9'155'275, 24}, {1'832'520, 4'577'635, 23}, {5'000'000, 3'355'443, 24},
   };
   for (const auto& row : rows) {
     const ClocksourceScale scale = clocksource_scale(row.khz);
@@ -33,9 +34,9 @@ TEST(HostClock, TheTscCountsItsTrueRate) {
     std::uint64_t tsc;
   } rows[] = {
       {0, 0, 2'600'000'000},
-      {0, 1, 2'600'000'002},              // 2.6 cycles, rounded down
+      {0, 1, 2'600'000'002},  // 2.6 cycles, rounded down
       {0, 1'000'000'000, 5'200'000'000},
-      {1'000, 1'000'000'000, 5'200'005'200},   // 1 ppm fast, for two seconds
+      {1'000, 1'000'000'000, 5'200'005'200},  // 1 ppm fast, for two seconds
       {-1'000, 1'000'000'000, 5'199'994'800},
   };
   for (const auto& row : rows) {
@@ -156,7 +157,8 @@ TEST(HostClock, LongTimesDoNotOverflow) {
   HostClock clock(spec);
   clock.advance_to(9'000'000'000'000'000'000);
   const u128 per_ns = u128{2'147'483'647} * 1'999'999'999;
-  EXPECT_EQ(clock.tsc(0), static_cast<std::uint64_t>(u128{9'000'000'000'000'000'000u} * per_ns / 1'000'000'000'000'000u));
+  EXPECT_EQ(clock.tsc(0),
+            static_cast<std::uint64_t>(u128{9'000'000'000'000'000'000u} * per_ns / 1'000'000'000'000'000u));
 }
 
 }  // namespace

@@ -61,7 +61,8 @@ void HostScheduler::settle(std::int64_t now_ns) {
 
 std::uint64_t HostScheduler::waited_ns(int vcpu, std::int64_t now_ns) const {
   const Thread& thread = threads_[static_cast<std::size_t>(vcpu)];
-  if (slice_ns_ == 0 || !TSCSIM_MUTATE(host_waits_while_paused, wanted_, true) || now_ns <= settled_ns_) return thread.waited_ns;
+  if (slice_ns_ == 0 || !TSCSIM_MUTATE(host_waits_while_paused, wanted_, true) || now_ns <= settled_ns_)
+    return thread.waited_ns;
   return thread.waited_ns + static_cast<std::uint64_t>(now_ns - settled_ns_ - ran_ns(vcpu, settled_ns_, now_ns));
 }
 

@@ -27,8 +27,13 @@ TEST(HostScheduler, TurnsGoRound) {
     int vcpu;
     std::int64_t at, runs, waited;
   } cases[] = {
-      {0, 0, 0, 0},           {0, 4 * kMs - 1, 4 * kMs - 1, 0}, {0, 4 * kMs, 12 * kMs, 0},     {0, 13 * kMs, 13 * kMs, 8 * kMs},
-      {1, 0, 4 * kMs, 0},     {1, 6 * kMs, 6 * kMs, 4 * kMs},   {1, 20 * kMs, 28 * kMs, 12 * kMs},
+      {0, 0, 0, 0},
+      {0, 4 * kMs - 1, 4 * kMs - 1, 0},
+      {0, 4 * kMs, 12 * kMs, 0},
+      {0, 13 * kMs, 13 * kMs, 8 * kMs},
+      {1, 0, 4 * kMs, 0},
+      {1, 6 * kMs, 6 * kMs, 4 * kMs},
+      {1, 20 * kMs, 28 * kMs, 12 * kMs},
       {2, 6 * kMs, 8 * kMs, 2 * kMs},  // alone with the other thread on pCPU 1
   };
   for (const auto& c : cases) {
@@ -52,7 +57,8 @@ TEST(HostScheduler, APausedVmDoesNotWait) {
 // What one thread runs and waits is all the time there is, and the threads of a pCPU run it up between them.
 RC_GTEST_PROP(HostScheduler, NothingIsLost, ()) {
   const int vcpus = *rc::gen::inRange(1, 6), others = *rc::gen::inRange(0, 4);
-  const std::int64_t slice = *rc::gen::inRange<std::int64_t>(1, 10 * kMs), at = *rc::gen::inRange<std::int64_t>(0, 1000 * kMs);
+  const std::int64_t slice = *rc::gen::inRange<std::int64_t>(1, 10 * kMs),
+                     at = *rc::gen::inRange<std::int64_t>(0, 1000 * kMs);
   HostScheduler scheduler;
   for (int vcpu = 0; vcpu < vcpus; ++vcpu) scheduler.place(vcpu, 0, 0);
   scheduler.share(slice, others, 0);

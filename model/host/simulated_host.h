@@ -20,7 +20,9 @@ class SimulatedHost final : public Host<std::uint64_t> {
   static constexpr bool kObserved = false;
 
   SimulatedHost(HostClock& clock, BaseClock base_clock, sim::EventQueue<DelayedWork>& queue)
-      : clock_(clock), slews_alone_(TSCSIM_MUTATE(boottime_is_raw, base_clock != BaseClock::raw, false)), slews_in_pairs_(base_clock == BaseClock::boottime),
+      : clock_(clock),
+        slews_alone_(TSCSIM_MUTATE(boottime_is_raw, base_clock != BaseClock::raw, false)),
+        slews_in_pairs_(base_clock == BaseClock::boottime),
         queue_(queue) {}
 
   void run_on(int pcpu, std::uint64_t run_delay_ns = 0) {

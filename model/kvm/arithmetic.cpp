@@ -56,7 +56,8 @@ TimeScale time_scale(std::uint64_t scaled_hz, std::uint64_t base_hz) {
     ++shift;
   }
   const std::uint64_t quotient = ((scaled << 32) + TSCSIM_MUTATE(multiplier_rounds_up, 0u, divisor - 1)) / divisor;
-  return {static_cast<std::uint32_t>(quotient), static_cast<std::int8_t>(TSCSIM_MUTATE(shift_off_by_one, shift, shift + 1))};
+  return {static_cast<std::uint32_t>(quotient),
+          static_cast<std::int8_t>(TSCSIM_MUTATE(shift_off_by_one, shift, shift + 1))};
 }
 
 std::uint64_t nested_tsc_offset(std::uint64_t l1_offset, std::uint64_t l2_offset, TscRatio l2_ratio) {
@@ -75,7 +76,8 @@ TscRatio nested_tsc_ratio(TscRatio l1_ratio, TscRatio l2_ratio) {
 
 std::uint32_t pvclock_tsc_khz(TimeScale page) {
   const std::uint64_t khz = (std::uint64_t{1'000'000} << 32) / page.mul;
-  return static_cast<std::uint32_t>(page.shift < 0 ? khz << TSCSIM_MUTATE(guest_khz_not_shifted, -page.shift, 0) : khz >> page.shift);
+  return static_cast<std::uint32_t>(page.shift < 0 ? khz << TSCSIM_MUTATE(guest_khz_not_shifted, -page.shift, 0)
+                                                   : khz >> page.shift);
 }
 
 std::optional<ReferenceTscPage> reference_tsc_page(std::uint64_t tsc_timestamp, std::uint64_t system_time,

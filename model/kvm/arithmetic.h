@@ -68,8 +68,12 @@ inline TimeScale ns_to_cycles(std::uint32_t khz) { return time_scale(std::uint64
 // time_scale() to or from nanoseconds, computed again only when the rate is another.
 class RememberedScale {
  public:
-  TimeScale to_ns(std::uint64_t hz) const { return find(hz, to_ns_, [hz] { return time_scale(1'000'000'000, hz); }); }
-  TimeScale from_ns(std::uint64_t hz) const { return find(hz, from_ns_, [hz] { return time_scale(hz, 1'000'000'000); }); }
+  TimeScale to_ns(std::uint64_t hz) const {
+    return find(hz, to_ns_, [hz] { return time_scale(1'000'000'000, hz); });
+  }
+  TimeScale from_ns(std::uint64_t hz) const {
+    return find(hz, from_ns_, [hz] { return time_scale(hz, 1'000'000'000); });
+  }
 
  private:
   struct Known {

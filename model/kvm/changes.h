@@ -27,8 +27,8 @@ enum class Subject : std::uint8_t {
 std::string_view name_of(Subject subject);
 
 struct Change {
-  std::string_view version;   // the first with it
-  std::string_view until;     // the first without it; empty: it still holds
+  std::string_view version;  // the first with it
+  std::string_view until;    // the first without it; empty: it still holds
   Subject subject{};
   std::string_view sentence;  // how it has been since
   std::string_view commits;   // those that are known; empty: not known

@@ -14,10 +14,14 @@ struct SyncEra {
 
 // First version of each era of the TSC write, newest first. Spec section 3.5.
 constexpr std::array kSyncEras = {
-    SyncEra{6, 15, "6.15", "window-after-user-write"}, SyncEra{6, 8, "6.8", "window-after-user-write"},
-    SyncEra{5, 16, "5.16", "window"},                  SyncEra{5, 10, "5.10", "window"},
-    SyncEra{4, 12, "4.12", "window"},                  SyncEra{3, 17, "3.19", "window-us"},
-    SyncEra{3, 8, "3.9", "window-us"},                 SyncEra{3, 4, "3.6", "window-us"},
+    SyncEra{6, 15, "6.15", "window-after-user-write"},
+    SyncEra{6, 8, "6.8", "window-after-user-write"},
+    SyncEra{5, 16, "5.16", "window"},
+    SyncEra{5, 10, "5.10", "window"},
+    SyncEra{4, 12, "4.12", "window"},
+    SyncEra{3, 17, "3.19", "window-us"},
+    SyncEra{3, 8, "3.9", "window-us"},
+    SyncEra{3, 4, "3.6", "window-us"},
     SyncEra{2, 6, "3.3", "window-from-first-write"},
 };
 
@@ -83,10 +87,11 @@ constexpr std::array kProposals = {
     KnownProposal{Proposal::precise_tsc_v2, "precise-tsc-v2", 5, 10, "5.10+precise-tsc-v2",
                   "the same, with signed differences and a flag for the timestamp; the quirk TSC_HOST_ACCESS",
                   "RFC v2, Maxim Levitsky, 3 December 2020"},
-    KnownProposal{Proposal::clock_v6, "clock-v6", 7, 4, "7.4+clock-v6",
-                  "rates and offsets matched separately, the window anchored at the generation, the guest's clock as an "
-                  "interface, rates in Hz",
-                  "Cleaning up the KVM clock mess, v6, David Woodhouse and Jack Allister, 3 July 2026"},
+    KnownProposal{
+        Proposal::clock_v6, "clock-v6", 7, 4, "7.4+clock-v6",
+        "rates and offsets matched separately, the window anchored at the generation, the guest's clock as an "
+        "interface, rates in Hz",
+        "Cleaning up the KVM clock mess, v6, David Woodhouse and Jack Allister, 3 July 2026"},
 };
 
 void apply_clock_v6(Era& era) {

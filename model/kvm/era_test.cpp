@@ -16,9 +16,16 @@ TEST(KernelVersion, ReadsReleaseStrings) {
     bool valid;
     int major, minor, patch;
   } rows[] = {
-      {"6.12", true, 6, 12, -1},        {"6.1.176-1", true, 6, 1, 176}, {"6.18.44-fc-v595", true, 6, 18, 44},
-      {"5.10.0-30-amd64", true, 5, 10, -1}, {"5.10.0", true, 5, 10, 0}, {"6", false, 0, 0, 0},       {"", false, 0, 0, 0},
-      {".6", false, 0, 0, 0},           {"banana", false, 0, 0, 0},     {"6.", false, 0, 0, 0},
+      {"6.12", true, 6, 12, -1},
+      {"6.1.176-1", true, 6, 1, 176},
+      {"6.18.44-fc-v595", true, 6, 18, 44},
+      {"5.10.0-30-amd64", true, 5, 10, -1},
+      {"5.10.0", true, 5, 10, 0},
+      {"6", false, 0, 0, 0},
+      {"", false, 0, 0, 0},
+      {".6", false, 0, 0, 0},
+      {"banana", false, 0, 0, 0},
+      {"6.", false, 0, 0, 0},
       {"7.2+deb14-cloud-amd64", true, 7, 2, -1},
   };
   for (const auto& row : rows) {

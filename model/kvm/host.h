@@ -18,9 +18,9 @@ struct ClockPair {
 };
 
 enum class DelayedWork : std::uint8_t {
-  clock_update,   // kvmclock_update_work
-  periodic_sync,  // kvmclock_sync_work
-  clocksource_left,  // pvclock_gtod_work: VMs are told that the clocksource is not the TSC any more
+  clock_update,            // kvmclock_update_work
+  periodic_sync,           // kvmclock_sync_work
+  clocksource_left,        // pvclock_gtod_work: VMs are told that the clocksource is not the TSC any more
   clocksource_falls_away,  // an unstable TSC ceases to be the clocksource (clocksource_watchdog_work)
 };
 
@@ -39,8 +39,8 @@ class Host {
   static constexpr bool kObserved = true;
 
   virtual ~Host() = default;
-  virtual Num tsc() = 0;       // RDTSC on the pCPU that executes
-  virtual Num base_ns() = 0;   // CLOCK_MONOTONIC_RAW + time suspended
+  virtual Num tsc() = 0;      // RDTSC on the pCPU that executes
+  virtual Num base_ns() = 0;  // CLOCK_MONOTONIC_RAW + time suspended
   virtual Num realtime_ns() = 0;
   // Empty when the clocksource is not TSC based.
   virtual std::optional<ClockPair<Num>> base_pair() = 0;

@@ -24,7 +24,8 @@ bool Machine<Num, HostType>::hyperv_msr_refused(const Vcpu<Num>& vcpu, bool by_h
 }
 
 template <class Num, class HostType>
-typename Machine<Num, HostType>::Outcome Machine<Num, HostType>::write_hyperv_msr(const ops::Operation& op, bool by_host) {
+typename Machine<Num, HostType>::Outcome Machine<Num, HostType>::write_hyperv_msr(const ops::Operation& op,
+                                                                                  bool by_host) {
   Vcpu<Num>& v = at(op.vcpu);
   if (hyperv_msr_refused(v, by_host)) return refuse(EFAULT);
   switch (op.msr) {
@@ -52,7 +53,8 @@ void Machine<Num, HostType>::write_reference_tsc(Vcpu<Num>& vcpu, std::uint64_t 
 }
 
 template <class Num, class HostType>
-typename Machine<Num, HostType>::Outcome Machine<Num, HostType>::read_hyperv_msr(const ops::Operation& op, HostType& host) {
+typename Machine<Num, HostType>::Outcome Machine<Num, HostType>::read_hyperv_msr(const ops::Operation& op,
+                                                                                 HostType& host) {
   Vcpu<Num>& v = at(op.vcpu);
   if (hyperv_msr_refused(v, op.kind == ops::OpKind::get_msr)) return refuse(EFAULT);
   Outcome out;
@@ -199,7 +201,8 @@ typename Machine<Num, HostType>::Outcome Machine<Num, HostType>::peek_hyperv_pag
 
 // As the Hyper-V specification has the guest do it. With sequence 0 it is to read the MSR instead.
 template <class Num, class HostType>
-typename Machine<Num, HostType>::Outcome Machine<Num, HostType>::guest_read_hyperv_page(const Vcpu<Num>& vcpu, const Num& host_tsc) {
+typename Machine<Num, HostType>::Outcome Machine<Num, HostType>::guest_read_hyperv_page(const Vcpu<Num>& vcpu,
+                                                                                        const Num& host_tsc) {
   const HypervPage<Num>& page = hyperv_page_at(hyperv_page_in_sight());
   if (page.sequence == 0) return refuse(ENODATA);
   const Num tsc = hardware_tsc(vcpu, host_tsc);

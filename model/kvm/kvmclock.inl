@@ -40,7 +40,8 @@ void Machine<Num, HostType>::guest_time_update(int vcpu, HostType& host) {
   fresh.tsc_timestamp = tsc_timestamp;
   fresh.system_time = kernel_ns + TSCSIM_MUTATE(page_without_offset, vm_.kvmclock_offset, Num(0));
   fresh.scale = v.pvclock_scale;
-  fresh.flags = TSCSIM_MUTATE(stable_flag_not_cleared, guests_may_trust_pages(), true) ? ops::pvclock_flag::kTscStable : std::uint8_t{0};
+  fresh.flags = TSCSIM_MUTATE(stable_flag_not_cleared, guests_may_trust_pages(), true) ? ops::pvclock_flag::kTscStable
+                                                                                       : std::uint8_t{0};
   if (config_.era.clock_start == ClockStart::guest_enables) fresh.flags |= kCountsFromZero;
   if (fills_hyperv_page(vcpu)) update_hyperv_page(fresh);
   if (!v.page_active()) return;
@@ -65,7 +66,8 @@ Num Machine<Num, HostType>::caught_up(Vcpu<Num>& vcpu, const Num& tsc, const Num
 
 template <class Num, class HostType>
 void Machine<Num, HostType>::set_page_rate(Vcpu<Num>& vcpu) const {
-  if (TSCSIM_MUTATE(page_rate_always_effective, config_.era.page_rate, PageRate::effective) == PageRate::requested_once) {
+  if (TSCSIM_MUTATE(page_rate_always_effective, config_.era.page_rate, PageRate::effective) ==
+      PageRate::requested_once) {
     const std::uint64_t host_hz = std::uint64_t{config_.host_khz} * 1000;
     if (vcpu.hw_tsc_hz == host_hz) return;
     const bool scales = TSCSIM_MUTATE(page_rate_ignores_scaling, config_.tsc_scaling, false);
@@ -82,7 +84,8 @@ void Machine<Num, HostType>::set_page_rate(Vcpu<Num>& vcpu) const {
 // The host's rate, scaled: in whole kHz, each time rounded down; in Hz as proposed in v6.
 template <class Num, class HostType>
 std::uint64_t Machine<Num, HostType>::effective_rate_hz(TscRatio ratio) const {
-  const std::uint64_t unit_hz = TSCSIM_MUTATE(v6_page_rate_in_khz, config_.era.page_rate == PageRate::effective_hz, false) ? 1 : 1000;
+  const std::uint64_t unit_hz =
+      TSCSIM_MUTATE(v6_page_rate_in_khz, config_.era.page_rate == PageRate::effective_hz, false) ? 1 : 1000;
   std::uint64_t rate = config_.host_khz * (1000 / unit_hz);
   if (TSCSIM_MUTATE(page_rate_ignores_scaling, config_.tsc_scaling, false)) {
     rate = scale_tsc(rate, ratio);
@@ -147,7 +150,8 @@ void Machine<Num, HostType>::clear_stable(PvclockPage<Num>& page) {
 }
 
 template <class Num, class HostType>
-void Machine<Num, HostType>::write_system_time(int vcpu, std::uint64_t value, bool old_msr, bool by_host, HostType& host) {
+void Machine<Num, HostType>::write_system_time(int vcpu, std::uint64_t value, bool old_msr, bool by_host,
+                                               HostType& host) {
   Vcpu<Num>& v = at(vcpu);
   if (vcpu == 0 && !by_host) {
     if (config_.era.clock_start == ClockStart::guest_enables) vm_.kvmclock_offset = Num(0) - host.base_ns();
@@ -157,7 +161,8 @@ void Machine<Num, HostType>::write_system_time(int vcpu, std::uint64_t value, bo
   }
   v.system_time_msr = value;
   v.requests |= kGlobalClockUpdate;
-  if (vcpu == 0 && by_host && config_.enabling_clears_stable && v.page_active()) clear_stable(page_at(v.page_address()));
+  if (vcpu == 0 && by_host && config_.enabling_clears_stable && v.page_active())
+    clear_stable(page_at(v.page_address()));
 }
 
 // kvmclock at host TSC `host_tsc` by the master pair, with the host's rate (definition C of spec section 6.4); from 7.4
@@ -165,8 +170,10 @@ void Machine<Num, HostType>::write_system_time(int vcpu, std::uint64_t value, bo
 template <class Num, class HostType>
 Num Machine<Num, HostType>::master_clock_at(const Num& host_tsc) const {
   const TscRatio ratio = vm_.last_tsc_scaling_ratio;
-  const bool scales = TSCSIM_MUTATE(get_clock_never_scales, config_.era.get_clock_scales, false) && config_.tsc_scaling && ratio.value != 0;
-  const Num cycles = scales ? scale(host_tsc, ratio) - scale(vm_.master_cycle_now, ratio) : host_tsc - vm_.master_cycle_now;
+  const bool scales = TSCSIM_MUTATE(get_clock_never_scales, config_.era.get_clock_scales, false) &&
+                      config_.tsc_scaling && ratio.value != 0;
+  const Num cycles =
+      scales ? scale(host_tsc, ratio) - scale(vm_.master_cycle_now, ratio) : host_tsc - vm_.master_cycle_now;
   const std::uint64_t hz = scales ? effective_rate_hz(ratio) : std::uint64_t{config_.host_khz} * 1000;
   const Num since = scale(cycles, scales_.to_ns(hz));
   return vm_.master_kernel_ns + TSCSIM_MUTATE(get_clock_without_offset, vm_.kvmclock_offset, Num(0)) + since;
@@ -293,7 +300,8 @@ void Machine<Num, HostType>::write_wall_clock(Vcpu<Num>& vcpu, std::uint64_t add
   page.version += (page.version & 1) + TSCSIM_MUTATE(wall_clock_version_odd, 2u, 1u);
   const Num whole_ns = witness::times(seconds, static_cast<std::int64_t>(kSecond_ns));
   page.nsec = epoch - TSCSIM_MUTATE(wall_clock_nsec_not_reduced, whole_ns, Num(0));
-  page.sec = map_monotone(seconds, [](std::uint64_t s) { return s & 0xffff'ffff; }, 0xffff'ffff);
+  page.sec = map_monotone(
+      seconds, [](std::uint64_t s) { return s & 0xffff'ffff; }, 0xffff'ffff);
 }
 
 }  // namespace tscsim::model

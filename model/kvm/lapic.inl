@@ -22,14 +22,16 @@ bool Machine<Num, HostType>::deadline_is_ahead(const Vcpu<Num>& vcpu, const Num&
 }
 
 template <class Num, class HostType>
-typename Machine<Num, HostType>::Outcome Machine<Num, HostType>::write_tsc_deadline(Vcpu<Num>& vcpu, const Num& value, HostType& host) {
+typename Machine<Num, HostType>::Outcome Machine<Num, HostType>::write_tsc_deadline(Vcpu<Num>& vcpu, const Num& value,
+                                                                                    HostType& host) {
   if (TSCSIM_MUTATE(deadline_needs_no_mode, vcpu.timer_mode != ops::timer_mode::kTscDeadline, false)) {
     follow(Rule::deadline_ignored);
     return {};
   }
   // One that has fired and was not delivered yet takes the new one along.
   if (!(value == Num(0)) && !deadline_is_ahead(vcpu, value, host)) vcpu.deadline_in_doubt = true;
-  if (!(vcpu.tsc_deadline == Num(0)) && !deadline_is_ahead(vcpu, vcpu.tsc_deadline, host)) vcpu.deadline_in_doubt = true;
+  if (!(vcpu.tsc_deadline == Num(0)) && !deadline_is_ahead(vcpu, vcpu.tsc_deadline, host))
+    vcpu.deadline_in_doubt = true;
   vcpu.tsc_deadline = value;
   return {};
 }

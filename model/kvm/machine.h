@@ -26,10 +26,10 @@ struct MachineConfig {
   Era era;
   std::shared_ptr<const SyncPolicy> policy;  // never null once the machine runs
   Vendor vendor = Vendor::vmx;
-  std::uint32_t host_khz = 0;          // KVM's tsc_khz
-  bool tsc_scaling = false;            // has_tsc_control
-  bool tsc_in_software = false;        // the guest's RDTSC is KVM's computation, ratio and all (seen on a PVM host)
-  bool honours_tsc_offset = true;      // false: offsets are accepted and stay 0 (seen on a PVM host, docs/observed.md)
+  std::uint32_t host_khz = 0;      // KVM's tsc_khz
+  bool tsc_scaling = false;        // has_tsc_control
+  bool tsc_in_software = false;    // the guest's RDTSC is KVM's computation, ratio and all (seen on a PVM host)
+  bool honours_tsc_offset = true;  // false: offsets are accepted and stay 0 (seen on a PVM host, docs/observed.md)
   bool reenters_after_tsc_wrmsr = true;  // false: what it requests waits for the next KVM_RUN (same host)
   bool enabling_clears_stable = false;   // see TargetProfile (same host)
   std::uint32_t tolerance_ppm = kDefaultTolerancePpm;
@@ -90,7 +90,8 @@ constexpr bool inside_memory(std::uint64_t address, std::uint64_t bytes, std::ui
 }
 
 // What KVM keeps in the guest's memory.
-inline constexpr std::uint64_t kPvclockPageBytes = 32, kWallClockBytes = 12, kStealTimeBytes = 64, kHypervPageBytes = 0x1000;
+inline constexpr std::uint64_t kPvclockPageBytes = 32, kWallClockBytes = 12, kStealTimeBytes = 64,
+                               kHypervPageBytes = 0x1000;
 
 // The value kept for `address`; a new one when there is none yet.
 template <class Value>
@@ -124,23 +125,23 @@ struct Vcpu {
   TscRatio tsc_scaling_ratio;
   std::optional<NestedTsc> l2;
   std::uint32_t virtual_tsc_khz = 0;
-  TimeScale virtual_scale;  // ns to guest cycles at the requested rate
+  TimeScale virtual_scale;      // ns to guest cycles at the requested rate
   std::uint64_t hw_tsc_hz = 0;  // the kernel keeps kHz; Hz as proposed in v6
-  TimeScale pvclock_scale;  // guest cycles to ns, as in the page
+  TimeScale pvclock_scale;      // guest cycles to ns, as in the page
   std::uint64_t this_tsc_generation = 0;
   std::uint64_t this_freq_generation = 0;  // v6
   Num this_tsc_nsec{};
   Num this_tsc_write{};
   Num last_guest_tsc{};
-  std::optional<Num> last_host_tsc;  // when last unloaded; empty: never was
+  std::optional<Num> last_host_tsc;          // when last unloaded; empty: never was
   std::optional<Num> tsc_offset_adjustment;  // host cycles, applied by the next load
   bool tsc_catchup = false;
   bool tsc_always_catchup = false;
   Num ia32_tsc_adjust{};
   std::uint64_t system_time_msr = 0;  // address | enable
   std::uint64_t wall_clock_address = 0;
-  std::uint64_t steal_msr = 0;  // address | enable
-  Num last_steal{};             // run delay of the thread at the last record
+  std::uint64_t steal_msr = 0;     // address | enable
+  Num last_steal{};                // run delay of the thread at the last record
   std::uint64_t steal_mapped = 0;  // where the last record was written
   bool told_preempted = false;
   bool hyperv_enabled = false;
@@ -154,8 +155,12 @@ struct Vcpu {
   std::uint64_t memory_bytes = ops::layout::kMemoryBytes;  // of the VM
 
   // Enabled, and where there is memory.
-  bool page_active() const { return (system_time_msr & 1) != 0 && inside_memory(page_address(), kPvclockPageBytes, memory_bytes); }
-  bool steal_active() const { return (steal_msr & 1) != 0 && inside_memory(steal_address(), kStealTimeBytes, memory_bytes); }
+  bool page_active() const {
+    return (system_time_msr & 1) != 0 && inside_memory(page_address(), kPvclockPageBytes, memory_bytes);
+  }
+  bool steal_active() const {
+    return (steal_msr & 1) != 0 && inside_memory(steal_address(), kStealTimeBytes, memory_bytes);
+  }
   std::uint64_t steal_address() const { return steal_msr & ~std::uint64_t{0x3f}; }
   std::uint64_t page_address() const { return system_time_msr & ~std::uint64_t{1}; }
 };
@@ -169,7 +174,7 @@ struct HypervClock {
   std::uint64_t page_msr = 0;  // address | enable
   HypervState state = HypervState::unset;
   std::uint64_t emulation_control = 0;
-  HypervPage<Num> last;  // tsc_ref: what KVM wrote, or read back
+  HypervPage<Num> last;                                    // tsc_ref: what KVM wrote, or read back
   std::uint64_t memory_bytes = ops::layout::kMemoryBytes;  // of the VM
 
   bool enabled() const { return (page_msr & 1) != 0; }
@@ -249,8 +254,8 @@ class Machine {
   // --- The pieces, for tests and for perform().
   void create_vm(HostType& host);
   void create_vcpu(int cpu, HostType& host);
-  int publish_vcpu();                                      // the VM counts it from here on; returns its index
-  void synchronize_created(int vcpu, HostType& host);     // the write of 0 that creation implies
+  int publish_vcpu();                                  // the VM counts it from here on; returns its index
+  void synchronize_created(int vcpu, HostType& host);  // the write of 0 that creation implies
   void host_write_tsc(int vcpu, Num value, HostType& host);
   void guest_write_tsc(int vcpu, Num value, HostType& host);
   void host_write_tsc_adjust(int vcpu, Num value);

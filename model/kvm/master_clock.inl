@@ -85,7 +85,8 @@ void Machine<Num, HostType>::enable_hardware(int cpu, HostType& host) {
       latest = vcpu.last_host_tsc;
   if (!TSCSIM_MUTATE(backwards_resume_unnoticed, latest.has_value(), false)) return;
   follow(Rule::backwards_tsc_on_enable);
-  vm_.backwards_tsc_observed = TSCSIM_MUTATE(backwards_resume_no_veto, config_.era.backwards_tsc_vetoes_master_clock, false);
+  vm_.backwards_tsc_observed =
+      TSCSIM_MUTATE(backwards_resume_no_veto, config_.era.backwards_tsc_vetoes_master_clock, false);
   for (Vcpu<Num>& vcpu : vcpus_) {
     vcpu.tsc_offset_adjustment = vcpu.tsc_offset_adjustment.value_or(Num(0)) + (*latest - local);
     vcpu.last_host_tsc = local;

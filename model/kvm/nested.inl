@@ -15,7 +15,9 @@ template <class Num>
 Num combined_offset(const Num& l1_offset, const Num& l2_offset, TscRatio l2_ratio) {
   if (l2_ratio.is_default()) return l1_offset + l2_offset;
   constexpr std::uint64_t kHalf = std::uint64_t{1} << 63;
-  const auto scaled = [l2_ratio](std::uint64_t biased) { return nested_tsc_offset(biased - kHalf, 0, l2_ratio) + kHalf; };
+  const auto scaled = [l2_ratio](std::uint64_t biased) {
+    return nested_tsc_offset(biased - kHalf, 0, l2_ratio) + kHalf;
+  };
   return map_monotone(l1_offset + Num(kHalf), scaled) - Num(kHalf) + l2_offset;
 }
 
@@ -27,8 +29,8 @@ void Machine<Num, HostType>::activate(Vcpu<Num>& vcpu) {
   if (!vcpu.l2) return;
   const TscRatio for_offset = TSCSIM_MUTATE(l2_offset_not_scaled, vcpu.l2->ratio, default_ratio(config_.vendor));
   vcpu.tsc_offset = combined_offset(vcpu.l1_tsc_offset, Num(vcpu.l2->offset), for_offset);
-  vcpu.tsc_scaling_ratio =
-      TSCSIM_MUTATE(l2_ratio_ignored, nested_tsc_ratio(vcpu.l1_tsc_scaling_ratio, vcpu.l2->ratio), vcpu.l1_tsc_scaling_ratio);
+  vcpu.tsc_scaling_ratio = TSCSIM_MUTATE(l2_ratio_ignored, nested_tsc_ratio(vcpu.l1_tsc_scaling_ratio, vcpu.l2->ratio),
+                                         vcpu.l1_tsc_scaling_ratio);
 }
 
 // Up to 5.13 L1 has no TSC scaling to offer, so a VMCS with a multiplier is refused.

@@ -38,7 +38,8 @@ typename Machine<Num, HostType>::Outcome Machine<Num, HostType>::refuse(int erro
 }
 
 template <class Num, class HostType>
-typename Machine<Num, HostType>::Outcome Machine<Num, HostType>::perform(const ops::Operation& op, int cpu, HostType& host) {
+typename Machine<Num, HostType>::Outcome Machine<Num, HostType>::perform(const ops::Operation& op, int cpu,
+                                                                         HostType& host) {
   story_length_ = 0;
   if (TSCSIM_MUTATE(outside_memory_is_read, looks_outside_memory(op), false)) return refuse(EFAULT);
   switch (op.kind) {
@@ -93,7 +94,8 @@ typename Machine<Num, HostType>::Outcome Machine<Num, HostType>::perform(const o
 }
 
 template <class Num, class HostType>
-typename Machine<Num, HostType>::Outcome Machine<Num, HostType>::vcpu_operation(const ops::Operation& op, HostType& host) {
+typename Machine<Num, HostType>::Outcome Machine<Num, HostType>::vcpu_operation(const ops::Operation& op,
+                                                                                HostType& host) {
   Outcome out;
   Vcpu<Num>& v = at(op.vcpu);
   switch (op.kind) {
@@ -138,7 +140,8 @@ typename Machine<Num, HostType>::Outcome Machine<Num, HostType>::vcpu_operation(
 }
 
 template <class Num, class HostType>
-typename Machine<Num, HostType>::Outcome Machine<Num, HostType>::write_msr(const ops::Operation& op, bool by_host, HostType& host) {
+typename Machine<Num, HostType>::Outcome Machine<Num, HostType>::write_msr(const ops::Operation& op, bool by_host,
+                                                                           HostType& host) {
   const Num value(op.value);
   // Host writes of both TSC MSRs as if the guest made them: the quirk of the precise-TSC proposal, disabled.
   const bool exact = TSCSIM_MUTATE(quirk_without_effect, config_.era.precise_tsc == PreciseTsc::v2, false) &&
@@ -199,7 +202,8 @@ typename Machine<Num, HostType>::Outcome Machine<Num, HostType>::read_msr(const 
 }
 
 template <class Num, class HostType>
-typename Machine<Num, HostType>::Outcome Machine<Num, HostType>::set_vcpu_tsc_khz(int vcpu, std::uint32_t khz, HostType& host) {
+typename Machine<Num, HostType>::Outcome Machine<Num, HostType>::set_vcpu_tsc_khz(int vcpu, std::uint32_t khz,
+                                                                                  HostType& host) {
   if (config_.tsc_scaling && khz >= max_guest_tsc_khz(config_.vendor, config_.host_khz)) return refuse(EINVAL);
   if (!config_.tsc_scaling && config_.era.khz_always_refused_without_scaling) return refuse(EINVAL);
   const bool resynchronises = TSCSIM_MUTATE(v6_rate_moves_tsc, config_.era.khz_resynchronises, false);
@@ -236,7 +240,8 @@ int Machine<Num, HostType>::choose_ratio(int vcpu, std::uint32_t khz) {
   if (!(v.tsc_deadline == Num(0))) v.deadline_in_doubt = true;
   v.virtual_tsc_khz = khz;  // stays also when the call fails below
   v.virtual_scale = scales_.from_ns(std::uint64_t{khz} * 1000);
-  const std::uint32_t ppm = (config_.era.rate_tolerance ? config_.tolerance_ppm : 0) * TSCSIM_MUTATE(tolerance_doubled, 1, 2);
+  const std::uint32_t ppm =
+      (config_.era.rate_tolerance ? config_.tolerance_ppm : 0) * TSCSIM_MUTATE(tolerance_doubled, 1, 2);
   if (TSCSIM_MUTATE(tolerance_ignored, tolerance_band(config_.host_khz, ppm).contains(khz), false)) {
     v.l1_tsc_scaling_ratio = default_ratio(config_.vendor);
     follow(Rule::khz_in_tolerance);
@@ -257,7 +262,8 @@ int Machine<Num, HostType>::choose_ratio(int vcpu, std::uint32_t khz) {
 
 template <class Num, class HostType>
 typename Machine<Num, HostType>::Outcome Machine<Num, HostType>::set_vm_tsc_khz(std::uint32_t khz) {
-  if (TSCSIM_MUTATE(vm_rate_after_vcpu, config_.era.vm_tsc_khz_refused_after_vcpu, false) && !vcpus_.empty()) return refuse(EINVAL);
+  if (TSCSIM_MUTATE(vm_rate_after_vcpu, config_.era.vm_tsc_khz_refused_after_vcpu, false) && !vcpus_.empty())
+    return refuse(EINVAL);
   if (config_.tsc_scaling && khz >= max_guest_tsc_khz(config_.vendor, config_.host_khz)) return refuse(EINVAL);
   vm_.default_tsc_khz = khz == 0 ? config_.host_khz : khz;
   return {};

@@ -34,7 +34,9 @@ ClockPair<Num> Machine<Num, HostType>::wall_clock_readings(HostType& host) {
 
 // KVM_SET_TSC_STATE: exact, and no generation knows of it.
 template <class Num, class HostType>
-typename Machine<Num, HostType>::Outcome Machine<Num, HostType>::set_tsc_state(Vcpu<Num>& vcpu, const ops::Operation& op, HostType& host) {
+typename Machine<Num, HostType>::Outcome Machine<Num, HostType>::set_tsc_state(Vcpu<Num>& vcpu,
+                                                                               const ops::Operation& op,
+                                                                               HostType& host) {
   if (config_.era.precise_tsc == PreciseTsc::none) return refuse(EINVAL);
   const bool v1 = config_.era.precise_tsc == PreciseTsc::v1;
   const ClockPair<Num> now = wall_clock_readings(host);
@@ -48,7 +50,8 @@ typename Machine<Num, HostType>::Outcome Machine<Num, HostType>::set_tsc_state(V
   }
   set_l1_offset(vcpu, tsc - scale(now.tsc, vcpu.l1_tsc_scaling_ratio));
   const std::uint32_t adjust_valid = v1 ? 1 : ops::tsc_state_flag::kTscAdjust;
-  if (TSCSIM_MUTATE(precise_tsc_keeps_adjust, (op.flags & adjust_valid) != 0, false)) vcpu.ia32_tsc_adjust = Num(op.tsc_adjust);
+  if (TSCSIM_MUTATE(precise_tsc_keeps_adjust, (op.flags & adjust_valid) != 0, false))
+    vcpu.ia32_tsc_adjust = Num(op.tsc_adjust);
   follow(Rule::precise_state);
   return {};
 }
@@ -76,7 +79,9 @@ constexpr std::uint64_t rate_of_page(TimeScale page) {
 
 // KVM_SET_CLOCK_GUEST: a new pair, and the offset by which the guest's own line goes through it.
 template <class Num, class HostType>
-typename Machine<Num, HostType>::Outcome Machine<Num, HostType>::set_clock_guest(const Vcpu<Num>& vcpu, const ops::Operation& op, HostType& host) {
+typename Machine<Num, HostType>::Outcome Machine<Num, HostType>::set_clock_guest(const Vcpu<Num>& vcpu,
+                                                                                 const ops::Operation& op,
+                                                                                 HostType& host) {
   constexpr std::uint64_t kRateTolerance_hz = 1000;
   if (!config_.era.guest_clock || op.mul == 0 || op.shift <= -32 || op.shift >= 32) return refuse(EINVAL);
   const TimeScale line{op.mul, op.shift};

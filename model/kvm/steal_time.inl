@@ -10,7 +10,8 @@
 namespace tscsim::model {
 
 template <class Num, class HostType>
-typename Machine<Num, HostType>::Outcome Machine<Num, HostType>::write_steal_time(Vcpu<Num>& vcpu, std::uint64_t value, bool by_host) {
+typename Machine<Num, HostType>::Outcome Machine<Num, HostType>::write_steal_time(Vcpu<Num>& vcpu, std::uint64_t value,
+                                                                                  bool by_host) {
   constexpr std::uint64_t kReserved = 0x3e;
   if ((value & kReserved) != 0) return refuse(by_host ? EINVAL : EFAULT);
   vcpu.steal_msr = value;

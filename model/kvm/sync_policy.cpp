@@ -10,8 +10,8 @@
 
 namespace tscsim::model {
 
-#define DECLARE(name)                                  \
-  PolicyInfo name##_info();                            \
+#define DECLARE(name)       \
+  PolicyInfo name##_info(); \
   std::shared_ptr<const SyncPolicy> name();
 TSCSIM_POLICIES(DECLARE)
 #undef DECLARE
@@ -64,7 +64,8 @@ const PolicyInfo& find_info(std::string_view name) {
 
 ops::HeuristicParameters parameters_of(const PolicyInfo& info) {
   if (info.parameters.empty())
-    refuse(fmt::format("heuristic '{}' has no parameters", info.name), "base another one on it in C++: docs/heuristics.md");
+    refuse(fmt::format("heuristic '{}' has no parameters", info.name),
+           "base another one on it in C++: docs/heuristics.md");
   ops::HeuristicParameters parameters;
   ops::HeuristicText{{}, std::string(info.parameters)}.apply(parameters);
   return parameters;

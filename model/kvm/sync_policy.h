@@ -37,8 +37,8 @@ struct TscWrite {
   EarlierWrite<Num> last;        // the last recorded write, joined or not
   EarlierWrite<Num> generation;  // the write that started the generation
   std::uint32_t virtual_tsc_khz = 0;
-  TimeScale virtual_scale;   // ns to guest cycles
-  bool user_set_tsc = false; // user space has set a TSC since VM creation (6.8)
+  TimeScale virtual_scale;    // ns to guest cycles
+  bool user_set_tsc = false;  // user space has set a TSC since VM creation (6.8)
 };
 
 class SyncPolicy {

@@ -98,7 +98,8 @@ struct SameRule {
     {"5.10", "5.4", "guest_writes=adjust"},
     {"6.7", "6.8", "after_user_write=no"},
     {"6.8", "6.7", "base=window,after_user_write=yes"},
-    {"7.3", "5.10", "window=1s,compare=host_time,anchor=last_write,after_user_write=yes,unstable_host=adds_elapsed,joined_write=as_written"},
+    {"7.3", "5.10",
+     "window=1s,compare=host_time,anchor=last_write,after_user_write=yes,unstable_host=adds_elapsed,joined_write=as_written"},
 };
 
 RC_GTEST_PROP(SyncPolicy, EachKernelsRuleIsAnInstance, ()) {
@@ -147,14 +148,17 @@ TEST(SyncPolicy, ErasDifferWhereTheSpecSays) {
     std::vector<Write> writes;
     const char* what;
   } rows[] = {
-      {"3.16", "3.17", {{1, false, 50 * second, 0, false}, {2, false, 50 * second, 0, false}, {2, false, 50 * second, 0, false}},
+      {"3.16",
+       "3.17",
+       {{1, false, 50 * second, 0, false}, {2, false, 50 * second, 0, false}, {2, false, 50 * second, 0, false}},
        "a vCPU that joins again"},
       {"4.11", "4.12", {{1, false, 0, 60'000'000'000, false}}, "a late 0"},
       {"4.11", "4.12", {{1, false, second / 2, 100'000'000, true}}, "a join on an unstable host"},
       {"5.9", "5.10", {{1, true, second / 2, 0, false}}, "a guest's write"},
       {"6.7", "6.8", {{1, false, second / 2, 0, false}}, "the first value that user space writes"},
   };
-  for (const auto& row : rows) EXPECT_NE(trail(row.before, "", row.writes), trail(row.after, "", row.writes)) << row.what;
+  for (const auto& row : rows)
+    EXPECT_NE(trail(row.before, "", row.writes), trail(row.after, "", row.writes)) << row.what;
 }
 
 // Whatever was written before: one offset set on every vCPU in turn, and each entered, brings the master clock.
@@ -246,9 +250,11 @@ TEST(SyncPolicy, RefusesWhatItDoesNotKnow) {
   } rows[] = {
       {"windou", "unknown heuristic 'windou'", "did you mean 'window'?"},
       {"base=nevr,window=1s", "unknown heuristic 'nevr'", "did you mean 'never'?"},
-      {"base=same-value,window=1s", "heuristic 'same-value' has no parameters", "base another one on it in C++: docs/heuristics.md"},
+      {"base=same-value,window=1s", "heuristic 'same-value' has no parameters",
+       "base another one on it in C++: docs/heuristics.md"},
       {"windw=1s", "unknown parameter 'windw' of a heuristic", "did you mean 'window'?"},
-      {"window=500", "window: expected a duration with a unit or 'unbounded', found '500'", "write such as 'window=500ms'"},
+      {"window=500", "window: expected a duration with a unit or 'unbounded', found '500'",
+       "write such as 'window=500ms'"},
       {"window=-1s", "window: '-1s' is negative", "a window reaches either way from where the value is expected"},
       {"compare=host_tim", "compare: unknown value 'host_tim'", "did you mean 'host_time'?"},
       {"zero_write=banana", "zero_write: unknown value 'banana'", "one of joins, value, own_generation"},

@@ -41,7 +41,8 @@ Num Machine<Num, HostType>::guest_tsc(const Vcpu<Num>& vcpu, const Num& host_tsc
 // Without scaling the hardware only adds the offset, whatever ratio KVM has on record.
 template <class Num, class HostType>
 Num Machine<Num, HostType>::hardware_tsc(const Vcpu<Num>& vcpu, const Num& host_tsc) const {
-  return vcpu.tsc_offset + (config_.tsc_scaling || config_.tsc_in_software ? scale(host_tsc, vcpu.tsc_scaling_ratio) : host_tsc);
+  return vcpu.tsc_offset +
+         (config_.tsc_scaling || config_.tsc_in_software ? scale(host_tsc, vcpu.tsc_scaling_ratio) : host_tsc);
 }
 
 // Kernel: Linux v6.12 x86.c kvm_vcpu_write_tsc_offset(); in 5.10 the vendor modules' write_l1_tsc_offset(). Both trace
@@ -72,8 +73,8 @@ Num Machine<Num, HostType>::generation_line(const Vcpu<Num>& vcpu, const Num& ns
 }
 
 template <class Num, class HostType>
-TscWrite<Num> Machine<Num, HostType>::seen_by_policy(const Vcpu<Num>& vcpu, std::optional<Num> user_value, bool by_guest,
-                                           const Num& scaled_tsc, const Num& ns) const {
+TscWrite<Num> Machine<Num, HostType>::seen_by_policy(const Vcpu<Num>& vcpu, std::optional<Num> user_value,
+                                                     bool by_guest, const Num& scaled_tsc, const Num& ns) const {
   TscWrite<Num> write;
   write.data = user_value.value_or(Num(0));
   write.creation = !user_value.has_value();
@@ -101,7 +102,8 @@ std::uint32_t Machine<Num, HostType>::rate_to_match() const {
 }
 
 template <class Num, class HostType>
-void Machine<Num, HostType>::synchronize(Vcpu<Num>& vcpu, std::optional<Num> user_value, bool by_guest, HostType& host) {
+void Machine<Num, HostType>::synchronize(Vcpu<Num>& vcpu, std::optional<Num> user_value, bool by_guest,
+                                         HostType& host) {
   const auto [ns, host_tsc] = write_readings(host);
   const Num scaled_tsc = scale(host_tsc, vcpu.l1_tsc_scaling_ratio);
   const TscWrite<Num> write = seen_by_policy(vcpu, user_value, by_guest, scaled_tsc, ns);
@@ -112,7 +114,8 @@ void Machine<Num, HostType>::synchronize(Vcpu<Num>& vcpu, std::optional<Num> use
   const bool may = !unstable || config_.era.unstable_join != ops::UnstableJoin::own_generation;
   const bool wants = TSCSIM_MUTATE(creation_does_not_join, true, user_value.has_value()) && may &&
                      config_.policy->wants_to_synchronise(write);
-  const bool same_rate = TSCSIM_MUTATE(rate_not_compared, vcpu.virtual_tsc_khz == rate_to_match(), rate_to_match() != 0);
+  const bool same_rate =
+      TSCSIM_MUTATE(rate_not_compared, vcpu.virtual_tsc_khz == rate_to_match(), rate_to_match() != 0);
   const bool matched = wants && (same_rate || !config_.era.compares_rates);
   const bool on_the_line = config_.era.joined_write == ops::JoinedWrite::on_the_line;
   if (matched && TSCSIM_MUTATE(join_kept_as_written, on_the_line, false)) data = generation_line(vcpu, ns);
@@ -142,7 +145,8 @@ Num Machine<Num, HostType>::elapsed_for_unstable_join(const Vcpu<Num>& vcpu, Num
 }
 
 template <class Num, class HostType>
-void Machine<Num, HostType>::record(Vcpu<Num>& vcpu, Num offset, Num tsc, Num ns, bool matched, bool by_user, HostType& host) {
+void Machine<Num, HostType>::record(Vcpu<Num>& vcpu, Num offset, Num tsc, Num ns, bool matched, bool by_user,
+                                    HostType& host) {
   if (by_user) vm_.user_set_tsc = TSCSIM_MUTATE(user_set_not_recorded, true, false);
   vm_.last_tsc_scaling_ratio = vcpu.l1_tsc_scaling_ratio;
   if (config_.era.tsc_matching == TscMatching::rates_and_offsets)
@@ -193,14 +197,16 @@ void Machine<Num, HostType>::track(Vcpu<Num>& vcpu, bool new_generation, HostTyp
     vcpu.requests |= kMasterClockUpdate;
     follow(Rule::requests_master_clock);
   }
-  const auto matched = static_cast<std::uint64_t>(vm_.nr_vcpus_matched_tsc) + TSCSIM_MUTATE(track_counts_starter, 0u, 1u);
+  const auto matched =
+      static_cast<std::uint64_t>(vm_.nr_vcpus_matched_tsc) + TSCSIM_MUTATE(track_counts_starter, 0u, 1u);
   trace(ops::TraceKind::track_tsc, index_of(vcpu),
         {Num(matched), Num(vcpus_.size()), Num(is_on ? 1 : 0), clock_mode(host)});
 }
 
 // Spec section 9.2, `record` and `track` of v6.
 template <class Num, class HostType>
-void Machine<Num, HostType>::record_by_rates_and_offsets(Vcpu<Num>& vcpu, Num offset, Num tsc, Num ns, bool matched, HostType& host) {
+void Machine<Num, HostType>::record_by_rates_and_offsets(Vcpu<Num>& vcpu, Num offset, Num tsc, Num ns, bool matched,
+                                                         HostType& host) {
   if (vcpu.virtual_tsc_khz != vm_.cur_tsc_khz) {
     vm_.cur_freq_generation += TSCSIM_MUTATE(v6_rate_generation_not_advanced, 1u, 0u);
     vm_.all_vcpus_matched_freq = TSCSIM_MUTATE(v6_rates_always_match, false, true);
@@ -238,13 +244,14 @@ void Machine<Num, HostType>::track_by_rates_and_offsets(Vcpu<Num>& vcpu, bool up
   update = update || before != vm_.all_vcpus_matched_tsc;
   if (vm_.all_vcpus_matched_tsc || vm_.nr_vcpus_matched_freq >= online) vm_.all_vcpus_matched_freq = true;
   const bool could = vm_.all_vcpus_matched_freq && host.tsc_clocksource() && !vetoed();
-  if ((vm_.use_master_clock && TSCSIM_MUTATE(v6_matching_renews_nothing, update, false)) || vm_.use_master_clock != could) {
+  if ((vm_.use_master_clock && TSCSIM_MUTATE(v6_matching_renews_nothing, update, false)) ||
+      vm_.use_master_clock != could) {
     vcpu.requests |= kMasterClockUpdate;
     follow(Rule::requests_master_clock);
   }
   trace(ops::TraceKind::track_tsc, index_of(vcpu),
-        {Num(static_cast<std::uint64_t>(vm_.nr_vcpus_matched_tsc)), Num(vcpus_.size()), Num(vm_.use_master_clock ? 1 : 0),
-         clock_mode(host)});
+        {Num(static_cast<std::uint64_t>(vm_.nr_vcpus_matched_tsc)), Num(vcpus_.size()),
+         Num(vm_.use_master_clock ? 1 : 0), clock_mode(host)});
 }
 
 template <class Num, class HostType>
@@ -270,7 +277,8 @@ void Machine<Num, HostType>::guest_write_tsc(int vcpu, Num value, HostType& host
 template <class Num, class HostType>
 void Machine<Num, HostType>::host_write_tsc_adjust(int vcpu, Num value) {
   Vcpu<Num>& v = at(vcpu);
-  if (TSCSIM_MUTATE(host_adjust_moves_offset, false, true)) set_l1_offset(v, v.l1_tsc_offset + (value - v.ia32_tsc_adjust));
+  if (TSCSIM_MUTATE(host_adjust_moves_offset, false, true))
+    set_l1_offset(v, v.l1_tsc_offset + (value - v.ia32_tsc_adjust));
   v.ia32_tsc_adjust = value;
   follow(Rule::adjust_by_host);
 }
@@ -280,7 +288,8 @@ void Machine<Num, HostType>::guest_write_tsc_adjust(int vcpu, Num value) {
   Vcpu<Num>& v = at(vcpu);
   set_l1_offset(v, v.l1_tsc_offset + TSCSIM_MUTATE(guest_adjust_adds, value - v.ia32_tsc_adjust, value));
   v.ia32_tsc_adjust = value;
-  if (TSCSIM_MUTATE(guest_adjust_leaves_page, config_.era.guest_adjust_requests_update, false)) v.requests |= kClockUpdate;
+  if (TSCSIM_MUTATE(guest_adjust_leaves_page, config_.era.guest_adjust_requests_update, false))
+    v.requests |= kClockUpdate;
   follow(Rule::adjust_by_guest);
 }
 
@@ -289,7 +298,8 @@ template <class Num, class HostType>
 void Machine<Num, HostType>::set_tsc_offset(int vcpu, Num offset, HostType& host) {
   Vcpu<Num>& v = at(vcpu);
   const bool same_rate = v.virtual_tsc_khz != 0 && rate_to_match() == v.virtual_tsc_khz;
-  const bool by_generation = TSCSIM_MUTATE(v6_offset_matches_last, config_.era.tsc_matching == TscMatching::rates_and_offsets, false);
+  const bool by_generation =
+      TSCSIM_MUTATE(v6_offset_matches_last, config_.era.tsc_matching == TscMatching::rates_and_offsets, false);
   const bool matched = TSCSIM_MUTATE(offset_attribute_never_matches, same_rate, false) &&
                        (by_generation ? vm_.cur_tsc_offset : vm_.last_tsc_offset) == offset;
   const auto [ns, host_tsc] = write_readings(host);

@@ -11,7 +11,8 @@ namespace tscsim::model {
 template <class Num, class HostType>
 void Machine<Num, HostType>::create_vm(HostType& host) {
   if (TSCSIM_MUTATE(second_vm_is_the_first, true, false)) restart(config_.host_khz);
-  if (config_.era.clock_start == TSCSIM_MUTATE(clock_starts_at_host_boot, ClockStart::vm_creation, ClockStart::host_boot))
+  if (config_.era.clock_start ==
+      TSCSIM_MUTATE(clock_starts_at_host_boot, ClockStart::vm_creation, ClockStart::host_boot))
     vm_.kvmclock_offset = Num(0) - host.base_ns();
   if (TSCSIM_MUTATE(creation_takes_no_pair, true, false)) renew_master_pair(host);
 }
@@ -38,7 +39,8 @@ void Machine<Num, HostType>::create_vcpu(int cpu, HostType& host) {
   unload(at(index), host);
   load(at(index), cpu, host);
   synchronize_created(index, host);
-  if (TSCSIM_MUTATE(v6_creation_renews_nothing, config_.era.creation_renews_master_clock, false) && !vm_.use_master_clock)
+  if (TSCSIM_MUTATE(v6_creation_renews_nothing, config_.era.creation_renews_master_clock, false) &&
+      !vm_.use_master_clock)
     update_master_clock(host);
   unload(at(index), host);
   if (index == 0 && config_.era.global_update == GlobalUpdate::delayed)
@@ -56,7 +58,8 @@ void Machine<Num, HostType>::load_on(Vcpu<Num>& vcpu, int cpu, HostType& host) {
   apply_offset_adjustment(vcpu);
   if (vcpu.cpu == cpu && !host.tsc_unstable()) return;
   // A TSC behind the one seen at the last unload means that this CPU's counter is not the other's.
-  if (TSCSIM_MUTATE(backwards_load_unnoticed, vcpu.last_host_tsc.has_value(), false) && host.tsc() < *vcpu.last_host_tsc) {
+  if (TSCSIM_MUTATE(backwards_load_unnoticed, vcpu.last_host_tsc.has_value(), false) &&
+      host.tsc() < *vcpu.last_host_tsc) {
     follow(Rule::backwards_tsc_on_load);
     host.mark_tsc_unstable();
   }
@@ -121,7 +124,8 @@ void Machine<Num, HostType>::enter(int vcpu, HostType& host) {
   };
   if (take(kMasterClockUpdate)) {
     update_master_clock(host);
-    if (TSCSIM_MUTATE(v6_each_vcpu_renews, config_.era.one_renewal_per_round, false)) withdraw_everywhere(kMasterClockUpdate);
+    if (TSCSIM_MUTATE(v6_each_vcpu_renews, config_.era.one_renewal_per_round, false))
+      withdraw_everywhere(kMasterClockUpdate);
   }
   if (take(kGlobalClockUpdate)) global_clock_update(v, host);
   if (take(kClockUpdate)) guest_time_update(vcpu, host);
@@ -161,7 +165,8 @@ void Machine<Num, HostType>::let_work_run(int vcpu, HostType& host) {
 }
 
 template <class Num, class HostType>
-typename Machine<Num, HostType>::Outcome Machine<Num, HostType>::guest_operation(const ops::Operation& op, HostType& host) {
+typename Machine<Num, HostType>::Outcome Machine<Num, HostType>::guest_operation(const ops::Operation& op,
+                                                                                 HostType& host) {
   enter(op.vcpu, host);
   let_work_run(op.vcpu, host);
   Vcpu<Num>& v = at(op.vcpu);
@@ -205,7 +210,8 @@ typename Machine<Num, HostType>::Outcome Machine<Num, HostType>::guest_operation
 
 // Linux's __pvclock_read_cycles() on the page, with the guest TSC of this moment.
 template <class Num, class HostType>
-typename Machine<Num, HostType>::Outcome Machine<Num, HostType>::guest_read_pvclock(Vcpu<Num>& vcpu, const Num& host_tsc) {
+typename Machine<Num, HostType>::Outcome Machine<Num, HostType>::guest_read_pvclock(Vcpu<Num>& vcpu,
+                                                                                    const Num& host_tsc) {
   const PvclockPage<Num>& page = page_at(page_in_sight(vcpu));
   const Num tsc = hardware_tsc(vcpu, host_tsc);
   Outcome out;

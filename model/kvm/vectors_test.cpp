@@ -105,9 +105,8 @@ TEST(Vectors, Ratio) {
 }
 
 TEST(Vectors, ScaleTsc) {
-  for_each_row("scale_tsc", [](const json& r) {
-    EXPECT_EQ(scale_tsc(u64(r, "tsc"), ratio_of(r, "ratio")), u64(r, "result"));
-  });
+  for_each_row("scale_tsc",
+               [](const json& r) { EXPECT_EQ(scale_tsc(u64(r, "tsc"), ratio_of(r, "ratio")), u64(r, "result")); });
 }
 
 TEST(Vectors, OffsetForAWantedValue) {
@@ -446,8 +445,9 @@ TEST(Vectors, DocumentedOffsetProcedure) {
   for_each_row("documented_offset_procedure", [](const json& r) {
     const auto elapsed_ns = static_cast<std::int64_t>(u64(r, "guest_ns_dst") - u64(r, "guest_ns_src"));
     const auto cycles = static_cast<__int128>(elapsed_ns) * u32(r, "khz") / 1'000'000;
-    EXPECT_EQ(u64(r, "offset_src") + static_cast<std::uint64_t>(cycles) + u64(r, "host_tsc_src") - u64(r, "host_tsc_dst"),
-              u64(r, "offset_dst"));
+    EXPECT_EQ(
+        u64(r, "offset_src") + static_cast<std::uint64_t>(cycles) + u64(r, "host_tsc_src") - u64(r, "host_tsc_dst"),
+        u64(r, "offset_dst"));
   });
 }
 
@@ -573,12 +573,36 @@ TEST(Vectors, SyncSequences) {
 }
 
 TEST(Vectors, AllGroupsAreCovered) {
-  const std::set<std::string> covered = {
-      "time_scale", "scale_delta", "ratio_vmx", "ratio_svm", "scale_tsc", "l1_offset", "nested", "tolerance",
-      "max_guest_tsc_khz", "set_tsc_khz", "nsec_to_cycles", "compute_guest_tsc", "guest_time_update", "pvclock_read",
-      "pvclock_tsc_khz", "clock_guest_vs_get_clock", "hyperv_tsc_page", "wall_clock", "resume_adjustment",
-      "tsc_deadline_ns", "preemption_timer_delta", "kvmclock_base", "set_clock", "get_clock", "set_clock_4_13_to_5_11",
-      "pvclock_version", "sync_window", "sync_sequences", "rfc_set_tsc_state", "documented_offset_procedure"};
+  const std::set<std::string> covered = {"time_scale",
+                                         "scale_delta",
+                                         "ratio_vmx",
+                                         "ratio_svm",
+                                         "scale_tsc",
+                                         "l1_offset",
+                                         "nested",
+                                         "tolerance",
+                                         "max_guest_tsc_khz",
+                                         "set_tsc_khz",
+                                         "nsec_to_cycles",
+                                         "compute_guest_tsc",
+                                         "guest_time_update",
+                                         "pvclock_read",
+                                         "pvclock_tsc_khz",
+                                         "clock_guest_vs_get_clock",
+                                         "hyperv_tsc_page",
+                                         "wall_clock",
+                                         "resume_adjustment",
+                                         "tsc_deadline_ns",
+                                         "preemption_timer_delta",
+                                         "kvmclock_base",
+                                         "set_clock",
+                                         "get_clock",
+                                         "set_clock_4_13_to_5_11",
+                                         "pvclock_version",
+                                         "sync_window",
+                                         "sync_sequences",
+                                         "rfc_set_tsc_state",
+                                         "documented_offset_procedure"};
   for (const auto& [name, group] : vectors().items()) EXPECT_TRUE(name == "_readme" || covered.contains(name)) << name;
 }
 

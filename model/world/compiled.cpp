@@ -42,7 +42,8 @@ bool looking_leaves_traces(const ops::Program& program, int host, const MachineC
 }
 
 bool learns_rate(OpKind kind) {
-  return kind == OpKind::create_vm || kind == OpKind::create_vcpu || kind == OpKind::set_tsc_khz || kind == OpKind::get_tsc_khz;
+  return kind == OpKind::create_vm || kind == OpKind::create_vcpu || kind == OpKind::set_tsc_khz ||
+         kind == OpKind::get_tsc_khz;
 }
 
 bool reads_guest_clock(OpKind kind) {
@@ -89,7 +90,9 @@ class Compiler {
 
   void add_step(const ops::Step& step) {
     if (ops::needs_linux_guest(step.op.kind))
-      refuse(step.place, "'" + std::string(ops::name_of(step.op.kind)) + "' takes a Linux guest, which runs by the million do not have",
+      refuse(step.place,
+             "'" + std::string(ops::name_of(step.op.kind)) +
+                 "' takes a Linux guest, which runs by the million do not have",
              "leave the guest out, or use 'tscsim run'");
     CompiledStep made;
     made.op = step.op;
@@ -104,7 +107,8 @@ class Compiler {
     made.computed = made.saved != kNotKept || step.value || step.realtime;
     made.executes = executes(step.op.kind);
     if (!step.capture.empty()) {
-      if (captures_.contains(step.capture)) refuse(step.place, in_quotes(step.capture) + " is already captured", "capture into another name");
+      if (captures_.contains(step.capture))
+        refuse(step.place, in_quotes(step.capture) + " is already captured", "capture into another name");
       captures_[step.capture] = {static_cast<std::uint32_t>(out_.kept), step.op.kind};
     }
     if (request_.outcomes || !step.capture.empty()) made.kept = static_cast<std::uint32_t>(out_.kept++);
@@ -118,7 +122,8 @@ class Compiler {
     return found->second;
   }
 
-  static ops::Field field_of(const ops::Place& place, const std::string& name, OpKind kind, const std::string& field_name) {
+  static ops::Field field_of(const ops::Place& place, const std::string& name, OpKind kind,
+                             const std::string& field_name) {
     const auto field = field_name.empty() ? ops::primary_field(kind) : ops::field_from(field_name);
     if (!field && field_name.empty()) refuse(place, in_quotes(name) + " is not one number", "name a field");
     if (!field) refuse(place, in_quotes(name) + " has no field " + in_quotes(field_name));
@@ -158,11 +163,13 @@ class Compiler {
   void add_slot(const Slot& slot) {
     const bool of_step = slot.kind <= SlotKind::literal;
     if (slot.index >= (of_step ? out_.steps.size() : out_.hosts.size()))
-      refuse({}, std::string("a slot names ") + (of_step ? "step " : "host ") + std::to_string(slot.index) + ", which is not there");
+      refuse({}, std::string("a slot names ") + (of_step ? "step " : "host ") + std::to_string(slot.index) +
+                     ", which is not there");
     if (slot.kind == SlotKind::pcpu_tsc_offset && slot.part >= out_.hosts[slot.index].pcpus.size())
       refuse({}, "a slot names pCPU " + std::to_string(slot.part) + ", which is not there");
     if (slot.kind == SlotKind::literal && slot.part >= literals(out_.steps[slot.index]))
-      refuse(out_.places[slot.index], "a slot names number " + std::to_string(slot.part) + " of this operand, which is not there");
+      refuse(out_.places[slot.index],
+             "a slot names number " + std::to_string(slot.part) + " of this operand, which is not there");
     if (slot.kind == SlotKind::at || slot.kind == SlotKind::shift) {
       if (slot.index < out_.setup_steps) refuse(out_.places[slot.index], "the set-up has no times");
       out_.times_vary = true;
@@ -171,8 +178,9 @@ class Compiler {
   }
 
   std::size_t literals(const CompiledStep& step) const {
-    return static_cast<std::size_t>(std::count_if(out_.code.begin() + step.value.begin, out_.code.begin() + step.value.end,
-                                                  [](const OperandCode& c) { return c.code == ops::Expression::Code::push; }));
+    return static_cast<std::size_t>(
+        std::count_if(out_.code.begin() + step.value.begin, out_.code.begin() + step.value.end,
+                      [](const OperandCode& c) { return c.code == ops::Expression::Code::push; }));
   }
 
   const ops::Program& program_;
@@ -184,6 +192,8 @@ class Compiler {
 
 }  // namespace
 
-Compiled compile(const ops::Program& program, const RunRequest& request) { return Compiler(program, request).compile(); }
+Compiled compile(const ops::Program& program, const RunRequest& request) {
+  return Compiler(program, request).compile();
+}
 
 }  // namespace tscsim::model

@@ -64,11 +64,11 @@ struct RunRequest {
 // One instruction of an operand. Values lie on a stack; the deepest operand's depth is known.
 struct OperandCode {
   ops::Expression::Code code{};
-  ops::OpKind kind{};              // load: the operation whose outcome it reads
-  ops::Field field{};              // load
-  std::uint8_t position = 0;       // load: where the field was found last
-  std::uint32_t captured = 0;      // load: index into the kept outcomes
-  ops::Wide number = 0;            // push
+  ops::OpKind kind{};          // load: the operation whose outcome it reads
+  ops::Field field{};          // load
+  std::uint8_t position = 0;   // load: where the field was found last
+  std::uint32_t captured = 0;  // load: index into the kept outcomes
+  ops::Wide number = 0;        // push
 };
 
 struct Span {
@@ -82,8 +82,8 @@ inline constexpr std::uint32_t kNotKept = ~std::uint32_t{0};
 enum class Executes : std::uint8_t { machine, host, saves_memory, loads_memory };
 
 struct CompiledStep {
-  ops::Operation op;              // with constants filled in
-  Span value, realtime;           // into Compiled::code; empty: the constant stands
+  ops::Operation op;               // with constants filled in
+  Span value, realtime;            // into Compiled::code; empty: the constant stands
   std::uint32_t saved = kNotKept;  // the kept outcome that the operation gives back
   std::uint32_t kept = kNotKept;   // where its own outcome is kept
   bool touches = false;            // each vCPU of its host is looked at afterwards, which leaves traces

@@ -36,7 +36,9 @@ __attribute__((target("avx512f"))) inline __m512i times_ratio(__m512i a, __m512i
   return _mm512_or_si512(_mm512_srli_epi64(low, bits), _mm512_slli_epi64(high, 64 - bits));
 }
 
-__attribute__((target("avx512f"))) inline __m512i all(std::uint64_t value) { return _mm512_set1_epi64(static_cast<long long>(value)); }
+__attribute__((target("avx512f"))) inline __m512i all(std::uint64_t value) {
+  return _mm512_set1_epi64(static_cast<long long>(value));
+}
 
 struct Numbers {
   std::uint64_t offset, system_time, tsc_timestamp;
@@ -46,11 +48,14 @@ struct Numbers {
 };
 
 // Whole vectors only; returns how many were done.
-__attribute__((target("avx512f"))) std::size_t kvmclocks_avx512(const Numbers& n, std::span<const std::uint64_t> host_tscs, std::span<std::uint64_t> ns) {
+__attribute__((target("avx512f"))) std::size_t kvmclocks_avx512(const Numbers& n,
+                                                                std::span<const std::uint64_t> host_tscs,
+                                                                std::span<std::uint64_t> ns) {
   const __m512i from_timestamp = all(n.offset - n.tsc_timestamp), system_time = all(n.system_time);
   const __m512i mul = all(n.scale.mul), ratio = all(n.ratio.value);
   const auto bits = static_cast<unsigned>(n.ratio.fraction_bits);
-  const auto left = static_cast<unsigned>(n.scale.shift < 0 ? 0 : n.scale.shift), right = static_cast<unsigned>(n.scale.shift < 0 ? -n.scale.shift : 0);
+  const auto left = static_cast<unsigned>(n.scale.shift < 0 ? 0 : n.scale.shift),
+             right = static_cast<unsigned>(n.scale.shift < 0 ? -n.scale.shift : 0);
   std::size_t i = 0;
   for (; i + 8 <= host_tscs.size(); i += 8) {
     __m512i tsc = _mm512_loadu_si512(&host_tscs[i]);
@@ -66,7 +71,8 @@ __attribute__((target("avx512f"))) std::size_t kvmclocks_avx512(const Numbers& n
 void GuestReader::kvmclocks(std::span<const std::uint64_t> host_tscs, std::span<std::uint64_t> ns) const {
   static const bool avx512 = has_avx512();
   std::size_t done = 0;
-  if (avx512) done = kvmclocks_avx512({offset_, system_time_, tsc_timestamp_, identity_, ratio_, scale_}, host_tscs, ns);
+  if (avx512)
+    done = kvmclocks_avx512({offset_, system_time_, tsc_timestamp_, identity_, ratio_, scale_}, host_tscs, ns);
   kvmclocks_portable(host_tscs.subspan(done), ns.subspan(done));
 }
 

@@ -26,7 +26,8 @@ class GuestReader {
  public:
   // On pCPU `cpu`. The vCPU has been entered before.
   template <class HostType>
-  static std::optional<GuestReader> of(Machine<std::uint64_t, HostType>& machine, int vcpu, int cpu, const HostType& host) {
+  static std::optional<GuestReader> of(Machine<std::uint64_t, HostType>& machine, int vcpu, int cpu,
+                                       const HostType& host) {
     const Vcpu<std::uint64_t>& v = machine.vcpus()[static_cast<std::size_t>(vcpu)];
     const bool only_reads = (v.requests & ~kStealUpdate) == 0 && !v.steal_active() && !v.tsc_always_catchup &&
                             !v.tsc_offset_adjustment && v.cpu == cpu && !host.tsc_unstable() && v.page_active();
@@ -56,8 +57,13 @@ class GuestReader {
 
  private:
   GuestReader(int vcpu, const Vcpu<std::uint64_t>& v, bool scales, const PvclockPage<std::uint64_t>& page)
-      : vcpu_(vcpu), identity_(!scales || v.tsc_scaling_ratio.is_default()), offset_(v.tsc_offset), system_time_(page.system_time),
-        tsc_timestamp_(page.tsc_timestamp), ratio_(v.tsc_scaling_ratio), scale_(page.scale) {}
+      : vcpu_(vcpu),
+        identity_(!scales || v.tsc_scaling_ratio.is_default()),
+        offset_(v.tsc_offset),
+        system_time_(page.system_time),
+        tsc_timestamp_(page.tsc_timestamp),
+        ratio_(v.tsc_scaling_ratio),
+        scale_(page.scale) {}
 
   std::uint64_t scaled(std::uint64_t host_tsc) const {
     return identity_ ? host_tsc : static_cast<std::uint64_t>((u128{host_tsc} * ratio_.value) >> ratio_.fraction_bits);

@@ -111,8 +111,16 @@ TEST(GuestReader, IsNotToBeHadWhereAReadingIsMore) {
 TEST(GuestReader, ManyAtOnceHaveTheSameBits) {
   if (!GuestReader::has_avx512()) GTEST_SKIP() << "this CPU has no AVX-512; the portable path is the only one";
   sim::Stream random(1, "readings");
-  constexpr std::uint64_t kEdges[] = {0, 1, 0x7fff'ffff, 0xffff'ffff, 0x1'0000'0000, ~std::uint64_t{0}, std::uint64_t{1} << 63,
-                                      (std::uint64_t{1} << 63) - 1, ~std::uint64_t{0} << 32, 0xffff'ffff'0000'0001};
+  constexpr std::uint64_t kEdges[] = {0,
+                                      1,
+                                      0x7fff'ffff,
+                                      0xffff'ffff,
+                                      0x1'0000'0000,
+                                      ~std::uint64_t{0},
+                                      std::uint64_t{1} << 63,
+                                      (std::uint64_t{1} << 63) - 1,
+                                      ~std::uint64_t{0} << 32,
+                                      0xffff'ffff'0000'0001};
   for (const Row& row : kRows) {
     Kvm kvm(host(row.host_khz, row.vendor), machine_config(profile(row, "6.12")));
     boot(kvm, row.guest_khz);
@@ -124,7 +132,8 @@ TEST(GuestReader, ManyAtOnceHaveTheSameBits) {
         v.tsc_offset = random.next();
         page.tsc_timestamp = kEdges[static_cast<std::size_t>(page_number) % std::size(kEdges)];
         page.system_time = random.next();
-        page.scale = {static_cast<std::uint32_t>(page_number % 3 == 0 ? 0xffff'ffff : random.next()), static_cast<std::int8_t>(random.uniform(-31, 31))};
+        page.scale = {static_cast<std::uint32_t>(page_number % 3 == 0 ? 0xffff'ffff : random.next()),
+                      static_cast<std::int8_t>(random.uniform(-31, 31))};
         if (v.tsc_scaling_ratio.is_default() || page_number % 2 == 0) v.tsc_scaling_ratio.value = random.next() | 1;
       }
       const auto reader = GuestReader::of(kvm.machine(), 0, cpu, static_cast<const Host<std::uint64_t>&>(kvm.host()));

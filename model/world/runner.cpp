@@ -50,11 +50,18 @@ struct Stopped {
 class Runner::Run {
  public:
   explicit Run(const Compiled& compiled)
-      : compiled_(compiled), specs_(compiled.hosts), code_(compiled.code), kept_(compiled.kept), stack_(compiled.stack_depth),
-        rates_(specs_.size()), stable_(specs_.size()), saved_(specs_.size()) {
+      : compiled_(compiled),
+        specs_(compiled.hosts),
+        code_(compiled.code),
+        kept_(compiled.kept),
+        stack_(compiled.stack_depth),
+        rates_(specs_.size()),
+        stable_(specs_.size()),
+        saved_(specs_.size()) {
     for (const CompiledStep& step : compiled.steps) ops_.push_back(step.op);
     for (std::size_t i = 0; i < ops_.size(); ++i) order_.push_back(i);
-    for (std::size_t host = 0; host < specs_.size(); ++host) hosts_.push_back(std::make_unique<FastKvm>(specs_[host], compiled.configs[host]));
+    for (std::size_t host = 0; host < specs_.size(); ++host)
+      hosts_.push_back(std::make_unique<FastKvm>(specs_[host], compiled.configs[host]));
     shifts_.resize(compiled.slots.size());
     times_.resize(ops_.size());
     for (std::size_t i = 0; i < ops_.size(); ++i) times_[i] = ops_[i].at_ns;
@@ -180,7 +187,8 @@ class Runner::Run {
     times_changed_ = false;
     for (std::size_t i = 0; i < ops_.size(); ++i) ops_[i].at_ns = times_[i];
     for (std::size_t slot = 0; slot < shifts_.size(); ++slot)
-      for (std::size_t i = compiled_.slots[slot].index; shifts_[slot] != 0 && i < ops_.size(); ++i) ops_[i].at_ns += shifts_[slot];
+      for (std::size_t i = compiled_.slots[slot].index; shifts_[slot] != 0 && i < ops_.size(); ++i)
+        ops_[i].at_ns += shifts_[slot];
     const bool in_order = are_in_order();
     if (in_order && in_written_order_) return;
     const std::size_t first = compiled_.setup_steps;
@@ -188,7 +196,8 @@ class Runner::Run {
     in_written_order_ = in_order;
     if (in_order) return;
     for (std::size_t i = first + 1; i < order_.size(); ++i)  // insertion: most are in order already
-      for (std::size_t j = i; j > first && ops_[order_[j]].at_ns < ops_[order_[j - 1]].at_ns; --j) std::swap(order_[j], order_[j - 1]);
+      for (std::size_t j = i; j > first && ops_[order_[j]].at_ns < ops_[order_[j - 1]].at_ns; --j)
+        std::swap(order_[j], order_[j - 1]);
   }
 
   // The timeline's steps as they are written.
@@ -245,7 +254,9 @@ class Runner::Run {
     if (!kept.executed) throw Stopped{"this step needs what is captured only after it", "let it come later"};
     if (!kept.supported) throw Stopped{"this step needs what its host could not do", {}};
     if (kept.outcome.error != 0)
-      throw Stopped{"this step needs what an operation returned that failed with errno " + std::to_string(kept.outcome.error), {}};
+      throw Stopped{
+          "this step needs what an operation returned that failed with errno " + std::to_string(kept.outcome.error),
+          {}};
     return kept;
   }
 
@@ -253,8 +264,10 @@ class Runner::Run {
   Wide loaded(OperandCode& code) const {
     const ops::Outcome& outcome = needed(code.captured).outcome;
     if (code.position >= outcome.count || outcome.fields[code.position].field != code.field)
-      for (code.position = 0; code.position < outcome.count && outcome.fields[code.position].field != code.field;) ++code.position;
-    if (code.position == outcome.count) throw Stopped{"a captured operation has no field '" + std::string(ops::name_of(code.field)) + "'", {}};
+      for (code.position = 0; code.position < outcome.count && outcome.fields[code.position].field != code.field;)
+        ++code.position;
+    if (code.position == outcome.count)
+      throw Stopped{"a captured operation has no field '" + std::string(ops::name_of(code.field)) + "'", {}};
     return ops::numeric_value(code.kind, code.field, outcome.fields[code.position].value);
   }
 
@@ -286,7 +299,9 @@ class Runner::Run {
 
   void give_back(const CompiledStep& step, ops::Operation& op) const {
     const Kept& kept = needed(step.saved);
-    const auto field = [&](ops::Field name) { return static_cast<std::uint64_t>(field_of(kept, OpKind::get_clock, name)); };
+    const auto field = [&](ops::Field name) {
+      return static_cast<std::uint64_t>(field_of(kept, OpKind::get_clock, name));
+    };
     if (op.kind == OpKind::set_tsc_state) {
       op.value = field(ops::Field::tsc);
       op.realtime = field(ops::Field::nsec);
@@ -343,16 +358,20 @@ class Runner::Run {
   std::optional<std::uint64_t> skew_of(const std::vector<Reading>& readings) {
     std::optional<std::uint64_t> widest;
     for (std::size_t i = 0; i < readings.size(); ++i) {
-      const auto same_instant = [&](const Reading& r) { return r.at_ns == readings[i].at_ns && r.host == readings[i].host; };
+      const auto same_instant = [&](const Reading& r) {
+        return r.at_ns == readings[i].at_ns && r.host == readings[i].host;
+      };
       if (std::any_of(readings.begin(), readings.begin() + static_cast<std::ptrdiff_t>(i), same_instant)) continue;
       scratch_.clear();
       for (std::size_t j = i; j < readings.size(); ++j) {
         const auto same_vcpu = [&](const Reading& r) { return r.vcpu == readings[j].vcpu; };
-        if (same_instant(readings[j]) && std::none_of(scratch_.begin(), scratch_.end(), same_vcpu)) scratch_.push_back(readings[j]);
+        if (same_instant(readings[j]) && std::none_of(scratch_.begin(), scratch_.end(), same_vcpu))
+          scratch_.push_back(readings[j]);
       }
       if (scratch_.size() < 2) continue;
       std::int64_t least = 0, most = 0;
-      const Reading& first = *std::min_element(scratch_.begin(), scratch_.end(), [](const Reading& a, const Reading& b) { return a.vcpu < b.vcpu; });
+      const Reading& first = *std::min_element(scratch_.begin(), scratch_.end(),
+                                               [](const Reading& a, const Reading& b) { return a.vcpu < b.vcpu; });
       for (const Reading& reading : scratch_) {
         const auto ahead = static_cast<std::int64_t>(reading.value - first.value);
         least = std::min(least, ahead);
@@ -366,7 +385,9 @@ class Runner::Run {
   // What a vCPU's clock gained on the host's between two readings in a row, where that is most.
   static std::optional<std::int64_t> jump_of(const std::vector<Reading>& readings, bool cycles) {
     std::optional<std::int64_t> greatest;
-    const auto magnitude = [](std::int64_t jump) { return jump < 0 ? 0 - static_cast<std::uint64_t>(jump) : static_cast<std::uint64_t>(jump); };
+    const auto magnitude = [](std::int64_t jump) {
+      return jump < 0 ? 0 - static_cast<std::uint64_t>(jump) : static_cast<std::uint64_t>(jump);
+    };
     std::int32_t vcpus = 0;
     for (const Reading& reading : readings) vcpus = std::max(vcpus, reading.vcpu + 1);
     for (std::int32_t vcpu = 0; vcpu < vcpus; ++vcpu) {
@@ -376,7 +397,8 @@ class Runner::Run {
         if (before) {
           const std::int64_t elapsed_ns = reading.at_ns - before->at_ns;
           const Wide host_progress = cycles ? Wide{elapsed_ns} * reading.khz / 1'000'000 : Wide{elapsed_ns};
-          const auto jump = static_cast<std::int64_t>(reading.value - before->value - static_cast<std::uint64_t>(host_progress));
+          const auto jump =
+              static_cast<std::int64_t>(reading.value - before->value - static_cast<std::uint64_t>(host_progress));
           if (!greatest || magnitude(jump) > magnitude(*greatest)) greatest = jump;
         }
         before = &reading;
@@ -390,19 +412,19 @@ class Runner::Run {
   }
 
   const Compiled& compiled_;
-  std::vector<ops::HostSpec> specs_;      // this run's
+  std::vector<ops::HostSpec> specs_;  // this run's
   std::vector<ops::Operation> ops_;
   std::vector<OperandCode> code_;
-  std::vector<std::int64_t> times_;       // of each step, before shifts
-  std::vector<std::int64_t> shifts_;      // of each slot
+  std::vector<std::int64_t> times_;   // of each step, before shifts
+  std::vector<std::int64_t> shifts_;  // of each slot
   bool times_changed_ = false;
-  bool in_written_order_ = false;  // what order_ says
-  std::vector<std::size_t> order_;        // of execution
+  bool in_written_order_ = false;   // what order_ says
+  std::vector<std::size_t> order_;  // of execution
   std::vector<std::unique_ptr<FastKvm>> hosts_;
   std::vector<Kept> kept_;
   Kept spare_;
   std::vector<Wide> stack_;
-  std::vector<KnownRates> rates_;         // by host
+  std::vector<KnownRates> rates_;  // by host
   std::vector<std::optional<bool>> stable_;
   std::vector<GuestMemory<std::uint64_t>> saved_;
   std::vector<Reading> tsc_readings_, clock_readings_, scratch_;

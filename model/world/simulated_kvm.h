@@ -134,7 +134,8 @@ class SimulatedKvm {
   };
   Thread& thread_of(std::int32_t vcpu) {
     const auto index = static_cast<std::size_t>(vcpu - ops::kVm);
-    while (index >= threads_.size()) threads_.push_back({threads_.empty() ? 0 : first_pcpu(static_cast<int>(threads_.size()) - 1), 0});
+    while (index >= threads_.size())
+      threads_.push_back({threads_.empty() ? 0 : first_pcpu(static_cast<int>(threads_.size()) - 1), 0});
     return threads_[index];
   }
 
@@ -194,7 +195,7 @@ class SimulatedKvm {
   Machine<std::uint64_t, HostType> machine_;
   SimulatedHost host_;
   std::vector<Thread> threads_;  // the VMM's own, then the vCPUs'
-  std::vector<bool> offline_;   // by pCPU
+  std::vector<bool> offline_;    // by pCPU
 };
 
 }  // namespace tscsim::model

@@ -55,7 +55,9 @@ class RecordedKvm final : public guest::Hardware {
   Machine<std::uint64_t>& machine() { return kvm_.machine(); }
   const Machine<std::uint64_t>& machine() const { return kvm_.machine(); }
 
-  SimulatedWorld::ClockState clock_state() const { return {kvm_.clock().tsc_clocksource(), kvm_.clock().tsc_unstable()}; }
+  SimulatedWorld::ClockState clock_state() const {
+    return {kvm_.clock().tsc_clocksource(), kvm_.clock().tsc_unstable()};
+  }
 
   void start_clock(ops::HostHeader& header) const {
     header.zero_tsc = kvm_.clock().tsc(0);
@@ -76,12 +78,15 @@ class RecordedKvm final : public guest::Hardware {
 
   void execute(ops::Entry& entry) {
     const ops::Operation& op = entry.op;
-    if (op.kind == OpKind::share_pcpus) return scheduler_.share(static_cast<std::int64_t>(op.value), static_cast<int>(op.flags), now_ns());
+    if (op.kind == OpKind::share_pcpus)
+      return scheduler_.share(static_cast<std::int64_t>(op.value), static_cast<int>(op.flags), now_ns());
     const Listening listening(kvm_, !profile_.traces.empty(), entry);
-    if (ops::is_host_event(op.kind) || op.kind == OpKind::move_vcpu || op.kind == OpKind::delay_vcpu) return happen(entry);
+    if (ops::is_host_event(op.kind) || op.kind == OpKind::move_vcpu || op.kind == OpKind::delay_vcpu)
+      return happen(entry);
     entry.outcome = kvm_.perform(op, entry.pcpu);
     entry.note = story_text(machine().story());
-    if (op.kind == OpKind::create_vcpu && entry.outcome.error == 0) scheduler_.place(op.vcpu, kvm_.pcpu_of(op.vcpu), now_ns());
+    if (op.kind == OpKind::create_vcpu && entry.outcome.error == 0)
+      scheduler_.place(op.vcpu, kvm_.pcpu_of(op.vcpu), now_ns());
   }
 
   void want_to_run(bool runs) { scheduler_.want(runs, now_ns()); }
@@ -97,10 +102,13 @@ class RecordedKvm final : public guest::Hardware {
     std::uint8_t& flags = page_of(vcpu).flags;
     flags = static_cast<std::uint8_t>(flags & ~ops::pvclock_flag::kGuestStopped);
   }
-  std::uint64_t rdmsr(int vcpu, std::uint32_t msr) override { return *in_guest(OpKind::rdmsr, vcpu, msr).find(ops::Field::value); }
+  std::uint64_t rdmsr(int vcpu, std::uint32_t msr) override {
+    return *in_guest(OpKind::rdmsr, vcpu, msr).find(ops::Field::value);
+  }
   void wrmsr(int vcpu, std::uint32_t msr, std::uint64_t value) override { in_guest(OpKind::wrmsr, vcpu, msr, value); }
   guest::WallTime wall_clock_epoch(int vcpu) override {
-    const std::uint64_t address = ops::layout::kWallClockPages + static_cast<std::uint64_t>(vcpu) * ops::layout::kPageStride;
+    const std::uint64_t address =
+        ops::layout::kWallClockPages + static_cast<std::uint64_t>(vcpu) * ops::layout::kPageStride;
     wrmsr(vcpu, ops::msr::kKvmWallClockNew, address);
     const ops::Outcome stored = in_guest(OpKind::peek_wall_clock, vcpu);
     return {*stored.find(ops::Field::sec), *stored.find(ops::Field::nsec)};
@@ -122,7 +130,8 @@ class RecordedKvm final : public guest::Hardware {
     scheduler_.place(vcpu, pcpu, now_ns());
   }
   std::uint32_t tsc_khz(int vcpu) const override {
-    return static_cast<std::uint32_t>(scale_tsc(profile_.host_khz, machine().vcpus()[static_cast<std::size_t>(vcpu)].tsc_scaling_ratio));
+    return static_cast<std::uint32_t>(
+        scale_tsc(profile_.host_khz, machine().vcpus()[static_cast<std::size_t>(vcpu)].tsc_scaling_ratio));
   }
   int vcpus() const override { return static_cast<int>(machine().vcpus().size()); }
   void advance_to(std::int64_t at_ns) override { kvm_.advance_to(at_ns); }
@@ -198,7 +207,8 @@ class RecordedKvm final : public guest::Hardware {
 // memory is; it takes its interrupts up to the next operation, whichever host that is for.
 class Simulation final : public SimulatedWorld {
  public:
-  Simulation(const std::vector<ops::HostSpec>& specs, const std::string& heuristic, Tracing tracing) : saved_(specs.size()) {
+  Simulation(const std::vector<ops::HostSpec>& specs, const std::string& heuristic, Tracing tracing)
+      : saved_(specs.size()) {
     for (const ops::HostSpec& spec : specs)
       hosts_.push_back(std::make_unique<RecordedKvm>(spec, profile_of(spec, heuristic, tracing)));
   }
@@ -212,14 +222,10 @@ class Simulation final : public SimulatedWorld {
     if (guest_) guest_->run_until(op.at_ns);
     RecordedKvm& host = at(op.host);
     ops::Entry entry = host.arrive(op);
-    if (op.kind == OpKind::save_memory)
-      saved_[static_cast<std::size_t>(op.host)] = host.machine().memory();
-    else if (op.kind == OpKind::load_memory)
-      load_memory(op, host);
-    else if (ops::needs_linux_guest(op.kind) && op.kind != OpKind::share_pcpus)
-      execute_in_linux(entry, host);
-    else
-      host.execute(entry);
+    if (op.kind == OpKind::save_memory) saved_[static_cast<std::size_t>(op.host)] = host.machine().memory();
+    else if (op.kind == OpKind::load_memory) load_memory(op, host);
+    else if (ops::needs_linux_guest(op.kind) && op.kind != OpKind::share_pcpus) execute_in_linux(entry, host);
+    else host.execute(entry);
     if (!guest_) return entry;
     if (!op.probe) guest_->hardware_changed();
     entry.guest = guest_->take_events();
@@ -238,14 +244,19 @@ class Simulation final : public SimulatedWorld {
     if (entry.op.kind == OpKind::boot_guest) {
       const KernelVersion version{entry.op.guest.major, entry.op.guest.minor};
       if (!guest::has_guest_era(version))
-        throw ops::InputError(ops::Diagnostic{{}, fmt::format("unknown guest kernel '{}.{}'", version.major, version.minor),
-                                              fmt::format("give a version from {} on, such as 6.12; see 'tscsim list guests'", guest::kOldestGuest), "", 1});
+        throw ops::InputError(ops::Diagnostic{
+            {},
+            fmt::format("unknown guest kernel '{}.{}'", version.major, version.minor),
+            fmt::format("give a version from {} on, such as 6.12; see 'tscsim list guests'", guest::kOldestGuest),
+            "",
+            1});
       guest_ = std::make_unique<guest::GuestKernel>(entry.op.guest, host);
     } else if (!guest_) {
       entry.supported = false;
       entry.note = "needs: a Linux guest";
     } else {
-      if (entry.op.kind == OpKind::pause_vm || entry.op.kind == OpKind::resume_vm) host.want_to_run(entry.op.kind == OpKind::resume_vm);
+      if (entry.op.kind == OpKind::pause_vm || entry.op.kind == OpKind::resume_vm)
+        host.want_to_run(entry.op.kind == OpKind::resume_vm);
       entry.outcome = guest_->perform(entry.op);
     }
   }
@@ -263,13 +274,15 @@ namespace {
 
 std::string kernel_mend(const std::string& kernel) {
   const auto plus = kernel.find('+');
-  if (plus == std::string::npos) return fmt::format("give a version from {} on, such as 6.12; see 'tscsim list kernels'", kOldestKernel);
+  if (plus == std::string::npos)
+    return fmt::format("give a version from {} on, such as 6.12; see 'tscsim list kernels'", kOldestKernel);
   std::vector<std::string> names;
   for (const KnownProposal& known : known_proposals()) names.emplace_back(known.name);
   const std::string near = ops::nearest_word(kernel.substr(plus + 1), names);
   for (const KnownProposal& known : known_proposals())
     if (known.name == near)
-      return fmt::format("'{}' can be had on {}.{} and later, such as '{}'", near, known.major, known.minor, known.kernel);
+      return fmt::format("'{}' can be had on {}.{} and later, such as '{}'", near, known.major, known.minor,
+                         known.kernel);
   return fmt::format("the proposals are {}", fmt::join(names, ", "));
 }
 
@@ -318,7 +331,7 @@ MachineConfig machine_config(const ops::TargetProfile& profile) {
 }
 
 std::unique_ptr<SimulatedWorld> simulate(const std::vector<ops::HostSpec>& hosts, const std::string& heuristic,
-                                        Tracing tracing) {
+                                         Tracing tracing) {
   return std::make_unique<Simulation>(hosts, heuristic, tracing);
 }
 

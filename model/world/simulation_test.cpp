@@ -22,10 +22,12 @@ ops::Recording run(const char* kernel, std::int64_t second_entry_ns) {
   program.hosts.front().tsc_clocksource = false;
   program.setup = {step(OpKind::create_vm, 0), step(OpKind::create_vcpu, 0, 0), step(OpKind::create_vcpu, 0, 1)};
   for (int i = 0; i < 2; ++i)
-    program.setup.push_back(step(OpKind::set_msr, 0, i,
-                                 (ops::layout::kPvclockPages + static_cast<std::uint64_t>(i) * ops::layout::kPageStride) | 1,
-                                 ops::msr::kKvmSystemTimeNew));
-  program.timeline = {step(OpKind::run, 1 * kMs, 0), step(OpKind::run, 2 * kMs, 1), step(OpKind::run, second_entry_ns, 0)};
+    program.setup.push_back(
+        step(OpKind::set_msr, 0, i,
+             (ops::layout::kPvclockPages + static_cast<std::uint64_t>(i) * ops::layout::kPageStride) | 1,
+             ops::msr::kKvmSystemTimeNew));
+  program.timeline = {step(OpKind::run, 1 * kMs, 0), step(OpKind::run, 2 * kMs, 1),
+                      step(OpKind::run, second_entry_ns, 0)};
   const auto executor = simulate(program.hosts, "");
   return ops::run_program(program, *executor, 1);
 }
@@ -66,8 +68,11 @@ TEST(Simulation, UnknownKernelsAndHeuristicsAreRefused) {
     const char* kernel;
     const char* heuristic;
     const char* message;
-  } rows[] = {{"banana", "", "unknown kernel 'banana'"}, {"2.6", "", "unknown kernel '2.6'"}, {"6.12", "windou", "unknown heuristic 'windou'"},
-             {"5.10+precise-tsc", "", "unknown kernel '5.10+precise-tsc'"}, {"5.9+precise-tsc-v2", "", "unknown kernel '5.9+precise-tsc-v2'"}};
+  } rows[] = {{"banana", "", "unknown kernel 'banana'"},
+              {"2.6", "", "unknown kernel '2.6'"},
+              {"6.12", "windou", "unknown heuristic 'windou'"},
+              {"5.10+precise-tsc", "", "unknown kernel '5.10+precise-tsc'"},
+              {"5.9+precise-tsc-v2", "", "unknown kernel '5.9+precise-tsc-v2'"}};
   for (const auto& row : rows) {
     ops::HostSpec spec;
     spec.kernel = row.kernel;
@@ -108,9 +113,13 @@ TEST(Simulation, HostsShareScenarioTimeAndTheMemoryThatIsCarried) {
   program.hosts[1].realtime_error_ns = -5;
   program.setup = {step(OpKind::create_vm, 0), step(OpKind::create_vcpu, 0, 0),
                    step(OpKind::set_msr, 0, 0, ops::layout::kPvclockPages | 1, ops::msr::kKvmSystemTimeNew)};
-  program.timeline = {step(OpKind::run, kMs, 0), step(OpKind::peek_pvclock, 2 * kMs, 0), step(OpKind::save_memory, 2 * kMs),
-                      on(1, step(OpKind::create_vm, 3 * kMs)), on(1, step(OpKind::create_vcpu, 3 * kMs, 0)),
-                      on(1, step(OpKind::load_memory, 3 * kMs)), on(1, step(OpKind::peek_pvclock, 3 * kMs, 0))};
+  program.timeline = {step(OpKind::run, kMs, 0),
+                      step(OpKind::peek_pvclock, 2 * kMs, 0),
+                      step(OpKind::save_memory, 2 * kMs),
+                      on(1, step(OpKind::create_vm, 3 * kMs)),
+                      on(1, step(OpKind::create_vcpu, 3 * kMs, 0)),
+                      on(1, step(OpKind::load_memory, 3 * kMs)),
+                      on(1, step(OpKind::peek_pvclock, 3 * kMs, 0))};
   const auto executor = simulate(program.hosts, "");
   const ops::Recording recording = ops::run_program(program, *executor, 1);
   const auto peeked = [&](int host) {

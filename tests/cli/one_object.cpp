@@ -23,11 +23,9 @@ int main(int argc, char** argv) {
     const std::string name = word.substr(0, equals);
     const auto& summary = document["summary"];
     const bool there = summary.contains(name);
-    const bool right =
-        there && (equals == std::string::npos || summary[name].dump() == word.substr(equals + 1));
+    const bool right = there && (equals == std::string::npos || summary[name].dump() == word.substr(equals + 1));
     if (right) continue;
-    std::cout << "summary: expected " << word << ", found " << (there ? summary[name].dump() : "nothing")
-              << "\n";
+    std::cout << "summary: expected " << word << ", found " << (there ? summary[name].dump() : "nothing") << "\n";
     ++wrong;
   }
   return wrong == 0 ? 0 : 1;

@@ -102,8 +102,8 @@ std::string by_vectors(const Evidence& evidence, std::string_view mutant) {
 }
 
 const Survivor* listed_survivor(std::string_view mutant) {
-  const auto found = std::find_if(kSurvivors.begin(), kSurvivors.end(),
-                                  [&](const Survivor& s) { return s.mutant == mutant; });
+  const auto found =
+      std::find_if(kSurvivors.begin(), kSurvivors.end(), [&](const Survivor& s) { return s.mutant == mutant; });
   return found == kSurvivors.end() ? nullptr : found;
 }
 
@@ -124,8 +124,7 @@ bool try_mutant(const Evidence& evidence, std::size_t index, bool all) {
     return !noticed;
   }
   const Survivor* const survivor = listed_survivor(mutant.name);
-  if (noticed && survivor != nullptr)
-    fmt::print("  WRONG: it is listed as a survivor; take it off the list\n");
+  if (noticed && survivor != nullptr) fmt::print("  WRONG: it is listed as a survivor; take it off the list\n");
   if (!noticed)
     fmt::print("  {}: {}\n", survivor == nullptr ? "SURVIVES" : "survives",
                survivor == nullptr ? mutant.what : survivor->reason);

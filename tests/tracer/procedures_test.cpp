@@ -42,7 +42,8 @@ bool moves_clocks(const ops::Operation& op) {
 std::vector<fs::path> files(const fs::path& folder, const std::string& extension, const std::string& beginning = "") {
   std::vector<fs::path> found;
   for (const auto& entry : fs::directory_iterator(folder))
-    if (entry.path().extension() == extension && entry.path().filename().string().rfind(beginning, 0) == 0) found.push_back(entry.path());
+    if (entry.path().extension() == extension && entry.path().filename().string().rfind(beginning, 0) == 0)
+      found.push_back(entry.path());
   std::sort(found.begin(), found.end());
   return found;
 }

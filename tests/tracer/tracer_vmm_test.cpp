@@ -116,11 +116,22 @@ TEST_P(EachWay, RecordsEachCallInOrder) {
   const Recorded recorded = record({"all-calls"});
   ASSERT_EQ(recorded.recordings.size(), 1u);
   const ops::Recording& recording = recorded.recordings.front();
-  Lines expected = {"create_vm", "create_vcpu vcpu 0", "create_vcpu vcpu 1", "get_clock",
-                    "set_msr vcpu 0 IA32_TSC_ADJUST 0", "set_msr vcpu 0 IA32_TSC 1000", "set_msr vcpu 0 MSR_KVM_SYSTEM_TIME_NEW 8193",
+  Lines expected = {"create_vm",
+                    "create_vcpu vcpu 0",
+                    "create_vcpu vcpu 1",
+                    "get_clock",
+                    "set_msr vcpu 0 IA32_TSC_ADJUST 0",
+                    "set_msr vcpu 0 IA32_TSC 1000",
+                    "set_msr vcpu 0 MSR_KVM_SYSTEM_TIME_NEW 8193",
                     "set_msr vcpu 1 IA32_TSC_ADJUST 0",  // the call ended at an MSR that there is not
-                    "set_msr vcpu 1 IA32_TSC 1000", "get_msr vcpu 0 IA32_TSC_ADJUST", "get_msr vcpu 0 IA32_TSC", "get_clock",
-                    "set_clock 1000000000", "kvmclock_ctrl vcpu 0", "kvmclock_ctrl vcpu 1: errno 22", "get_tsc_khz vcpu 0",
+                    "set_msr vcpu 1 IA32_TSC 1000",
+                    "get_msr vcpu 0 IA32_TSC_ADJUST",
+                    "get_msr vcpu 0 IA32_TSC",
+                    "get_clock",
+                    "set_clock 1000000000",
+                    "kvmclock_ctrl vcpu 0",
+                    "kvmclock_ctrl vcpu 1: errno 22",
+                    "get_tsc_khz vcpu 0",
                     "set_tsc_khz vcpu 0"};
   if (profile().offset_attribute) expected.insert(expected.end(), {"get_tsc_offset vcpu 0", "set_tsc_offset vcpu 0"});
   expected.insert(expected.end(), {"run vcpu 0", "run vcpu 1", "get_clock", "run vcpu 0"});
@@ -139,7 +150,8 @@ TEST_P(EachWay, WhatWasRecordedIsWhatTheModelDerives) {
     for (const ops::Recording& recording : record({script}).recordings) {
       const crosscheck::Result result = crosscheck::check(recording);
       EXPECT_EQ(result.count(Verdict::mismatch), 0u)
-          << script << "\n" << (result.mismatches.empty() ? "" : result.mismatches.front().explanation);
+          << script << "\n"
+          << (result.mismatches.empty() ? "" : result.mismatches.front().explanation);
     }
 }
 
@@ -163,7 +175,8 @@ TEST_P(EachWay, ThreadsAreTold) {
 TEST_P(EachWay, AChildsCallsAreNotItsParents) {
   const Recorded recorded = record({"fork"});
   ASSERT_EQ(recorded.recordings.size(), 2u);
-  EXPECT_EQ(lines_of(recorded.recordings[0]), (Lines{"create_vm", "create_vcpu vcpu 0", "set_msr vcpu 0 IA32_TSC 1", "run vcpu 0"}));
+  EXPECT_EQ(lines_of(recorded.recordings[0]),
+            (Lines{"create_vm", "create_vcpu vcpu 0", "set_msr vcpu 0 IA32_TSC 1", "run vcpu 0"}));
   EXPECT_NE(recorded.recordings[0].entries.back().note.find("1 calls by another process"), std::string::npos);
   EXPECT_EQ(lines_of(recorded.recordings[1]), (Lines{"create_vm", "create_vcpu vcpu 0", "set_msr vcpu 0 IA32_TSC 2"}));
 }
@@ -178,7 +191,8 @@ TEST_P(EachWay, WhatDiesLeavesWhatItDid) {
     EXPECT_EQ(recorded.witnessed.end.signal, row.signal);
     ASSERT_EQ(recorded.recordings.size(), 1u) << row.script;
     const ops::Recording& recording = recorded.recordings.front();
-    EXPECT_EQ(lines_of(recording), (Lines{"create_vm", "create_vcpu vcpu 0", "set_msr vcpu 0 IA32_TSC 1", "run vcpu 0: errno 4"}));
+    EXPECT_EQ(lines_of(recording),
+              (Lines{"create_vm", "create_vcpu vcpu 0", "set_msr vcpu 0 IA32_TSC 1", "run vcpu 0: errno 4"}));
     EXPECT_NE(recording.entries.back().note.find("had not returned"), std::string::npos);
     EXPECT_NE(recording.cut.find("killed by signal"), std::string::npos) << recording.cut;
     EXPECT_EQ(crosscheck::check(recording).count(Verdict::mismatch), 0u) << row.script;

@@ -27,7 +27,8 @@ bool by_realtime(const ops::Operation& op) {
 std::optional<std::size_t> set_before(const Case& c, const Disturbance& d, std::size_t set) {
   if (!d.before || c.course.op(set).value == 0) return std::nullopt;
   for (std::size_t i = 0; i < *d.before; ++i)
-    if (is_kind(c, i, OpKind::set_clock) && c.course.succeeded(i) && c.course.op(i).value == c.course.op(set).value) return i;
+    if (is_kind(c, i, OpKind::set_clock) && c.course.succeeded(i) && c.course.op(i).value == c.course.op(set).value)
+      return i;
   return std::nullopt;
 }
 
@@ -50,9 +51,12 @@ void clock_after_run(const Case& c, Sink& sink) {
     if (!d.before || restores(d)) continue;
     const std::vector<std::size_t> all = done(c, d);
     for (const std::size_t set : clock_sets(c, d)) {
-      const bool saved = std::any_of(all.begin(), all.end(), [&](std::size_t i) { return i < set && is_kind(c, i, OpKind::get_clock); });
+      const bool saved = std::any_of(all.begin(), all.end(),
+                                     [&](std::size_t i) { return i < set && is_kind(c, i, OpKind::get_clock); });
       if (saved || set_before(c, d, set)) continue;
-      sink.add(set, {}, fmt::format("kvmclock is set after the guest has run ({}), and was not read since", operation_text(c.course, *d.before)));
+      sink.add(set, {},
+               fmt::format("kvmclock is set after the guest has run ({}), and was not read since",
+                           operation_text(c.course, *d.before)));
     }
   }
 }
@@ -62,7 +66,8 @@ void clock_missing(const Case& c, Sink& sink) {
     if (!restores(d) || !d.resume || !clock_sets(c, d).empty()) continue;
     const VmView& now = c.course.after(d.end());
     const bool kvmclock = std::any_of(now.vcpus.begin(), now.vcpus.end(), [](const VcpuView& v) { return v.kvmclock; });
-    if (kvmclock) sink.add(d.end(), {}, fmt::format("the guest goes on and kvmclock, never set, shows {}", duration(now.kvmclock)));
+    if (kvmclock)
+      sink.add(d.end(), {}, fmt::format("the guest goes on and kvmclock, never set, shows {}", duration(now.kvmclock)));
   }
 }
 
@@ -70,8 +75,9 @@ void clock_stale(const Case& c, Sink& sink) {
   for (const Disturbance& d : c.disturbances)
     for (const std::size_t set : clock_sets(c, d))
       if (const auto first = set_before(c, d, set))
-        sink.add(set, {}, fmt::format("kvmclock is set to {} ns, as before the guest ran ({})", digits(Wide{c.course.op(set).value}),
-                                      operation_text(c.course, *first)));
+        sink.add(set, {},
+                 fmt::format("kvmclock is set to {} ns, as before the guest ran ({})",
+                             digits(Wide{c.course.op(set).value}), operation_text(c.course, *first)));
 }
 
 void clock_flags_passthrough(const Case& c, Sink& sink) {
@@ -79,8 +85,9 @@ void clock_flags_passthrough(const Case& c, Sink& sink) {
   for (std::size_t i = 0; i < c.course.moments.size(); ++i) {
     const ops::Operation& op = c.course.op(i);
     if (op.kind != OpKind::set_clock || (op.flags & kNeverAct) == 0) continue;
-    sink.add(i, {}, fmt::format("KVM_SET_CLOCK gets the flags {:#x} that KVM_GET_CLOCK returns{}", op.flags,
-                                c.course.succeeded(i) ? "" : ", and refuses them"));
+    sink.add(i, {},
+             fmt::format("KVM_SET_CLOCK gets the flags {:#x} that KVM_GET_CLOCK returns{}", op.flags,
+                         c.course.succeeded(i) ? "" : ", and refuses them"));
   }
 }
 
@@ -88,7 +95,8 @@ void realtime_without_tsc(const Case& c, Sink& sink) {
   for (const Disturbance& d : c.disturbances) {
     if (!restores(d)) continue;
     const std::vector<const Decision*> values = values_written(c, d);
-    const bool by_value = std::any_of(values.begin(), values.end(), [&](const Decision* w) { return c.course.op(w->moment).value > 1; });
+    const bool by_value =
+        std::any_of(values.begin(), values.end(), [&](const Decision* w) { return c.course.op(w->moment).value > 1; });
     if (!by_value) continue;
     const std::vector<std::size_t> all = done(c, d);
     const bool by_offset = std::any_of(all.begin(), all.end(), [&](std::size_t i) {
@@ -108,8 +116,9 @@ void realtime_unsynchronised(const Case& c, Sink& sink) {
       if (!by_realtime(op)) continue;
       const std::uint64_t now_ns = c.course.entry(set).bracket.realtime_ns.hi;
       if (op.realtime > now_ns) {
-        sink.add(set, {}, fmt::format("the saved wall clock time lies {} in this host's future: kvmclock is not moved on",
-                                      duration(Wide{op.realtime} - Wide{now_ns})));
+        sink.add(set, {},
+                 fmt::format("the saved wall clock time lies {} in this host's future: kvmclock is not moved on",
+                             duration(Wide{op.realtime} - Wide{now_ns})));
         continue;
       }
       if (d.host == d.from_host) continue;
@@ -117,10 +126,13 @@ void realtime_unsynchronised(const Case& c, Sink& sink) {
         sink.undecided("a recording does not tell how far the hosts' wall clocks are apart");
         continue;
       }
-      const auto error = [&](std::int32_t host) { return Wide{c.course.hosts[static_cast<std::size_t>(host)].realtime_error_ns}; };
+      const auto error = [&](std::int32_t host) {
+        return Wide{c.course.hosts[static_cast<std::size_t>(host)].realtime_error_ns};
+      };
       const Wide apart = error(d.host) - error(d.from_host);
       if (Span::exactly(apart).least() > c.thresholds.realtime_ns)
-        sink.add(set, {}, fmt::format("the hosts' wall clocks are {} apart: kvmclock is off by as much", duration(apart)));
+        sink.add(set, {},
+                 fmt::format("the hosts' wall clocks are {} apart: kvmclock is off by as much", duration(apart)));
     }
 }
 

@@ -10,7 +10,8 @@ namespace tscsim::verdict::findings {
 namespace {
 
 bool common_generation(const VmView& vm) {
-  return std::all_of(vm.vcpus.begin(), vm.vcpus.end(), [&](const VcpuView& v) { return v.generation == vm.vcpus.front().generation; });
+  return std::all_of(vm.vcpus.begin(), vm.vcpus.end(),
+                     [&](const VcpuView& v) { return v.generation == vm.vcpus.front().generation; });
 }
 
 // Those outside the generation that counts.
@@ -33,9 +34,10 @@ void interleaved_create(const Case& c, Sink& sink) {
       if (op.kind != ops::OpKind::create_vcpu || !written) continue;
       const std::int32_t first = c.course.op(*written).vcpu;
       sink.add(i, {first, op.vcpu},
-               fmt::format("vCPU {} is created after the TSC of vCPU {} was restored ({}): creation writes 0, so that the next "
-                           "restored value lies outside the window",
-                           op.vcpu, first, place_text(c.course, *written)));
+               fmt::format(
+                   "vCPU {} is created after the TSC of vCPU {} was restored ({}): creation writes 0, so that the next "
+                   "restored value lies outside the window",
+                   op.vcpu, first, place_text(c.course, *written)));
       break;
     }
   }
@@ -47,11 +49,13 @@ void no_common_generation(const Case& c, Sink& sink) {
     if (common_generation(now)) continue;
     if (d.before && d.host == d.from_host) {
       const VmView& before = c.course.after(*d.before);
-      if (before.vcpus.size() == now.vcpus.size() && !common_generation(before) && before.generation == now.generation) continue;
+      if (before.vcpus.size() == now.vcpus.size() && !common_generation(before) && before.generation == now.generation)
+        continue;
     }
-    sink.add(d.end(), outside(now),
-             fmt::format("{} {} not in the generation of the last write ({} of {} vCPUs are)", vcpus_text(outside(now)),
-                         outside(now).size() == 1 ? "is" : "are", now.vcpus.size() - outside(now).size(), now.vcpus.size()));
+    sink.add(
+        d.end(), outside(now),
+        fmt::format("{} {} not in the generation of the last write ({} of {} vCPUs are)", vcpus_text(outside(now)),
+                    outside(now).size() == 1 ? "is" : "are", now.vcpus.size() - outside(now).size(), now.vcpus.size()));
   }
 }
 
@@ -67,8 +71,8 @@ void khz_after_create(const Case& c, Sink& sink) {
       const auto v = static_cast<std::size_t>(op.vcpu);
       if (!differs || end.vcpus[v].generation == end.vcpus.front().generation) continue;
       sink.add(i, {op.vcpu},
-               fmt::format("vCPU {} is created at {} kHz, the VM's default, while the others run at {} kHz", op.vcpu, digits(khz),
-                           digits(now.vcpus.front().khz)));
+               fmt::format("vCPU {} is created at {} kHz, the VM's default, while the others run at {} kHz", op.vcpu,
+                           digits(khz), digits(now.vcpus.front().khz)));
     }
   }
 }

@@ -48,6 +48,8 @@ std::vector<std::size_t> done(const Case& c, const Disturbance& d);
 std::vector<const Decision*> values_written(const Case& c, const Disturbance& d);
 bool is_in(const Disturbance& d, std::size_t moment);
 inline bool is_kind(const Case& c, std::size_t moment, ops::OpKind kind) { return c.course.op(moment).kind == kind; }
-inline bool writes(const ops::Operation& op, std::uint32_t msr) { return op.kind == ops::OpKind::set_msr && op.msr == msr; }
+inline bool writes(const ops::Operation& op, std::uint32_t msr) {
+  return op.kind == ops::OpKind::set_msr && op.msr == msr;
+}
 
 }  // namespace tscsim::verdict::findings

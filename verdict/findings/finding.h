@@ -18,12 +18,12 @@ std::string_view name_of(Level level);
 
 // From which size on something is a finding; the defaults are vmm-procedures.md section 3's.
 struct Thresholds {
-  Wide discarded_ns = 1'000'000;         // written-value-discarded: |in force - written|
-  Wide before_entry_ns = 100'000'000;    // tsc-before-long-step: P3 to R; QEMU is said to take 100 ms
-  Wide split_ns = 10'000'000;            // clock-tsc-split: |E3|
-  Wide realtime_ns = 1'000'000;          // realtime-unsynchronised: |e_d - e_s|
-  Wide stop_ns = 10'000'000'000;         // ctrl-missing: the guest's watchdog looks every 4 s and warns after 20 s
-  Wide overdue_ns = 1'000'000'000;       // overdue-timers: how late a TSC deadline is
+  Wide discarded_ns = 1'000'000;       // written-value-discarded: |in force - written|
+  Wide before_entry_ns = 100'000'000;  // tsc-before-long-step: P3 to R; QEMU is said to take 100 ms
+  Wide split_ns = 10'000'000;          // clock-tsc-split: |E3|
+  Wide realtime_ns = 1'000'000;        // realtime-unsynchronised: |e_d - e_s|
+  Wide stop_ns = 10'000'000'000;       // ctrl-missing: the guest's watchdog looks every 4 s and warns after 20 s
+  Wide overdue_ns = 1'000'000'000;     // overdue-timers: how late a TSC deadline is
 };
 
 // All that a condition may look at.
@@ -74,7 +74,7 @@ struct FindingInfo {
   std::string_view explanation;  // the condition, in one sentence
   std::string_view consequence;
   std::string_view cure;
-  std::string_view source;       // section of vmm-procedures.md
+  std::string_view source;  // section of vmm-procedures.md
   std::string_view seen_in;
   Look look = nullptr;
 };

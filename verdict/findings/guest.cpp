@@ -30,9 +30,12 @@ void ctrl_lost(const Case& c, Sink& sink) {
   for (const Disturbance& d : c.disturbances) {
     if (d.host == d.from_host || !tells_stop(c, d, d.from_host) || tells_stop(c, d, d.host)) continue;
     const std::vector<std::size_t> all = done(c, d);
-    const auto told = std::find_if(all.begin(), all.end(), [&](std::size_t i) { return is_kind(c, i, OpKind::kvmclock_ctrl); });
-    sink.add(*told, {}, "the guest is told of the stop on the source only: the flag is written at the next entry, which comes after "
-                        "its memory was saved");
+    const auto told =
+        std::find_if(all.begin(), all.end(), [&](std::size_t i) { return is_kind(c, i, OpKind::kvmclock_ctrl); });
+    sink.add(
+        *told, {},
+        "the guest is told of the stop on the source only: the flag is written at the next entry, which comes after "
+        "its memory was saved");
   }
 }
 
@@ -64,7 +67,8 @@ void page_newer_than_tsc(const Case& c, Sink& sink) {
     }
     if (!vcpus.empty())
       sink.add(d.operations.back(), vcpus,
-               fmt::format("the TSC of {} is {} behind the timestamp of its kvmclock page", vcpus_text(vcpus), duration(behind)));
+               fmt::format("the TSC of {} is {} behind the timestamp of its kvmclock page", vcpus_text(vcpus),
+                           duration(behind)));
   }
 }
 
@@ -75,7 +79,7 @@ void master_clock_off(const Case& c, Sink& sink) {
     const bool was_off = d.host == d.from_host && c.measures[n].master_before == false;
     if (was_off) continue;  // said where it went off
     const VmView& now = c.course.after(d.settled);
-    const std::string why = now.vetoed            ? "a TSC that went backwards, or the old kvmclock MSR, vetoes it"
+    const std::string why = now.vetoed             ? "a TSC that went backwards, or the old kvmclock MSR, vetoes it"
                             : !now.tsc_clocksource ? "the host's clocksource is not the TSC"
                                                    : "not all vCPUs are in one generation";
     sink.add(d.settled, {}, "the master clock is off when the guest goes on: " + why);

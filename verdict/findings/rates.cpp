@@ -18,8 +18,8 @@ struct Rate {
     return band.contains(static_cast<std::uint32_t>(saved_khz));
   }
   std::string text() const {
-    return fmt::format("saved at {} kHz, counts at {} kHz now ({} ppm)", digits(Wide{saved_khz}), digits(Wide{true_khz}),
-                       digits(floor_div(ppb(), 1000)));
+    return fmt::format("saved at {} kHz, counts at {} kHz now ({} ppm)", digits(Wide{saved_khz}),
+                       digits(Wide{true_khz}), digits(floor_div(ppb(), 1000)));
   }
 };
 

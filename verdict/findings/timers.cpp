@@ -15,7 +15,7 @@ constexpr std::uint32_t kDeadline = ops::msr::kIa32TscDeadline;
 // The deadline of a vCPU on the source when the disturbance began: what was read, else what was written last.
 struct Armed {
   std::uint64_t deadline = 0;
-  bool was_armed = false;  // with another value than 0, at any time
+  bool was_armed = false;           // with another value than 0, at any time
   std::optional<std::size_t> read;  // as the VMM saved it
 };
 
@@ -45,11 +45,13 @@ void deadline_before_tsc(const Case& c, Sink& sink) {
       const ops::Operation& op = c.course.op(i);
       if (!writes(op, kDeadline) || op.value == 0) continue;
       const auto later = std::find_if(all.begin(), all.end(), [&](std::size_t k) {
-        return k > i && writes_tsc(c.course.op(k)) && c.course.op(k).value > 1 && c.course.op(k).vcpu == op.vcpu && c.course.op(k).host == op.host;
+        return k > i && writes_tsc(c.course.op(k)) && c.course.op(k).value > 1 && c.course.op(k).vcpu == op.vcpu &&
+               c.course.op(k).host == op.host;
       });
       if (later != all.end())
-        sink.add(i, {op.vcpu}, fmt::format("vCPU {}'s deadline is written before its TSC ({}): the timer is set by the old TSC", op.vcpu,
-                                           place_text(c.course, *later)));
+        sink.add(i, {op.vcpu},
+                 fmt::format("vCPU {}'s deadline is written before its TSC ({}): the timer is set by the old TSC",
+                             op.vcpu, place_text(c.course, *later)));
     }
   }
 }
@@ -57,9 +59,11 @@ void deadline_before_tsc(const Case& c, Sink& sink) {
 void deadline_before_lapic(const Case& c, Sink& sink) {
   for (std::size_t i = 0; i < c.course.moments.size(); ++i) {
     const ops::Operation& op = c.course.op(i);
-    if (!writes(op, kDeadline) || op.value == 0 || !c.course.moments[i].followed(model::Rule::deadline_ignored)) continue;
-    sink.add(i, {op.vcpu}, fmt::format("vCPU {}'s deadline {} is written while its timer is in another mode: KVM ignores it", op.vcpu,
-                                       digits(Wide{op.value})));
+    if (!writes(op, kDeadline) || op.value == 0 || !c.course.moments[i].followed(model::Rule::deadline_ignored))
+      continue;
+    sink.add(i, {op.vcpu},
+             fmt::format("vCPU {}'s deadline {} is written while its timer is in another mode: KVM ignores it", op.vcpu,
+                         digits(Wide{op.value})));
   }
 }
 
@@ -72,10 +76,13 @@ void deadline_zero(const Case& c, Sink& sink) {
       const ops::Operation& op = c.course.op(i);
       if (!writes(op, kDeadline) || op.value != 0 || static_cast<std::size_t>(op.vcpu) >= before.vcpus.size()) continue;
       const Armed armed = armed_on_source(c, d, op.vcpu);
-      const bool expects = before.vcpus[static_cast<std::size_t>(op.vcpu)].timer_mode == ops::timer_mode::kTscDeadline && armed.was_armed;
+      const bool expects =
+          before.vcpus[static_cast<std::size_t>(op.vcpu)].timer_mode == ops::timer_mode::kTscDeadline &&
+          armed.was_armed;
       if (expects && armed.read && armed.deadline == 0)
-        sink.add(i, {op.vcpu}, fmt::format("vCPU {}'s timer had just fired when it was saved ({}): the 0 that is restored is no tick", op.vcpu,
-                                           place_text(c.course, *armed.read)));
+        sink.add(i, {op.vcpu},
+                 fmt::format("vCPU {}'s timer had just fired when it was saved ({}): the 0 that is restored is no tick",
+                             op.vcpu, place_text(c.course, *armed.read)));
     }
   }
 }
@@ -92,7 +99,9 @@ void overdue_timers(const Case& c, Sink& sink) {
       const Span late = now - Span::exactly(Wide{armed.deadline});
       const bool ahead = (now - *m.tsc_step).lo < Wide{armed.deadline};
       if (!ahead || ns_of(late, m.khz).lo <= c.thresholds.overdue_ns) continue;
-      sink.add(d.end(), {m.vcpu}, fmt::format("vCPU {}'s deadline is {} overdue when it runs again", m.vcpu, duration(ns_of(late, m.khz))));
+      sink.add(
+          d.end(), {m.vcpu},
+          fmt::format("vCPU {}'s deadline is {} overdue when it runs again", m.vcpu, duration(ns_of(late, m.khz))));
     }
   }
 }

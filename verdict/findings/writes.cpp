@@ -27,7 +27,8 @@ void written_value_discarded(const Case& c, Sink& sink) {
   for (const Disturbance& d : c.disturbances)
     for (const Decision* w : values_written(c, d)) {
       if (w->fate != Fate::absorbed || c.course.op(w->moment).value <= 1) continue;
-      const bool same_pass = w->last && is_in(d, *w->last) && writes_tsc(c.course.op(*w->last)) && c.course.op(*w->last).value > 1;
+      const bool same_pass =
+          w->last && is_in(d, *w->last) && writes_tsc(c.course.op(*w->last)) && c.course.op(*w->last).value > 1;
       if (same_pass || ns_of(w->in_force, khz_of(c, *w)).least() <= c.thresholds.discarded_ns) continue;
       sink.add(w->moment, {w->vcpu}, sentence(c.course, *w));
     }
@@ -50,7 +51,9 @@ void zero_is_not_reset(const Case& c, Sink& sink) {
       vcpus.push_back(w->vcpu);
     }
     if (!vcpus.empty())
-      sink.add(first, vcpus, fmt::format("0 is written to reset the TSC of {}, which goes on and reads {}", vcpus_text(vcpus), digits(reads.middle())));
+      sink.add(first, vcpus,
+               fmt::format("0 is written to reset the TSC of {}, which goes on and reads {}", vcpus_text(vcpus),
+                           digits(reads.middle())));
   }
 }
 
@@ -78,7 +81,8 @@ void write_pass_too_long(const Case& c, Sink& sink) {
       const Span since = c.course.moments[w->moment].at_ns - c.course.moments[pass.front()->moment].at_ns;
       if (since.hi < 1'000'000'000) continue;
       sink.add(w->moment, {w->vcpu},
-               fmt::format("vCPU {} is written {} after the first of the pass: {}", w->vcpu, duration(since), sentence(c.course, *w)));
+               fmt::format("vCPU {} is written {} after the first of the pass: {}", w->vcpu, duration(since),
+                           sentence(c.course, *w)));
       break;
     }
   }
@@ -90,14 +94,18 @@ void tsc_before_long_step(const Case& c, Sink& sink) {
     std::vector<std::int32_t> vcpus;
     Span longest;
     for (const VcpuMeasure& m : c.measures[n].vcpus) {
-      const bool saved = m.decision && !m.decision->creation && (m.decision->by_offset || c.course.op(m.decision->moment).value > 1);
+      const bool saved =
+          m.decision && !m.decision->creation && (m.decision->by_offset || c.course.op(m.decision->moment).value > 1);
       // An offset that follows the clock's own time is no value that goes stale.
-      if (!saved || m.decision->by_offset || !m.before_entry || m.before_entry->least() <= c.thresholds.before_entry_ns) continue;
+      if (!saved || m.decision->by_offset || !m.before_entry || m.before_entry->least() <= c.thresholds.before_entry_ns)
+        continue;
       vcpus.push_back(m.vcpu);
       if (m.before_entry->lo > longest.lo) longest = *m.before_entry;
     }
     if (!vcpus.empty())
-      sink.add(d.end(), vcpus, fmt::format("the TSC of {} counts for {} between its write and the first entry", vcpus_text(vcpus), duration(longest)));
+      sink.add(d.end(), vcpus,
+               fmt::format("the TSC of {} counts for {} between its write and the first entry", vcpus_text(vcpus),
+                           duration(longest)));
   }
 }
 
@@ -106,8 +114,9 @@ void ignored_write(const Case& c, Sink& sink) {
     const ops::Operation& op = c.course.op(i);
     const bool gives = op.kind == ops::OpKind::set_tsc_offset || writes_tsc(op);
     if (!gives || op.value <= 1 || !c.course.moments[i].followed(model::Rule::offset_not_honoured)) continue;
-    sink.add(i, {op.vcpu}, fmt::format("{} succeeds, and the offset stays {}", operation_text(c.course, i),
-                                       digits(c.course.after(i).vcpus[static_cast<std::size_t>(op.vcpu)].offset.middle())));
+    sink.add(i, {op.vcpu},
+             fmt::format("{} succeeds, and the offset stays {}", operation_text(c.course, i),
+                         digits(c.course.after(i).vcpus[static_cast<std::size_t>(op.vcpu)].offset.middle())));
     return;  // one is enough: this KVM is so
   }
 }

@@ -15,7 +15,8 @@ using witness::map_monotone;
 
 template <class Num>
 Num elapsed_cycles(const Num& elapsed_ns, TimeScale scale) {
-  return map_monotone(elapsed_ns, [scale](std::uint64_t ns) { return scale_delta(ns, scale); }, scale_delta_domain(scale));
+  return map_monotone(
+      elapsed_ns, [scale](std::uint64_t ns) { return scale_delta(ns, scale); }, scale_delta_domain(scale));
 }
 
 // Whole guest cycles in `ns`.
@@ -48,7 +49,8 @@ class Window {
     if (zero != ZeroRule::value) return zero == ZeroRule::joins;
     if (p_.after_user_write && !write.user_set_tsc) return false;
     if (p_.window_ns == ops::kUnboundedWindow) return true;
-    const EarlierWrite<Num>& earlier = TSCSIM_MUTATE(anchor_ignored, p_.anchor == WindowAnchor::generation, false) ? write.generation : write.last;
+    const EarlierWrite<Num>& earlier =
+        TSCSIM_MUTATE(anchor_ignored, p_.anchor == WindowAnchor::generation, false) ? write.generation : write.last;
     if (p_.compare == WindowCompare::host_time_us) return in_window_us(write, earlier);
     return in_window(write, p_.compare == WindowCompare::elapsed_tsc
                                 ? earlier.tsc_now
