@@ -1,6 +1,7 @@
 #include "kvm_backend/lab/protocol.h"
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <sstream>
