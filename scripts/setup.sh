@@ -9,6 +9,8 @@ packages=(
   libgtest-dev libgmock-dev libbenchmark-dev librapidcheck-dev
   xz-utils zstd  # unpack the lab's kernels
 )
+# For tests that look at the sources; where they cannot be had, those tests are skipped and say so.
+test_packages=(clang-format-14 clang-tidy-14)
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 build=$root/build/release
@@ -18,9 +20,10 @@ say() { printf '%s\n' "$*" >&2; }
 # What the stamp holds: a change of the list, of the system or of the machine asks for a new look at the packages.
 setup_key() { printf '%s\n' "${packages[*]}" "$(uname -nm)" "$(cat /etc/machine-id /etc/debian_version 2>/dev/null || true)"; }
 
+# missing_packages PACKAGE...: those that are not installed, a line each.
 missing_packages() {
   local package status
-  for package in "${packages[@]}"; do
+  for package in "$@"; do
     status=$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null || true)
     [[ $status == installed ]] || printf '%s\n' "$package"
   done
@@ -52,12 +55,23 @@ ensure_packages() {
   local stamp=$root/build/.packages missing
   if [[ -f $stamp && $(<"$stamp") == "$(setup_key)" ]] && command -v cmake ninja g++ >/dev/null; then return; fi
   if command -v dpkg-query >/dev/null; then
-    mapfile -t missing < <(missing_packages)
+    mapfile -t missing < <(missing_packages "${packages[@]}")
     if [[ ${#missing[@]} -gt 0 ]]; then install_packages "${missing[@]}"; fi
   else
     say "This is not a Debian system; these packages, or their like, have to be there: ${packages[*]}"
   fi
   setup_key >"$stamp"
+}
+
+# The tools of tests, if they can be had; nothing depends on it.
+offer_test_packages() {
+  local missing
+  command -v dpkg-query >/dev/null || return 0
+  mapfile -t missing < <(missing_packages "${test_packages[@]}")
+  if [[ ${#missing[@]} -eq 0 ]] || ! find_root; then return 0; fi
+  say "Installing tools of the tests:" "${missing[@]}"
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qy install --no-install-recommends "${missing[@]}" >/dev/null 2>&1 ||
+    say "They could not be installed; the tests that need them are skipped."
 }
 
 # A build directory that came along from another place (a copied tree) is configured anew.

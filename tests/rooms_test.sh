@@ -7,7 +7,7 @@
 set -euo pipefail
 
 # sources DIR...: C++ files below them.
-sources() { find "$@" \( -name build -o -name .git -o -name out \) -prune -o -type f \( -name '*.h' -o -name '*.cpp' -o -name '*.cc' \) -print; }
+sources() { find "$@" \( -name build -o -name .git -o -name out \) -prune -o -type f \( -name '*.h' -o -name '*.inl' -o -name '*.cpp' -o -name '*.cc' \) -print; }
 
 dotted_includes() {
   sources . | while read -r file; do
@@ -64,6 +64,10 @@ self_test() {
   expect_problem "a double in sim/"
   mkdir -p "$tree/model/kvm" && echo 'int f(float x);' >"$tree/model/kvm/a.cpp"
   expect_problem "a float in a folder of model/"
+  mkdir -p "$tree/model/kvm" && echo 'double f(double x);' >"$tree/model/kvm/a.inl"
+  expect_problem "a double in an .inl of model/"
+  mkdir -p "$tree/model/kvm" && echo '#include "../../sim/time.h"' >"$tree/model/kvm/a.inl"
+  expect_problem "an include path with '..' in an .inl"
   printf '#!/bin/bash\nif then\n' >"$tree/run"
   expect_problem "a script that does not parse"
   mkdir "$tree/sim" && echo '// no float here' >"$tree/sim/a.h" && echo 'double x;' >"$tree/sim/a_test.cpp"
