@@ -1,5 +1,5 @@
 # A room is a top-level folder and one library. `tscsim_room(NAME [FAST] SOURCES... USES ROOM... LIBRARIES LIB...)`
-# makes the library tscsim_NAME.
+# makes the library tscsim_NAME. Every room may include base/, without naming it.
 #
 # The dependency direction is enforced by the include path: a room's headers are reached through a directory of
 # its own that holds nothing but a link to that room, and a target sees only the directories of rooms it links.
@@ -38,6 +38,9 @@ function(tscsim_room name)
   tscsim_room_includes(${name})
   add_library(tscsim_${name} STATIC ${ROOM_SOURCES})
   target_include_directories(tscsim_${name} PUBLIC ${CMAKE_BINARY_DIR}/rooms/${name})
+  if(NOT name STREQUAL "base")
+    list(PREPEND ROOM_USES base)
+  endif()
   list(TRANSFORM ROOM_USES PREPEND tscsim_)
   target_link_libraries(tscsim_${name} PUBLIC ${ROOM_USES} ${ROOM_LIBRARIES})
   if(ROOM_FAST)
