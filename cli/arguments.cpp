@@ -157,6 +157,14 @@ std::string suggestion(const std::string& word, const std::vector<std::string>& 
   return otherwise.empty() ? "" : "; " + otherwise;
 }
 
+OptionList options_of(const Command& command) {
+  OptionList list;
+  command.options(list);
+  list.text("format", fmt::format("{}", fmt::join(command.formats, "|")), "how standard output is written", "text");
+  list.flag("help,h", "show this help");
+  return list;
+}
+
 int dispatch(const std::vector<Command>& commands, int argc, const char* const* argv) {
   const std::vector<std::string> words(argv + 1, argv + argc);
   if (words.empty() || words[0] == "--help" || words[0] == "-h" || words[0] == "help") {
@@ -168,11 +176,7 @@ int dispatch(const std::vector<Command>& commands, int argc, const char* const* 
     return kAllHeld;
   }
   const Command& command = find_command(commands, words[0]);
-  OptionList list;
-  command.options(list);
-  list.text("format", fmt::format("{}", fmt::join(command.formats, "|")), "how standard output is written", "text");
-  list.flag("help,h", "show this help");
-  const po::options_description options = described(list);
+  const po::options_description options = described(options_of(command));
   const Arguments arguments = parse(command, options, {words.begin() + 1, words.end()});
   if (arguments.has("help")) {
     std::cout << help(command, options);

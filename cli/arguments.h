@@ -82,6 +82,9 @@ struct Command {
   std::vector<std::string> formats = {"text", "json"};
 };
 
+// Its options and those that every command has, --format and --help.
+OptionList options_of(const Command& command);
+
 // Parses argv[1..] and runs the command. Prints help; throws UsageError and what the command throws.
 int dispatch(const std::vector<Command>& commands, int argc, const char* const* argv);
 

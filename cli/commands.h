@@ -26,5 +26,10 @@ Command merge_command();
 Command evaluate_command();
 Command list_command();
 Command explain_command();
+Command completion_command();
+Command manual_command();
+
+// All of them, in the order in which --help lists them.
+const std::vector<Command>& all_commands();
 
 }  // namespace tscsim::cli

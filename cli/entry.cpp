@@ -4,6 +4,7 @@
 
 #include <iostream>
 
+#include "base/resources.h"
 #include "cli/arguments.h"
 #include "cli/commands.h"
 #include "cli/interrupt.h"
@@ -17,18 +18,21 @@ sweep::Ranks* ranks_of_process = nullptr;
 
 sweep::Ranks* other_ranks() { return ranks_of_process; }
 
+const std::vector<Command>& all_commands() {
+  static const std::vector<Command> commands = {
+      run_command(),     check_command(),      crosscheck_command(), record_command(),       verify_command(),
+      trace_command(),   hunt_command(),       export_command(),     import_command(),       doctor_command(),
+      lab_command(),     verdict_command(),    stats_command(),      lint_command(),         compare_command(),
+      sweep_command(),   merge_command(),      evaluate_command(),   guest_pauses_command(), list_command(),
+      explain_command(), completion_command(), manual_command()};
+  return commands;
+}
+
 int run_tscsim(int argc, const char* const* argv, sweep::Ranks* ranks) {
   ranks_of_process = ranks;
   try {
     cli::handle_interrupts();
-    const int status = cli::dispatch(
-        {cli::run_command(),     cli::check_command(),  cli::crosscheck_command(), cli::record_command(),
-         cli::verify_command(),  cli::trace_command(),  cli::hunt_command(),       cli::export_command(),
-         cli::import_command(),  cli::doctor_command(), cli::lab_command(),        cli::guest_pauses_command(),
-         cli::verdict_command(), cli::stats_command(),  cli::lint_command(),       cli::compare_command(),
-         cli::sweep_command(),   cli::merge_command(),  cli::evaluate_command(),   cli::list_command(),
-         cli::explain_command()},
-        argc, argv);
+    const int status = dispatch(all_commands(), argc, argv);
     std::cout.flush();
     if (!std::cout) throw cli::UsageError("standard output cannot be written");
     return status;
@@ -38,6 +42,9 @@ int run_tscsim(int argc, const char* const* argv, sweep::Ranks* ranks) {
   } catch (const ops::InputError& error) {
     std::cerr << error.what() << "\n";
     return cli::kBadUsage;
+  } catch (const base::ResourceMissing& error) {
+    std::cerr << "tscsim: " << error.what() << "\n";
+    return cli::kNotAvailable;
   } catch (const ops::TargetError& error) {
     std::cerr << "tscsim: " << error.what() << "\n";
     return cli::kNotAvailable;

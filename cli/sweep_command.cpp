@@ -10,6 +10,7 @@
 #include <iostream>
 #include <set>
 
+#include "base/resources.h"
 #include "cli/commands.h"
 #include "cli/entry.h"
 #include "cli/interrupt.h"
@@ -182,10 +183,13 @@ void report(const Arguments& arguments, const sweep::Database& database, const s
 void become_a_rank() {
   const char* size = std::getenv("OMPI_COMM_WORLD_SIZE");
   if (other_ranks() != nullptr || size == nullptr) return;
-  const std::string program = std::filesystem::read_symlink("/proc/self/exe").string() + "-mpi";
-  if (!std::filesystem::exists(program))
+  std::string program;
+  try {
+    program = base::companion("tscsim-mpi").string();
+  } catch (const base::ResourceMissing&) {
     throw UsageError(
         "mpirun has started this, and tscsim was built without MPI\n  next: install libopenmpi-dev and build again, or use --shard and 'tscsim merge'");
+  }
   std::vector<std::string> words;
   std::ifstream line("/proc/self/cmdline", std::ios::binary);
   for (std::string word; std::getline(line, word, '\0');) words.push_back(word);

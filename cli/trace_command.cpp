@@ -6,6 +6,7 @@
 #include <iostream>
 #include <sstream>
 
+#include "base/resources.h"
 #include "cli/commands.h"
 #include "cli/interrupt.h"
 #include "cli/session.h"
@@ -42,7 +43,7 @@ tracer::Order order_from(const Arguments& arguments) {
   tracer::Order order;
   order.command = arguments.positional;
   order.output_to_stderr = arguments.json();
-  order.shim = fs::read_symlink("/proc/self/exe").parent_path() / "libtscsim-trace.so";
+  order.shim = base::companion("libtscsim-trace.so");
   order.notice = notice;
   order.interrupted = &interrupt_flag();
   if (arguments.has("pid")) order.pid = static_cast<pid_t>(arguments.number("pid"));
@@ -147,7 +148,7 @@ std::string command_inside(const Arguments& arguments, const fs::path& tscsim) {
 std::vector<std::string> to_bring(const Arguments& arguments, const fs::path& tscsim) {
   std::vector<std::string> names = brought(arguments);
   names.push_back(tscsim.string());
-  names.push_back((tscsim.parent_path() / "libtscsim-trace.so").string());
+  names.push_back(base::companion("libtscsim-trace.so").string());
   const std::string& program = arguments.positional.front();
   if (program != "sh" && !tracer::find_program(program).empty()) names.push_back(program);
   return names;

@@ -6,6 +6,7 @@
 #include <fstream>
 #include <system_error>
 
+#include "base/resources.h"
 #include "scenarios/files.h"
 #include "scenarios/scenario.h"
 #include "scenarios/yaml_tree.h"
@@ -48,12 +49,7 @@ std::string read_bounded(const std::string& path) {
   return text;
 }
 
-std::string library_folder() {
-  std::error_code ignored;
-  const fs::path installed =
-      fs::read_symlink("/proc/self/exe", ignored).parent_path().parent_path() / "share/tscsim/scenarios";
-  return fs::is_directory(installed, ignored) ? installed.string() : TSCSIM_LIBRARY;
-}
+std::string library_folder() { return base::library_folder().string(); }
 
 Scenario load_scenario(const std::string& path, const ParseOptions& options) {
   return parse_scenario(read_bounded(path), path, options);

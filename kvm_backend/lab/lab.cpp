@@ -8,6 +8,7 @@
 #include <sstream>
 #include <thread>
 
+#include "base/resources.h"
 #include "kvm_backend/lab/cache.h"
 #include "kvm_backend/lab/files.h"
 #include "kvm_backend/lab/protocol.h"
@@ -28,11 +29,7 @@ constexpr int kPatienceForPrograms = 5;
 constexpr std::chrono::milliseconds kQemuLimit{60'000}, kBochsLimit{240'000}, kJobLimit{20'000};
 
 fs::path init_path(const LabOptions& options) {
-  const fs::path beside = fs::read_symlink("/proc/self/exe").parent_path() / "tscsim-init";
-  const fs::path path = options.init.empty() ? beside : options.init;
-  if (!fs::exists(path))
-    throw ops::TargetError(fmt::format("{} is missing: the lab's /init, built with tscsim", path.string()));
-  return path;
+  return options.init.empty() ? base::companion("tscsim-init") : options.init;
 }
 
 // No more machines at once than there are CPUs for them.
