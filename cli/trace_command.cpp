@@ -137,10 +137,24 @@ int status_of(const Traced& traced) {
 
 constexpr std::string_view kMarker = "\n--- tscsim: the recording ---\n";
 
+// The command with its program by an absolute path, since the machine's folder is another one. Throws UsageError, before
+// anything boots, when there is no such program here to bring along.
+std::vector<std::string> command_there(const std::vector<std::string>& command) {
+  std::vector<std::string> there = command;
+  if (there.front() == "sh") return there;  // the lab's own
+  const fs::path program = tracer::find_program(there.front());
+  if (program.empty())
+    throw UsageError(fmt::format(
+        "there is no program '{}' here to bring into the lab\n  mend: give the path of a program, or the name of one that is in PATH",
+        there.front()));
+  if (there.front().find('/') != std::string::npos) there.front() = fs::absolute(program).lexically_normal().string();
+  return there;
+}
+
 std::string command_inside(const Arguments& arguments, const fs::path& tscsim) {
   std::string text = fmt::format("{} trace --with {} -o /tmp/recording.jsonl --", in_shell_quotes(tscsim.string()),
                                  arguments.text("with"));
-  for (const std::string& word : arguments.positional) text += " " + in_shell_quotes(word);
+  for (const std::string& word : command_there(arguments.positional)) text += " " + in_shell_quotes(word);
   return fmt::format("{}; status=$?; printf {}; cat /tmp/recording.jsonl; (exit $status)", text,
                      in_shell_quotes(std::string(kMarker)));
 }
@@ -150,7 +164,7 @@ std::vector<std::string> to_bring(const Arguments& arguments, const fs::path& ts
   names.push_back(tscsim.string());
   names.push_back(base::companion("libtscsim-trace.so").string());
   const std::string& program = arguments.positional.front();
-  if (program != "sh" && !tracer::find_program(program).empty()) names.push_back(program);
+  if (program != "sh") names.push_back(program);
   return names;
 }
 
