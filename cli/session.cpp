@@ -5,14 +5,14 @@
 #include <algorithm>
 #include <filesystem>
 #include <iostream>
-#include <numeric>
 #include <set>
 #include <sstream>
 #include <thread>
 
 #include "cli/interrupt.h"
+#include "cli/progress.h"
 #include "kvm_backend/lab/lab.h"
-#include "kvm_backend/native_hosts.h"
+#include "kvm_backend/native_batch.h"
 #include "kvm_backend/probe.h"
 #include "model/kvm/era.h"
 #include "model/world/simulation.h"
@@ -33,13 +33,6 @@ kvm_backend::NativeOptions native_options() {
   return options;
 }
 
-ops::Recording run(const scenarios::Scenario& scenario, ops::Executor& executor, const Arguments& arguments) {
-  ops::Recording recording = ops::run_program(scenario.program, executor, arguments.number("seed"),
-                                              [](std::size_t, std::size_t) { throw_if_interrupted(); });
-  recording.header.tool_version = TSCSIM_VERSION;
-  return recording;
-}
-
 class NativeTarget final : public Target {
  public:
   std::string name() const override { return "native"; }
@@ -52,21 +45,22 @@ class NativeTarget final : public Target {
 
   void run(const std::vector<scenarios::Scenario>& scenarios, const Arguments& arguments,
            const std::function<void(std::size_t, const Ran&)>& done) override {
-    kvm_backend::NativeOptions options = native_options();
-    options.profile = profile(arguments);
-    for (std::size_t i = 0; i < scenarios.size(); ++i) {
-      throw_if_interrupted();
-      Ran ran;
-      try {
-        std::vector<int> hosts(scenarios[i].program.hosts.size());
-        std::iota(hosts.begin(), hosts.end(), 0);
-        kvm_backend::NativeHosts executor(options, hosts);
-        ran.recording = cli::run(scenarios[i], executor, arguments);
-      } catch (const ops::InputError& error) {
-        ran.wrong_input = error.diagnostics();
-      }
-      done(i, ran);
+    kvm_backend::NativeBatch batch;
+    batch.options = native_options();
+    batch.options.profile = profile(arguments);
+    batch.seed = arguments.number("seed");
+    std::vector<const ops::Program*> programs;
+    for (const scenarios::Scenario& scenario : scenarios) programs.push_back(&scenario.program);
+    Progress progress("scenarios on native", 0, programs.size());
+    if (programs.size() > 1) batch.progress = [&](std::size_t ready) { progress.show(ready); };
+    std::vector<kvm_backend::NativeResult> results = kvm_backend::run_side_by_side(programs, batch);
+    if (programs.size() > 1) progress.finish();
+    for (std::size_t i = 0; i < results.size(); ++i) {
+      if (!results[i].recording && results[i].wrong_input.empty()) continue;  // interrupted before
+      if (results[i].recording) results[i].recording->header.tool_version = TSCSIM_VERSION;
+      done(i, {std::move(results[i].recording), std::move(results[i].wrong_input), ""});
     }
+    throw_if_interrupted();
   }
 
  private:
@@ -254,7 +248,10 @@ std::vector<scenarios::Scenario> load_for_model(const std::string& path, const A
 
 ops::Recording run_on_model(const scenarios::Scenario& scenario, const Arguments& arguments, model::Tracing tracing) {
   const auto executor = model::simulate(scenario.program.hosts, scenario.program.heuristic, tracing);
-  return run(scenario, *executor, arguments);
+  ops::Recording recording = ops::run_program(scenario.program, *executor, arguments.number("seed"),
+                                              [](std::size_t, std::size_t) { throw_if_interrupted(); });
+  recording.header.tool_version = TSCSIM_VERSION;
+  return recording;
 }
 
 std::vector<std::unique_ptr<Target>> targets_of(const std::string& on) {
