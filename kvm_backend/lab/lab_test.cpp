@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <sstream>
 
 #include "kvm_backend/lab/cache.h"
@@ -27,6 +28,14 @@ ops::Program two_vcpus() {
   write.op.msr = ops::msr::kIa32Tsc;
   write.value = ops::Expression::parse("first + 1 ms", ops::Unit::cycles);
   program.timeline = {first, write, step(ops::OpKind::rdtsc, 2'000'000, 1)};
+  return program;
+}
+
+// Between two steps the machine sleeps, so that its time is moved on to the next timer again and again.
+ops::Program many_naps() {
+  ops::Program program = two_vcpus();
+  program.name = "many-naps";
+  for (int i = 0; i < 50; ++i) program.timeline.push_back(step(ops::OpKind::rdtsc, 3'000'000 + i * 1'100'000, i % 2));
   return program;
 }
 
@@ -75,6 +84,28 @@ TEST_P(LabTest, TwoBootsGiveTheSameBytes) {
   EXPECT_EQ(first[1].wrong_input->message, "nothing is captured as 'nothing' before this step");
 }
 
+class Preload {
+ public:
+  explicit Preload(const char* library) { ::setenv("LD_PRELOAD", library, 1); }
+  ~Preload() { ::unsetenv("LD_PRELOAD"); }
+  Preload(const Preload&) = delete;
+  Preload& operator=(const Preload&) = delete;
+};
+
+// What load does to QEMU now and then, done to it always: its main loop wakes at any moment (restless_main_loop.cpp).
+TEST_P(LabTest, WhenTheEmulatorsMainLoopWakesDoesNotMatter) {
+#ifdef TSCSIM_RESTLESS_MAIN_LOOP
+  if (target_.emulator != Emulator::qemu) return;  // Bochs has one thread
+  const std::vector<ops::Program> programs = {many_naps()};
+  const auto calm = run_in_lab({{target_, options_}}, programs);
+  const Preload preload(TSCSIM_RESTLESS_MAIN_LOOP);
+  const auto restless = run_in_lab({{target_, options_}}, programs);
+  ASSERT_TRUE(calm.at(0).recording) << calm[0].failure;
+  ASSERT_TRUE(restless.at(0).recording) << restless[0].failure;
+  EXPECT_EQ(text_of(*calm[0].recording), text_of(*restless[0].recording));
+#endif
+}
+
 TEST_P(LabTest, AMachineThatDoesNotEndIsStoppedAndReported) {
   options_.machine.limit = std::chrono::milliseconds(100);
   try {
@@ -104,7 +135,8 @@ TEST_P(LabTest, AKernelThatIsLookedAtGivesTheSameBytesTwice) {
   EXPECT_EQ(first, observed(target_, options_));
 }
 
-INSTANTIATE_TEST_SUITE_P(Targets, LabTest, ::testing::Values("amd-6.12", "amd-5.10", "intel-6.1"));
+INSTANTIATE_TEST_SUITE_P(Targets, LabTest,
+                         ::testing::Values("amd-6.12", "amd-5.10", "intel-6.1", "amd-6.1", "amd-7.2"));
 
 }  // namespace
 }  // namespace tscsim::kvm_backend::lab
