@@ -13,6 +13,7 @@
 #include "model/kvm/sync_policy.h"
 #include "ops/error.h"
 #include "ops/operation.h"
+#include "ops/spec_citation.h"
 #include "scenarios/metrics.h"
 #include "scenarios/procedure_library.h"
 #include "verdict/findings/finding.h"
@@ -111,11 +112,11 @@ std::vector<Item> metric_items(const Arguments&) {
 std::vector<Item> finding_items(const Arguments&) {
   std::vector<Item> items;
   for (const verdict::FindingInfo& finding : verdict::all_findings())
-    items.push_back(
-        {"finding", std::string(finding.id), std::string(finding.explanation),
-         fmt::format("{}: {}\nconsequence: {}\ncure: {}\nseen in: {}\nsource: vmm-procedures.md section 14, {}\n",
-                     name_of(finding.level), finding.explanation, finding.consequence, finding.cure,
-                     finding.seen_in.empty() ? "-" : finding.seen_in, finding.source)});
+    items.push_back({"finding", std::string(finding.id), std::string(finding.explanation),
+                     fmt::format("{}: {}\nconsequence: {}\ncure: {}\nseen in: {}\nsource: {}\n", name_of(finding.level),
+                                 finding.explanation, finding.consequence, finding.cure,
+                                 finding.seen_in.empty() ? "-" : finding.seen_in,
+                                 ops::spec_citation(ops::kVmmSpec, fmt::format("14, {}", finding.source)))});
   return items;
 }
 
@@ -124,7 +125,7 @@ std::vector<Item> rule_items(const Arguments&) {
   for (std::size_t i = 0; i < static_cast<std::size_t>(model::Rule::count); ++i) {
     const model::RuleInfo& rule = model::info(static_cast<model::Rule>(i));
     items.push_back({"rule", std::string(rule.name), std::string(rule.sentence),
-                     fmt::format("{}\nsource: kvm-timekeeping.md section {}\n", rule.sentence, rule.spec)});
+                     fmt::format("{}\nsource: {}\n", rule.sentence, ops::spec_citation(ops::kKvmSpec, rule.spec))});
   }
   return items;
 }

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "ops/spec_citation.h"
+
 namespace tscsim::cli {
 namespace {
 
@@ -13,8 +15,8 @@ constexpr std::string_view kPrefix = "guest-";
 }  // namespace
 
 std::string source_text(const GuestChange& change) {
-  return fmt::format("({}{}linux-guest.md section {})", change.commits, change.commits.empty() ? "" : "; ",
-                     change.section);
+  return fmt::format("({}{}{})", change.commits, change.commits.empty() ? "" : "; ",
+                     ops::spec_citation(ops::kGuestSpec, change.section));
 }
 
 std::optional<model::KernelVersion> guest_kernel(std::string_view name) {

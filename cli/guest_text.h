@@ -9,7 +9,7 @@
 
 namespace tscsim::cli {
 
-// "(644649553508; linux-guest.md section 3.4)"
+// "(644649553508; docs/spec/linux-guest.md 3.4)"
 std::string source_text(const model::guest::GuestChange& change);
 
 // "guest-6.8" names the guest's kernel 6.8; nothing for other words and for kernels without an era.

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "ops/spec_citation.h"
+
 namespace tscsim::cli {
 namespace {
 
@@ -32,7 +34,8 @@ std::string changed_text(const std::string& name, model::KernelVersion version) 
 }  // namespace
 
 std::string source_text(const model::Change& change) {
-  return fmt::format("({}{}spec section {})", change.commits, change.commits.empty() ? "" : "; ", change.section);
+  return fmt::format("({}{}{})", change.commits, change.commits.empty() ? "" : "; ",
+                     ops::spec_citation(ops::kKvmSpec, change.section));
 }
 
 std::string kernel_text(const std::string& name, model::KernelVersion version) {

@@ -7,7 +7,7 @@
 
 namespace tscsim::cli {
 
-// "(bf328e22e472; spec section 3.5)"
+// "(bf328e22e472; docs/spec/kvm-timekeeping.md 3.5)"
 std::string source_text(const model::Change& change);
 
 // What `name`, which is of that version, changed, and what holds in it.

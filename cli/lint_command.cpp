@@ -10,6 +10,7 @@
 #include "cli/text.h"
 #include "logs/explain.h"
 #include "ops/error.h"
+#include "ops/spec_citation.h"
 #include "verdict/lint.h"
 
 namespace tscsim::cli {
@@ -69,7 +70,7 @@ int list_findings(const Arguments& arguments) {
                     {"explanation", info.explanation},
                     {"consequence", info.consequence},
                     {"cure", info.cure},
-                    {"source", info.source}});
+                    {"source", ops::spec_citation(ops::kVmmSpec, info.source)}});
     if (!arguments.json())
       std::cout << fmt::format("{:<24} {:<8} {}\n", info.id, name_of(info.level), info.explanation);
   }

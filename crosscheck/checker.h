@@ -45,7 +45,7 @@ struct Answer {
 
 struct Mismatch {
   std::size_t entry = 0;
-  std::string explanation;  // several lines: operation, both values, the model's branch and why, the spec sections
+  std::string explanation;  // several lines: operation, both values, rule and why, where docs/spec/ says so
 };
 
 struct Result {

@@ -31,8 +31,8 @@ struct HostHistory {
   std::set<std::int32_t> waited_in_guest;  // vCPUs whose threads waited for a CPU during their last KVM_RUN
   bool tsc_clocksource = true;
   bool tsc_unstable = false;
-  // After a TSC was moved, KVM's pairs may hold the timekeeper's cycle_last, ahead of the pCPU's own TSC (spec section
-  // 5.2): at most the highest TSC seen so far, and what has been counted since.
+  // After a TSC was moved, KVM's pairs may hold the timekeeper's cycle_last, ahead of the pCPU's own TSC
+  // (docs/spec/kvm-timekeeping.md 5.2): at most the highest TSC seen so far, and what has been counted since.
   bool tsc_moved = false;
   std::uint64_t highest_tsc = 0;
   std::uint64_t highest_at_base_ns = 0;

@@ -68,7 +68,8 @@ void LinuxClocks::take(std::size_t event, const ops::LinuxSample& sample) {
 }
 
 // clock_settime() takes what has gone by since the last tick into the base first. Up to 6.9 it multiplies in 64 bits, and what
-// does not fit is lost; but only if no tick came first. Kernel: timekeeping_forward_now(); spec section 4.5.
+// does not fit is lost; but only if no tick came first. Kernel: timekeeping_forward_now(); docs/spec/linux-guest.md
+// 4.5.
 void LinuxClocks::set_time(const ops::LinuxDone& done) {
   origins_[realtime].reset();
   last_base_.reset();

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "ops/operation_text.h"
+#include "ops/spec_citation.h"
 
 namespace tscsim::crosscheck {
 namespace {
@@ -40,7 +41,8 @@ std::string explain(const ops::Entry& entry, const std::string& what, const std:
   if (machine.story().empty()) text += fmt::format("  {:<9} no rule of the model changes state here\n", "why");
   for (const model::Rule rule : machine.story()) {
     const model::RuleInfo& rule_info = model::info(rule);
-    text += fmt::format("  {:<9} {} (kvm-timekeeping.md section {})\n", "why", rule_info.sentence, rule_info.spec);
+    text +=
+        fmt::format("  {:<9} {} ({})\n", "why", rule_info.sentence, ops::spec_citation(ops::kKvmSpec, rule_info.spec));
   }
   text.pop_back();
   return text;

@@ -4,7 +4,7 @@
 // It walks the events alone, so it works on every recording that has some: imported ones, and those of the lab. What a
 // tracepoint does not print (a generation's number, who asked for an update, the two vetoes of the master clock) is
 // inferred from the order of the others; where two explanations remain, both are named. Nothing is concluded across a
-// gap. Spec: kvm-timekeeping.md sections 3.3, 5.1, 5.7, 6.1 and 10; vmm-procedures.md section 16.
+// gap. Spec: docs/spec/kvm-timekeeping.md 3.3, 5.1, 5.7, 6.1 and 10; docs/spec/vmm-procedures.md 16.
 #pragma once
 
 #include <cstdint>

@@ -120,7 +120,7 @@ TEST(Explain, InterleavedCreation) {
   EXPECT_EQ(find(told(trace({CREATED, FIRST, SECOND, ON})), "interleaved-create"), nullptr);
 }
 
-// vmm-procedures.md 15.9, published with a selftest on the list.
+// docs/spec/vmm-procedures.md 15.9, published with a selftest on the list.
 TEST(PageStep, ThePublishedExampleStepsFourNanoseconds) {
   const ClockPage before{32041800585, 3639151, 3186238974, -1};
   ClockPage after{213016088950, 67131895453, 3186238974, -1};

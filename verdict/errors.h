@@ -1,6 +1,6 @@
 // The errors by name: what a pause, restore or migration can do to a guest's clocks, and how much of it, computed from
-// the instants of the procedure alone. The names are those of vmm-procedures.md section 3; measure.h finds what really
-// came of an operation list, so that the two can be compared.
+// the instants of the procedure alone. The names are those of docs/spec/vmm-procedures.md 3; measure.h finds what
+// really came of an operation list, so that the two can be compared.
 //
 // Positive: the guest's clock is ahead of where it would be had the VM never stopped.
 #pragma once

@@ -1,4 +1,5 @@
-// The formulas of vmm-procedures.md section 3 that the worked examples do not reach, each against what the model makes.
+// The formulas of docs/spec/vmm-procedures.md 3 that the worked examples do not reach, each against what the model
+// makes.
 #include "verdict/errors.h"
 
 #include <gtest/gtest.h>

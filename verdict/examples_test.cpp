@@ -1,4 +1,4 @@
-// The worked examples of vmm-procedures.md section 15, number for number.
+// The worked examples of docs/spec/vmm-procedures.md 15, number for number.
 #include <gtest/gtest.h>
 
 #include "model/kvm/arithmetic.h"

@@ -1,5 +1,5 @@
 // Stolen time: what the guest takes out of its statistics and out of its tasks' run time.
-// Spec: linux-guest.md sections 6.2, 6.3.
+// Spec: docs/spec/linux-guest.md 6.2, 6.3.
 #pragma once
 
 #include <cstdint>

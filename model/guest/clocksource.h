@@ -1,5 +1,5 @@
 // A clocksource as the guest registers it: a free-running counter, the (mult, shift) pair that turns its cycles into
-// nanoseconds, and the limits up to which that conversion is meant to be used. Spec: linux-guest.md section 4.1.
+// nanoseconds, and the limits up to which that conversion is meant to be used. Spec: docs/spec/linux-guest.md 4.1.
 #pragma once
 
 #include <cstdint>

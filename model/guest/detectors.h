@@ -1,4 +1,4 @@
-// The detectors that a jump of time sets off. Spec: linux-guest.md section 5.
+// The detectors that a jump of time sets off. Spec: docs/spec/linux-guest.md 5.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
 // What changed over the years in how a Linux guest keeps time, as named behaviours. The guest's kernel version selects a
-// value for each; the guest asks for behaviours and never compares versions. Spec: linux-guest.md.
+// value for each; the guest asks for behaviours and never compares versions. Spec: docs/spec/linux-guest.md.
 //
 // The specification read certain trees (0.1). Where the release of a change is not known, it counts from the first tree
 // in which it was read.
@@ -139,7 +139,7 @@ struct GuestChange {
   GuestSubject subject{};
   std::string_view sentence;
   std::string_view commits;  // empty: not known
-  std::string_view section;  // of linux-guest.md
+  std::string_view section;  // of docs/spec/linux-guest.md
 };
 std::span<const GuestChange> guest_changes();
 bool holds(const GuestChange& change, KernelVersion version);

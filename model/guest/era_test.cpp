@@ -54,7 +54,7 @@ TEST(GuestEra, EachSubjectIsToldForEveryKernel) {
     }
 }
 
-// Spec section 3.3: the table of exemptions.
+// docs/spec/linux-guest.md 3.3: the table of exemptions.
 TEST(WatchdogExemption, ByKernelAndMachine) {
   const WatchdogFacts invariant{.invariant_tsc = true}, plain{};
   const struct {

@@ -4,7 +4,7 @@
 //
 // Left out (docs/guest.md): idle vCPUs that stop their tick, NTP, a watchdog's disturbed reads, the work of drivers and tasks.
 // Every vCPU is busy with one task, and a grace period of RCU is always in progress.
-// Spec: linux-guest.md.
+// Spec: docs/spec/linux-guest.md.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
 // Boot, and vCPUs that come up: pages, ratings, the TSC's rate, TSC_ADJUST and the test of two TSCs.
-// Kernel: Linux v6.12 arch/x86/kernel/kvmclock.c, tsc.c, tsc_sync.c; spec sections 1.7, 2, 3.3, 7.1.
+// Kernel: Linux v6.12 arch/x86/kernel/kvmclock.c, tsc.c, tsc_sync.c; docs/spec/linux-guest.md 1.7, 2, 3.3, 7.1.
 #include <algorithm>
 
 #include "model/guest/detectors.h"

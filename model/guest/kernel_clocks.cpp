@@ -1,6 +1,6 @@
 // The guest's clocks: what a read of each gives, and which counter they stand on.
 // Kernel: Linux v6.12 kernel/time/timekeeping.c, kernel/time/clocksource.c, arch/x86/kernel/kvmclock.c, kernel/sched/clock.c;
-// spec sections 1.3, 1.6, 1.8, 3.1, 4.3 to 4.6, 4.9.
+// docs/spec/linux-guest.md 1.3, 1.6, 1.8, 3.1, 4.3 to 4.6, 4.9.
 #include <algorithm>
 
 #include "model/guest/kernel.h"
@@ -114,7 +114,7 @@ void GuestKernel::add_realtime(std::int64_t ns) {
   to_monotonic_ns_ -= ns;
 }
 
-// Ratings: spec section 3.1. An override is honoured if it may be chosen at all.
+// Ratings: docs/spec/linux-guest.md 3.1. An override is honoured if it may be chosen at all.
 GuestClocksource GuestKernel::best_clocksource() const {
   const bool tsc = !tsc_unstable_ && tsc_high_resolution_;
   if (spec_.clocksource == GuestClocksource::tsc && tsc) return GuestClocksource::tsc;

@@ -131,7 +131,7 @@ void GuestKernel::pause(bool paused) {
   paused_ = paused;
 }
 
-// The guest suspends itself (S3). Kernel: timekeeping_suspend(), timekeeping_resume(); spec section 1.9.
+// The guest suspends itself (S3). Kernel: timekeeping_suspend(), timekeeping_resume(); docs/spec/linux-guest.md 1.9.
 void GuestKernel::suspend(int vcpu) {
   forward_now(vcpu);
   const WallTime wall = wall_now(vcpu);

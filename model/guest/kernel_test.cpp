@@ -75,7 +75,7 @@ ops::GuestSpec kernel(std::uint16_t major, std::uint16_t minor, bool invtsc = fa
   return spec;
 }
 
-// Spec 3.1: what a guest chooses, at boot and after its first second.
+// docs/spec/linux-guest.md 3.1: what a guest chooses, at boot and after its first second.
 TEST(GuestKernel, ChoosesItsClocksource) {
   const struct {
     ops::GuestSpec spec;
@@ -115,7 +115,7 @@ TEST(GuestKernel, ClocksAdvanceWithTheHost) {
   }
 }
 
-// Spec 5.5: kvmclock jumps by N while it is the clocksource, and no flag says so.
+// docs/spec/linux-guest.md 5.5: kvmclock jumps by N while it is the clocksource, and no flag says so.
 TEST(GuestKernel, DetectorsFollowTheirClocks) {
   const struct {
     std::int64_t jump_s;

@@ -1,6 +1,7 @@
 // What a vCPU's interrupt does: the tick, the detectors, and the clocksource watchdog.
 // Kernel: Linux v6.12 kernel/time/hrtimer.c hrtimer_interrupt(), kernel/time/tick-sched.c, kernel/watchdog.c,
-// kernel/rcu/tree_stall.h, kernel/hung_task.c, kernel/time/clocksource.c; spec sections 1.4, 1.5, 2.3, 3.4 to 3.7, 4.2, 4.8, 5.
+// kernel/rcu/tree_stall.h, kernel/hung_task.c, kernel/time/clocksource.c; docs/spec/linux-guest.md 1.4, 1.5, 2.3, 3.4
+// to 3.7, 4.2, 4.8, 5.
 #include <algorithm>
 #include <limits>
 

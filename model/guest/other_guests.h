@@ -1,4 +1,4 @@
-// Guests other than Linux, as far as their clock reads go. Spec: linux-guest.md section 8.
+// Guests other than Linux, as far as their clock reads go. Spec: docs/spec/linux-guest.md 8.
 #pragma once
 
 #include <cstdint>

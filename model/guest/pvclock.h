@@ -1,6 +1,6 @@
 // kvmclock as the guest reads it: the page's line, the last value that any vCPU saw where the page is not stable, and the
-// wall clock. Spec: linux-guest.md sections 1.2, 1.3, 1.10. What a TSC below the page's stamp gives is not mended here:
-// the guest does not mend it either.
+// wall clock. Spec: docs/spec/linux-guest.md 1.2, 1.3, 1.10. What a TSC below the page's stamp gives is not mended
+// here: the guest does not mend it either.
 #pragma once
 
 #include <cstdint>

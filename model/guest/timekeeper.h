@@ -1,5 +1,5 @@
 // The guest's timekeeper: the base that the tick keeps, and the product that a read adds to it.
-// Spec: linux-guest.md sections 4.2 to 4.6.
+// Spec: docs/spec/linux-guest.md 4.2 to 4.6.
 #pragma once
 
 #include <cstdint>
@@ -54,7 +54,7 @@ std::uint64_t cycle_interval(const Clocksource& clock, std::uint32_t hz);
 // Kernel: Linux v6.12 kernel/time/timekeeping.c timekeeping_advance(), logarithmic_accumulation().
 std::uint64_t accumulate(const Clocksource& clock, std::uint32_t hz, std::uint64_t offset, TickBase& base);
 
-// The native scheduler clock: ns = offset + ((tsc * mult) >> shift). Spec section 4.1.
+// The native scheduler clock: ns = offset + ((tsc * mult) >> shift). docs/spec/linux-guest.md 4.1.
 // Kernel: Linux v6.12 arch/x86/kernel/tsc.c __set_cyc2ns_scale().
 struct Cyc2Ns {
   MultShift scale;

@@ -1,5 +1,6 @@
 // The test that two vCPUs make of their TSCs when one of them comes up. They read in turn under a lock; the one that reads
-// less than the other just did has seen a warp. Spec: linux-guest.md sections 2.2 to 2.5 (2.5 is a model, not the source).
+// less than the other just did has seen a warp. Spec: docs/spec/linux-guest.md 2.2 to 2.5 (2.5 is a model, not the
+// source).
 #pragma once
 
 #include <cstdint>

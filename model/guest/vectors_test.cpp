@@ -156,7 +156,8 @@ TEST(GuestVectors, TimekeepingAdvance) {
   });
 }
 
-// Spec 4.4: up to 4.3 one cycle back is almost 2^64 forward, some nine thousand million rounds with interrupts off.
+// docs/spec/linux-guest.md 4.4: up to 4.3 one cycle back is almost 2^64 forward, some nine thousand million rounds with
+// interrupts off.
 TEST(GuestVectors, OneCycleBackKillsAnOldGuest) {
   const Clocksource clock = register_hz(1'000'000'000);
   TickBase base{1'000'000'000'000, 5, 0};

@@ -1,5 +1,5 @@
 // The clocksource watchdog: one clock judges another by how far both went since the last look.
-// Spec: linux-guest.md sections 3.2 to 3.6.
+// Spec: docs/spec/linux-guest.md 3.2 to 3.6.
 #pragma once
 
 #include <cstdint>

@@ -12,7 +12,7 @@ ops::HostSpec host(std::uint32_t khz = 2'600'000) {
   return spec;
 }
 
-// From shared spec guest-vectors.json, group clocksource_register (scale 1000).
+// From tests/vectors/guest-vectors.json, group clocksource_register (scale 1000).
 TEST(HostClock, ClocksourceScaleIsLinuxs) {
   const struct {
     std::uint32_t khz, mult, shift;

@@ -1,5 +1,5 @@
 // KVM's fixed-point arithmetic on clocks: TSC ratios, scaling, and the (multiplier, shift) pairs that turn cycles into
-// nanoseconds. Bit-exact, on plain integers. Spec: kvm-timekeeping.md section 1.
+// nanoseconds. Bit-exact, on plain integers. Spec: docs/spec/kvm-timekeeping.md 1.
 #pragma once
 
 #include <cstdint>

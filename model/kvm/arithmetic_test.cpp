@@ -30,7 +30,7 @@ RC_GTEST_PROP(Arithmetic, CyclesAndNanosecondsBracketEachOther, ()) {
   RC_ASSERT(cycles - back <= (cycles >> 30) + 3 * cycles_per_ns + 4);
 }
 
-// A difference of scaled TSCs is the scaled difference, or one more (spec section 1.2).
+// A difference of scaled TSCs is the scaled difference, or one more (docs/spec/kvm-timekeeping.md 1.2).
 RC_GTEST_PROP(Arithmetic, ScalingIsMonotone, ()) {
   const TscRatio ratio = raw_ratio_for(Vendor::svm, *rc::gen::inRange<std::uint32_t>(100'000, 6'000'000), 2'600'000);
   const auto a = *rc::gen::inRange<std::uint64_t>(0, std::uint64_t{1} << 60);

@@ -81,7 +81,7 @@ constexpr Change kChanges[] = {
     {"5.18", "", hyperv, "the reference TSC page is renewed by any vCPU, once after each renewal of the master pair",
      "42dcbe7d8bac", "11.1"},
     {"5.19", "", steal_time, "a vCPU is called preempted only between two instructions (in 5.10.y too)", "6cd88243c7e0",
-     "linux-guest.md 6.1"},
+     "docs/spec/linux-guest.md 6.1"},
     {"5.19", "", pages, "a page is published through its mapping; version = (v + 1) | 1, then + 1", "", "6.2"},
     {"6.3", "", tsc_rates, "the host's rate is read when it is used, after its calibration (not in the model)",
      "3ebcbd2244f5", "5.6"},

@@ -32,7 +32,7 @@ struct Change {
   Subject subject{};
   std::string_view sentence;  // how it has been since
   std::string_view commits;   // those that are known; empty: not known
-  std::string_view section;   // of the specification
+  std::string_view section;   // as RuleInfo::spec
 };
 
 // In the order of versions.

@@ -12,7 +12,7 @@ struct SyncEra {
   std::string_view heuristic;
 };
 
-// First version of each era of the TSC write, newest first. Spec section 3.5.
+// First version of each era of the TSC write, newest first. docs/spec/kvm-timekeeping.md 3.5.
 constexpr std::array kSyncEras = {
     SyncEra{6, 15, "6.15", "window-after-user-write"},
     SyncEra{6, 8, "6.8", "window-after-user-write"},

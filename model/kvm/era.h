@@ -1,5 +1,5 @@
 // What changed in KVM's timekeeping over the years, as named behaviours. A kernel version selects a value for each;
-// the machine asks for behaviours and never compares versions. Spec: kvm-timekeeping.md, sections 3.5, 5, 6, 7.
+// the machine asks for behaviours and never compares versions. Spec: docs/spec/kvm-timekeeping.md 3.5, 5, 6, 7.
 #pragma once
 
 #include <compare>
@@ -13,7 +13,7 @@
 
 namespace tscsim::model {
 
-// Series that were posted and never merged, on top of a kernel. Spec section 9.
+// Series that were posted and never merged, on top of a kernel. docs/spec/kvm-timekeeping.md 9.
 enum class Proposal : std::uint8_t {
   none,
   precise_tsc_v1,  // Maxim Levitsky, 30 November 2020
@@ -85,7 +85,7 @@ enum class PagePublication : std::uint8_t {
   keeps_guest_stopped,  // 5.18/5.19: version = (v + 1) | 1, then + 1
 };
 
-// Which clock kvmclock counts (spec section 5.2).
+// Which clock kvmclock counts (docs/spec/kvm-timekeeping.md 5.2).
 enum class BaseClock : std::uint8_t {
   boottime,  // to 5.4: CLOCK_BOOTTIME, with NTP's corrections
   mixed,     // 5.5: raw where time and TSC are read together (53fafdbb8b21), CLOCK_BOOTTIME elsewhere
@@ -114,7 +114,7 @@ enum class HypervPageUpdate : std::uint8_t {
 };
 
 struct Era {
-  std::string_view sync_era;                                 // name in spec section 3.5 and vectors.json
+  std::string_view sync_era;                                 // docs/spec/kvm-timekeeping.md 3.5; vectors.json
   std::string_view heuristic;                                // name of the policy (sync_policy.h)
   bool counts_every_match = false;                           // 3.8 to 3.16: a vCPU that joins again is counted again
   bool narrow_generations = false;                           // to 3.16: generation numbers are 8 bit

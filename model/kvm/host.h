@@ -1,6 +1,6 @@
 // What KVM asks of the host it runs on. Under simulation the answers come from the simulated host at the event's
 // time; under cross-check they are unknowns bounded by the bracket that was measured around the real ioctl.
-// The machine makes these calls in the order and number in which the kernel reads (spec section 14).
+// The machine makes these calls in the order and number in which the kernel reads (docs/spec/kvm-timekeeping.md 14).
 #pragma once
 
 #include <cstdint>

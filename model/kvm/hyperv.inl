@@ -1,6 +1,6 @@
 // Hyper-V's clock: the reference TSC page, of which each VM has one, and the reference counter MSR.
 // Kernel: Linux v7.2 arch/x86/kvm/hyperv.c kvm_hv_setup_tsc_page(), kvm_hv_request_tsc_page_update(),
-// get_time_ref_counter(), kvm_hv_set_msr_pw(); spec section 11.1.
+// get_time_ref_counter(), kvm_hv_set_msr_pw(); docs/spec/kvm-timekeeping.md 11.1.
 #pragma once
 
 #include <cerrno>

@@ -1,6 +1,6 @@
 // kvmclock: the guest's page, KVM_GET_CLOCK and KVM_SET_CLOCK, the wall clock structure.
 // Kernel: Linux v7.2 arch/x86/kvm/x86.c kvm_guest_time_update(), kvm_setup_guest_pvclock(), get_kvmclock(),
-// kvm_vm_ioctl_set_clock(), kvm_get_wall_clock_epoch(), kvm_write_wall_clock(); spec sections 6 and 7.
+// kvm_vm_ioctl_set_clock(), kvm_get_wall_clock_epoch(), kvm_write_wall_clock(); docs/spec/kvm-timekeeping.md 6 and 7.
 #pragma once
 
 #include <algorithm>
@@ -101,7 +101,7 @@ bool Machine<Num, HostType>::guests_may_trust_pages() const {
   return vm_.use_master_clock && TSCSIM_MUTATE(v6_stable_without_equal_tscs, vm_.all_vcpus_matched_tsc, true);
 }
 
-// The version protocol; the guest's own GUEST_STOPPED bit survives in all kernels (spec section 6.2).
+// The version protocol; the guest's own GUEST_STOPPED bit survives in all kernels (docs/spec/kvm-timekeeping.md 6.2).
 template <class Num, class HostType>
 void Machine<Num, HostType>::publish(Vcpu<Num>& vcpu, const PvclockPage<Num>& fresh) {
   PvclockPage<Num>& page = page_at(vcpu.page_address());
@@ -165,8 +165,9 @@ void Machine<Num, HostType>::write_system_time(int vcpu, std::uint64_t value, bo
     clear_stable(page_at(v.page_address()));
 }
 
-// kvmclock at host TSC `host_tsc` by the master pair, with the host's rate (definition C of spec section 6.4); from 7.4
-// on with the guest's, as the page has it, taken from the vCPU whose TSC was written last.
+// kvmclock at host TSC `host_tsc` by the master pair, with the host's rate (definition C of
+// docs/spec/kvm-timekeeping.md 6.4); from 7.4 on with the guest's, as the page has it, taken from the vCPU whose TSC
+// was written last.
 template <class Num, class HostType>
 Num Machine<Num, HostType>::master_clock_at(const Num& host_tsc) const {
   const TscRatio ratio = vm_.last_tsc_scaling_ratio;

@@ -1,6 +1,6 @@
 // The master clock: one pair of (TSC, time) for the whole VM, when all vCPUs match and the host allows it.
-// Kernel: Linux v7.2 arch/x86/kvm/x86.c pvclock_update_vm_gtod_copy(), kvm_update_masterclock(); spec section 5.
-// Left out: Hyper-V hosts (clocksource mode 3).
+// Kernel: Linux v7.2 arch/x86/kvm/x86.c pvclock_update_vm_gtod_copy(), kvm_update_masterclock();
+// docs/spec/kvm-timekeeping.md 5. Left out: Hyper-V hosts (clocksource mode 3).
 #pragma once
 
 #include "model/kvm/machine.h"
@@ -69,8 +69,9 @@ void Machine<Num, HostType>::prepare_suspend() {
   }
 }
 
-// Kernel: Linux v7.2 x86.c kvm_arch_enable_virtualization_cpu(), kvm_arch_hardware_enable() before 6.12; spec section
-// 5.7. The guests' TSCs do not go backwards: they go on from the greatest TSC that any vCPU was last seen at.
+// Kernel: Linux v7.2 x86.c kvm_arch_enable_virtualization_cpu(), kvm_arch_hardware_enable() before 6.12;
+// docs/spec/kvm-timekeeping.md 5.7. The guests' TSCs do not go backwards: they go on from the greatest TSC that any
+// vCPU was last seen at.
 template <class Num, class HostType>
 void Machine<Num, HostType>::enable_hardware(int cpu, HostType& host) {
   const Num local = host.tsc();
@@ -93,7 +94,7 @@ void Machine<Num, HostType>::enable_hardware(int cpu, HostType& host) {
     vcpu.requests |= kMasterClockUpdate;
   }
   if (config_.era.tsc_matching == TscMatching::rates_and_offsets) {
-    // As posted, the offset takes the host's cycles unscaled (spec section 9.2).
+    // As posted, the offset takes the host's cycles unscaled (docs/spec/kvm-timekeeping.md 9.2).
     vm_.cur_tsc_write = vm_.cur_tsc_write - scale(*latest - local, vm_.last_tsc_scaling_ratio);
     vm_.cur_tsc_offset = vm_.cur_tsc_offset + (*latest - local);
     return;

@@ -1,6 +1,7 @@
 // A guest inside the guest. What L1 gave L2 is combined with what L0 gave L1; KVM keeps L1's pair beside the active one.
 // Kernel: Linux v7.2 arch/x86/kvm/x86.c kvm_vcpu_write_tsc_offset(), kvm_calc_nested_tsc_offset(); arch/x86/kvm/vmx/nested.c
-// nested_vmx_enter_non_root_mode(); spec section 1.9. Left out: interception (L1 traps neither the TSC nor its MSRs).
+// nested_vmx_enter_non_root_mode(); docs/spec/kvm-timekeeping.md 1.9. Left out: interception (L1 traps neither the TSC
+// nor its MSRs).
 #pragma once
 
 #include <cerrno>

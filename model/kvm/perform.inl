@@ -1,6 +1,6 @@
 // Operations of the KVM API, dispatched to the pieces.
-// Kernel: Linux v7.2 arch/x86/kvm/x86.c kvm_arch_vcpu_ioctl(), kvm_set_msr_common(), kvm_set_tsc_khz(); spec sections
-// 1.5, 2, 3.1.
+// Kernel: Linux v7.2 arch/x86/kvm/x86.c kvm_arch_vcpu_ioctl(), kvm_set_msr_common(), kvm_set_tsc_khz();
+// docs/spec/kvm-timekeeping.md 1.5, 2, 3.1.
 #pragma once
 
 #include <cerrno>

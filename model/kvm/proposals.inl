@@ -1,5 +1,5 @@
 // Calls that were proposed and never merged: the precise TSC state of 2020, and what the clock clean-up series v6 adds.
-// Spec sections 9.1 and 9.2. Each exists where the era has it; elsewhere KVM does not know the call.
+// docs/spec/kvm-timekeeping.md 9.1 and 9.2. Each exists where the era has it; elsewhere KVM does not know the call.
 // Left out: CPUID without TSC_ADJUST, bytes of padding.
 #pragma once
 

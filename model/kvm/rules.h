@@ -55,7 +55,7 @@ enum class Rule : std::uint8_t {
 struct RuleInfo {
   std::string_view name;
   std::string_view sentence;
-  std::string_view spec;  // section of kvm-timekeeping.md
+  std::string_view spec;  // place in docs/spec/kvm-timekeeping.md, or with a page of its own (ops/spec_citation.h)
 };
 const RuleInfo& info(Rule rule);
 

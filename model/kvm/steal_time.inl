@@ -1,5 +1,6 @@
 // The steal time record: how long a vCPU's thread was runnable and did not run.
-// Kernel: Linux v7.2 arch/x86/kvm/x86.c record_steal_time(), kvm_steal_time_set_preempted(); linux-guest.md section 6.
+// Kernel: Linux v7.2 arch/x86/kvm/x86.c record_steal_time(), kvm_steal_time_set_preempted(); docs/spec/linux-guest.md
+// 6.
 #pragma once
 
 #include <cerrno>

@@ -30,7 +30,7 @@ constexpr PolicyInfo kInstances[] = {
     {"window-from-generation",
      "as window-after-user-write, but measured from the write that started the generation; a write that joins is kept as "
      "the generation's own value, which repairs K36",
-     "Cleaning up the KVM clock mess, v6 (July 2026), not merged; spec section 9.2",
+     "Cleaning up the KVM clock mess, v6 (July 2026), not merged; docs/spec/kvm-timekeeping.md 9.2",
      "after_user_write=yes,anchor=generation,joined_write=on_the_line"},
     {"never", "every write starts a generation of its own", "what-if",
      "window=0s,zero_write=own_generation,creation=own_generation"},

@@ -1,6 +1,6 @@
 // The synchronisation heuristic as a value. KVM cannot know whether a VMM that writes a TSC wants all vCPUs equal or
 // wants exactly that value; a policy sees one write and the state, and answers whether the write is an attempt to
-// synchronise. The machine then still demands equal rates (spec section 3.3).
+// synchronise. The machine then still demands equal rates (docs/spec/kvm-timekeeping.md 3.3).
 //
 // Every kernel's own heuristic is an instance of a parameterised one (policies/window.h), and so is what a user writes
 // (ops/heuristic.h). A policy that parameters cannot say is one file in policies/ and one line in policies/list.h.

@@ -118,7 +118,7 @@ RC_GTEST_PROP(SyncPolicy, ANameAndItsParametersAgree, ()) {
   }
 }
 
-// The era diff is the spec's table (section 3.5): host writes of values far from the last or close to where it would be
+// The era diff is the table of docs/spec/kvm-timekeeping.md 3.5: host writes of values far from the last or close to where it would be
 // by now, none of them 0 and the first one far, leave the same in all of them. Before 3.17 a vCPU that joins again counts
 // again, so those are left out.
 RC_GTEST_PROP(SyncPolicy, ErasAgreeOnWhatNeverChanged, ()) {

@@ -1,6 +1,6 @@
 // Writes of the TSC: which of them KVM takes for an attempt to synchronise, what offset results, who is matched.
 // Kernel: Linux v7.2 arch/x86/kvm/x86.c kvm_synchronize_tsc(), __kvm_synchronize_tsc(), kvm_track_tsc_matching();
-// spec sections 3 and 4. Left out: guest_tsc_protected (TDX, SEV-SNP).
+// docs/spec/kvm-timekeeping.md 3 and 4. Left out: guest_tsc_protected (TDX, SEV-SNP).
 #pragma once
 
 #include "model/kvm/machine.h"
@@ -203,7 +203,7 @@ void Machine<Num, HostType>::track(Vcpu<Num>& vcpu, bool new_generation, HostTyp
         {Num(matched), Num(vcpus_.size()), Num(is_on ? 1 : 0), clock_mode(host)});
 }
 
-// Spec section 9.2, `record` and `track` of v6.
+// docs/spec/kvm-timekeeping.md 9.2, `record` and `track` of v6.
 template <class Num, class HostType>
 void Machine<Num, HostType>::record_by_rates_and_offsets(Vcpu<Num>& vcpu, Num offset, Num tsc, Num ns, bool matched,
                                                          HostType& host) {

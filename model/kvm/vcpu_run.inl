@@ -1,6 +1,6 @@
 // A vCPU on a CPU: creation, loading and unloading, entry into the guest, what the guest does.
 // Kernel: Linux v7.2 arch/x86/kvm/x86.c kvm_arch_vcpu_create(), kvm_arch_vcpu_load(), vcpu_enter_guest();
-// spec sections 2, 5.3, 5.5. Left out: the VMX preemption timer, MIGRATE_TIMER.
+// docs/spec/kvm-timekeeping.md 2, 5.3, 5.5. Left out: the VMX preemption timer, MIGRATE_TIMER.
 #pragma once
 
 #include "model/kvm/machine.h"

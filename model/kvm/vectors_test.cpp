@@ -1,4 +1,4 @@
-// Every row of the spec's numeric vectors (tests/vectors/vectors.json, checked there against compiled kernel functions).
+// Every row of the specification's numeric vectors (tests/vectors/vectors.json, checked there against compiled kernel functions).
 #include <gtest/gtest.h>
 
 #include <fstream>
@@ -471,7 +471,7 @@ TEST(Vectors, RfcSetTscState) {
   });
 }
 
-// The first kernel of each era of spec section 3.5.
+// The first kernel of each era of docs/spec/kvm-timekeeping.md 3.5.
 const char* kernel_of_era(const std::string& era) {
   static const std::map<std::string, const char*> kernels = {{"3.6", "3.6"},   {"3.9", "3.9"},   {"3.19", "3.19"},
                                                              {"4.12", "4.12"}, {"5.10", "5.10"}, {"5.16", "5.18"},

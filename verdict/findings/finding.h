@@ -16,7 +16,7 @@ namespace tscsim::verdict {
 enum class Level : std::uint8_t { note, warning, error };
 std::string_view name_of(Level level);
 
-// From which size on something is a finding; the defaults are vmm-procedures.md section 3's.
+// From which size on something is a finding; the defaults are docs/spec/vmm-procedures.md 3's.
 struct Thresholds {
   Wide discarded_ns = 1'000'000;       // written-value-discarded: |in force - written|
   Wide before_entry_ns = 100'000'000;  // tsc-before-long-step: P3 to R; QEMU is said to take 100 ms
@@ -74,12 +74,12 @@ struct FindingInfo {
   std::string_view explanation;  // the condition, in one sentence
   std::string_view consequence;
   std::string_view cure;
-  std::string_view source;  // section of vmm-procedures.md
+  std::string_view source;  // section of docs/spec/vmm-procedures.md
   std::string_view seen_in;
   Look look = nullptr;
 };
 
-// In the order of the spec's table.
+// In the order of docs/spec/vmm-procedures.md 14.
 const std::vector<FindingInfo>& all_findings();
 const FindingInfo* find_finding(std::string_view id);
 

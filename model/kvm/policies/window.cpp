@@ -1,5 +1,5 @@
 // Kernel: Linux v4.4 arch/x86/kvm/x86.c kvm_write_tsc() (microseconds), Linux v6.1 and v6.12 kvm_synchronize_tsc()
-// (cycles; bf328e22e472); spec sections 3.3 and 3.5.
+// (cycles; bf328e22e472); docs/spec/kvm-timekeeping.md 3.3 and 3.5.
 #include "model/kvm/policies/window.h"
 
 #include "model/mutation.h"

@@ -1,6 +1,6 @@
 // 2.6.37 to 3.3: within five seconds of the first write of a series, in value and in time. The time is measured from the
 // first write because a write that joins does not move it (Era::window_stays_at_first_write).
-// Kernel: Linux v3.3 arch/x86/kvm/x86.c kvm_write_tsc(); spec section 3.5.
+// Kernel: Linux v3.3 arch/x86/kvm/x86.c kvm_write_tsc(); docs/spec/kvm-timekeeping.md 3.5.
 #include "model/kvm/sync_policy.h"
 
 namespace tscsim::model {
