@@ -84,23 +84,28 @@ int run(const Arguments& arguments) {
   check_model_options(arguments);
   if (arguments.has("junit")) storage::require_folder_of(arguments.text("junit"));
   Report report;
-  for (const std::string& file : scenario_files(paths)) {
-    throw_if_interrupted();
-    check_file(file, arguments, report);
-  }
+  const bool complete = done_before_interrupt([&] {
+    for (const std::string& file : scenario_files(paths)) {
+      throw_if_interrupted();
+      check_file(file, arguments, report);
+    }
+  });
   if (arguments.has("junit")) storage::write_file(arguments.text("junit"), junit_xml("tscsim check", report.junit));
   if (arguments.json()) {
-    print({{"command", "check"},
-           {"summary",
-            {{"passed", report.passed},
-             {"failed", report.failed},
-             {"errors", report.errors},
-             {"skipped", report.skipped}}},
-           {"scenarios", report.scenarios}});
+    Json object = {{"command", "check"},
+                   {"summary",
+                    {{"passed", report.passed},
+                     {"failed", report.failed},
+                     {"errors", report.errors},
+                     {"skipped", report.skipped}}},
+                   {"scenarios", report.scenarios}};
+    if (!complete) object["interrupted"] = true;
+    print(object);
   } else {
     std::cout << fmt::format("{} passed, {} failed, {} errors, {} skipped\n", report.passed, report.failed,
                              report.errors, report.skipped);
   }
+  if (!complete) return interrupted_status();
   if (report.errors != 0) return kBadUsage;
   return report.failed == 0 ? kAllHeld : kFailed;
 }

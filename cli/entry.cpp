@@ -48,6 +48,9 @@ int run_tscsim(int argc, const char* const* argv, sweep::Ranks* ranks) {
   } catch (const ops::TargetError& error) {
     std::cerr << "tscsim: " << error.what() << "\n";
     return cli::kNotAvailable;
+  } catch (const base::Interrupted&) {
+    std::cerr << "tscsim: interrupted\n";
+    return cli::kInterrupted;
   } catch (const ops::Interrupted&) {
     std::cerr << "tscsim: interrupted\n";
     return cli::kInterrupted;

@@ -1,29 +1,56 @@
 #include "cli/interrupt.h"
 
-#include <csignal>
+#include <unistd.h>
 
-#include "ops/executor.h"
+#include <csignal>
+#include <iostream>
+#include <string_view>
+
+#include "cli/arguments.h"
 
 namespace tscsim::cli {
 namespace {
 
-std::atomic<bool> interrupted{false};
-static_assert(std::atomic<bool>::is_always_lock_free);  // it is written by a signal handler
+constexpr unsigned kPatience_s = 1;
+
+// In a signal handler nothing else may be done.
+void end_at_once(std::string_view why) {
+  [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, why.data(), why.size());
+  ::_exit(kInterrupted);
+}
+
+void on_request(int) {
+  if (base::interrupt::requested.exchange(true)) end_at_once("tscsim: interrupted twice\n");
+  ::alarm(kPatience_s);
+}
+
+void on_alarm(int) {
+  if (!base::interrupt::heard.load()) end_at_once("tscsim: interrupted, and ended where it was\n");
+}
+
+void handle(int signal, void (*handler)(int)) {
+  struct sigaction action {};
+  action.sa_handler = handler;
+  sigaction(signal, &action, nullptr);
+}
 
 }  // namespace
 
 void handle_interrupts() {
-  struct sigaction action {};
-  action.sa_handler = [](int) { interrupted.store(true); };
-  action.sa_flags = static_cast<int>(SA_RESETHAND);  // a second signal ends the program at once
-  sigaction(SIGINT, &action, nullptr);
-  sigaction(SIGTERM, &action, nullptr);
+  handle(SIGALRM, on_alarm);
+  handle(SIGINT, on_request);
+  handle(SIGTERM, on_request);
 }
 
-const std::atomic<bool>& interrupt_flag() { return interrupted; }
+const std::atomic<bool>& interrupt_flag() { return base::interrupt::requested; }
 
 void throw_if_interrupted() {
-  if (interrupted.load()) throw ops::Interrupted();
+  if (base::interrupted()) throw ops::Interrupted();
+}
+
+int interrupted_status() {
+  std::cerr << "tscsim: interrupted\n";
+  return kInterrupted;
 }
 
 }  // namespace tscsim::cli

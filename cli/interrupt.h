@@ -1,12 +1,31 @@
-// SIGINT and SIGTERM ask a run to stop: what runs notices at its next operation, so that nothing is half-written.
+// SIGINT and SIGTERM ask a run to stop: what runs notices at its next operation, so that nothing is half-written. What has
+// not noticed after a second (it reads from a pipe that gives nothing, say) is ended as it stands, and so is everything by the
+// second signal.
 #pragma once
 
 #include <atomic>
+
+#include "base/interrupt.h"
+#include "ops/executor.h"
 
 namespace tscsim::cli {
 
 void handle_interrupts();
 const std::atomic<bool>& interrupt_flag();
 void throw_if_interrupted();  // ops::Interrupted
+
+// False when an interrupt ended `work`: then what it has finished is told, and the status is kInterrupted.
+template <class Work>
+bool done_before_interrupt(Work work) {
+  try {
+    work();
+    return true;
+  } catch (const ops::Interrupted&) {
+  } catch (const base::Interrupted&) {
+  }
+  return false;
+}
+
+int interrupted_status();  // says so on standard error; kInterrupted
 
 }  // namespace tscsim::cli

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "cli/commands.h"
+#include "cli/interrupt.h"
 #include "cli/session.h"
 #include "cli/text.h"
 #include "ops/operation_text.h"
@@ -130,12 +131,18 @@ void replay(const scenarios::Scenario& scenario, const Arguments& arguments, Rep
 
 int run(const Arguments& arguments) {
   Replay replayed;
-  for (const std::string& file : scenario_files(arguments.positional))
-    for (const scenarios::Scenario& scenario : load_for_model(file, arguments)) replay(scenario, arguments, replayed);
-  if (arguments.json())
-    print({{"command", "run"},
-           {"summary", {{"held", replayed.total.held}, {"failed", replayed.total.failed}}},
-           {"scenarios", replayed.documents}});
+  const bool complete = done_before_interrupt([&] {
+    for (const std::string& file : scenario_files(arguments.positional))
+      for (const scenarios::Scenario& scenario : load_for_model(file, arguments)) replay(scenario, arguments, replayed);
+  });
+  if (arguments.json()) {
+    Json object = {{"command", "run"},
+                   {"summary", {{"held", replayed.total.held}, {"failed", replayed.total.failed}}},
+                   {"scenarios", replayed.documents}};
+    if (!complete) object["interrupted"] = true;
+    print(object);
+  }
+  if (!complete) return interrupted_status();
   return replayed.total.failed == 0 ? kAllHeld : kFailed;
 }
 

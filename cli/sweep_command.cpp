@@ -224,6 +224,7 @@ int run(const Arguments& arguments) {
   progress.finish();
   database.close();
   if (!complete) {
+    base::interrupted();  // heard
     std::cerr << fmt::format("interrupted; {} holds what was done, and the same command with --resume goes on\n", path);
     return kInterrupted;
   }

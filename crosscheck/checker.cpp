@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <set>
 
+#include "base/interrupt.h"
 #include "crosscheck/hypothesis.h"
 #include "ops/error.h"
 
@@ -27,6 +28,7 @@ bool explore(const Hypothesis& start, const ops::Entry& entry, std::size_t index
   std::vector<std::vector<bool>> scripts{{}};
   while (!scripts.empty()) {
     if (++histories > most) return false;
+    base::throw_if_interrupted();
     Hypothesis next = start;
     next.space.oracle() = {};
     next.space.oracle().script = scripts.back();

@@ -8,6 +8,7 @@
 #include <map>
 #include <set>
 
+#include "base/check.h"
 #include "crosscheck/report.h"
 #include "model/world/simulation.h"
 
@@ -20,8 +21,16 @@ using ops::OpKind;
 // Linux rounds a delay down by up to one tick; ticks are 10 ms at the longest (HZ=100).
 constexpr std::uint64_t kTick_ns = 10'000'000;
 
-model::Machine<Witness>& machine_of(Hypothesis& h, const ops::Entry& entry) {
-  return h.hosts[static_cast<std::size_t>(entry.op.host)].machine;
+HostHistory& host_of(Hypothesis& h, const ops::Entry& entry) {
+  CHECK(static_cast<std::size_t>(entry.op.host) < h.hosts.size());
+  return h.hosts[static_cast<std::size_t>(entry.op.host)];
+}
+
+model::Machine<Witness>& machine_of(Hypothesis& h, const ops::Entry& entry) { return host_of(h, entry).machine; }
+
+model::Vcpu<Witness>& vcpu_of(model::Machine<Witness>& machine, std::int32_t vcpu) {
+  CHECK(static_cast<std::size_t>(vcpu) < machine.vcpus().size());
+  return machine.vcpus()[static_cast<std::size_t>(vcpu)];
 }
 
 // Compares a value with what the model derives; the space is narrowed by it. False when it is impossible.
@@ -367,9 +376,9 @@ bool follow_extra_updates(Hypothesis& h, const ops::Entry& entry, Field field, c
     return follow_extra_hyperv_pages(machine_of(h, entry), field, derived, observed);
   if (field != Field::version || entry.op.vcpu == ops::kVm || !derived.is_constant()) return false;
   auto& machine = machine_of(h, entry);
-  const auto& vcpu = machine.vcpus()[static_cast<std::size_t>(entry.op.vcpu)];
+  const auto& vcpu = vcpu_of(machine, entry.op.vcpu);
   const std::uint64_t extra = observed - derived.constant();
-  const bool exits_count = vcpu.tsc_always_catchup || h.hosts[static_cast<std::size_t>(entry.op.host)].tsc_unstable;
+  const bool exits_count = vcpu.tsc_always_catchup || host_of(h, entry).tsc_unstable;
   if (!exits_count || !vcpu.page_active() || extra == 0 || extra > 0xffff || extra % 2 != 0) return false;
   machine.page_at(vcpu.page_address()).version = static_cast<std::uint32_t>(observed);
   return true;
@@ -380,10 +389,10 @@ bool follow_extra_updates(Hypothesis& h, const ops::Entry& entry, Field field, c
 bool follow_extra_records(Hypothesis& h, const ops::Entry& entry, Field field, const Witness& derived,
                           std::uint64_t observed) {
   if (field != Field::version || entry.op.kind != OpKind::peek_steal_time) return false;
-  auto& here = h.hosts[static_cast<std::size_t>(entry.op.host)];
+  HostHistory& here = host_of(h, entry);
   const bool waited = here.waited_in_guest.erase(entry.op.vcpu) != 0;
   const std::uint64_t extra = observed - derived.constant();
-  const auto& vcpu = here.machine.vcpus()[static_cast<std::size_t>(entry.op.vcpu)];
+  const auto& vcpu = vcpu_of(here.machine, entry.op.vcpu);
   if (!waited || !vcpu.steal_active() || extra == 0 || extra > 0xffff || extra % 2 != 0) return false;
   here.machine.steal_record_at(vcpu.steal_address()).version = static_cast<std::uint32_t>(observed);
   return true;
@@ -497,8 +506,7 @@ bool was_not_entered(WitnessSpace& space, const ops::Entry& entry) {
 
 // The deadline counts only in its mode, which the guest sets without an MSR.
 void perform_guest_write(HostHistory& here, ops::Operation op, int pcpu, BracketedHost& host) {
-  if (op.msr == ops::msr::kIa32TscDeadline)
-    here.machine.vcpus()[static_cast<std::size_t>(op.vcpu)].timer_mode = ops::timer_mode::kTscDeadline;
+  if (op.msr == ops::msr::kIa32TscDeadline) vcpu_of(here.machine, op.vcpu).timer_mode = ops::timer_mode::kTscDeadline;
   here.machine.perform(op, pcpu, host);
 }
 
@@ -534,7 +542,7 @@ std::uint64_t HostHistory::least_jiffies_at(std::uint64_t base_ns) const {
 bool advance(Hypothesis& h, const ops::Entry& entry, std::size_t index) {
   h.order.push_back(index);
   const WitnessSpace::Scope scope(h.space);
-  HostHistory& here = h.hosts[static_cast<std::size_t>(entry.op.host)];
+  HostHistory& here = host_of(h, entry);
   note_tsc(here, entry);
   TraceComparison traces(h, here, entry, index);
   BracketedHost host(h.space, here, entry.bracket, traces);

@@ -39,6 +39,14 @@ std::optional<std::uint64_t> number_after(const std::string& text, const std::st
   return value;
 }
 
+std::optional<std::int64_t> signed_number_at(const std::string& text, std::size_t at) {
+  at = text.find_first_not_of(' ', at);
+  std::int64_t value = 0;
+  if (at == std::string::npos || std::from_chars(text.data() + at, text.data() + text.size(), value).ec != std::errc{})
+    return std::nullopt;
+  return value;
+}
+
 struct LogLine {
   std::size_t event = 0;
   std::string text;
@@ -280,8 +288,10 @@ class Outcomes {
       const auto warp = number_after(line.text, "observed ");
       const std::size_t at = line.text.find("Adjust: ");
       if (!warp || at == std::string::npos) continue;
+      const auto adjusted = signed_number_at(line.text, at + 8);
+      if (!adjusted) continue;  // a damaged line
       warps.push_back(static_cast<Wide>(*warp));
-      adjusts.push_back(std::stoll(line.text.substr(at + 8)));
+      adjusts.push_back(*adjusted);
     }
     tell(event, "compensated", !warps.empty(), "the model corrects TSC_ADJUST, Linux did not");
     if (warps.empty()) return;

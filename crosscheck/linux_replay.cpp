@@ -159,8 +159,12 @@ class Replay {
   // all that follows as much later.
   void wait_for_tick() {
     constexpr std::int64_t kStep_ns = 10'000;
+    constexpr std::uint64_t kMostTicks = 10;
     const auto before = state(ops::Field::jiffies);
-    for (std::int64_t at = machine_.now_ns(); state(ops::Field::jiffies) == before; later_ns_ += kStep_ns)
+    const auto most =
+        static_cast<std::int64_t>(kMostTicks * recording_.header.tick_ns);  // a guest whose CPUs are off has none
+    const std::int64_t begin = machine_.now_ns();
+    for (std::int64_t at = begin; state(ops::Field::jiffies) == before && at - begin < most; later_ns_ += kStep_ns)
       run_until(at += kStep_ns);
   }
 

@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <vector>
 
+#include "base/interrupt.h"
 #include "kvm_backend/guest_code/guest_vcpu.h"
 #include "kvm_backend/host_clocks.h"
 #include "kvm_backend/host_events.h"
@@ -168,7 +169,10 @@ class NativeExecutor final : public NativeVm {
   }
 
   Entry execute(const Operation& op) override {
-    if (options_.interrupted != nullptr && *options_.interrupted) throw ops::Interrupted();
+    if (options_.interrupted != nullptr && *options_.interrupted) {
+      base::interrupted();  // heard
+      throw ops::Interrupted();
+    }
     Entry entry;
     entry.op = op;
     const std::string obstacle = obstacle_to(op);

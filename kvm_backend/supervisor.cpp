@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/interrupt.h"
 #include "kvm_backend/host_clocks.h"
 #include "ops/error.h"
 #include "ops/executor.h"
@@ -41,7 +42,10 @@ void supervise(PinnedThread& thread, const Job& job, const Supervision& supervis
     if (job.kick) job.kick();
     thread.signal();
   }
-  if (is_set(supervision.interrupted)) throw ops::Interrupted();
+  if (is_set(supervision.interrupted)) {
+    base::interrupted();  // heard
+    throw ops::Interrupted();
+  }
   if (late)
     throw ops::TargetError(
         fmt::format("{} did not come back from {} within {}\n"

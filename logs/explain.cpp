@@ -8,6 +8,7 @@
 #include <map>
 #include <set>
 
+#include "base/interrupt.h"
 #include "logs/explain_calls.h"
 #include "logs/explain_text.h"
 #include "logs/import.h"
@@ -85,6 +86,7 @@ class Story {
 
   Explanation tell() {
     for (at_ = 0; at_ < steps_.size(); ++at_) {
+      base::throw_if_interrupted();
       if (steps_[at_].event == nullptr) pass_gap();
       else take(*steps_[at_].event);
     }

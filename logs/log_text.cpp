@@ -3,6 +3,8 @@
 #include <array>
 #include <istream>
 
+#include "base/interrupt.h"
+
 namespace tscsim::logs {
 namespace {
 
@@ -52,6 +54,7 @@ bool LogText::next() {
     first_is_read_ = false;
     return true;
   }
+  base::throw_if_interrupted();
   line_.clear();
   std::streambuf* bytes = in_.rdbuf();
   constexpr int kEnd = std::char_traits<char>::eof();

@@ -9,6 +9,8 @@
 #include <optional>
 #include <set>
 
+#include "base/interrupt.h"
+
 namespace tscsim::logs {
 namespace {
 
@@ -156,6 +158,7 @@ class Splitter {
     for (std::size_t i = 0; i < stretches_.size(); ++i) {
       if (!stretches_[i].tgid) continue;
       std::optional<std::size_t> best;
+      base::throw_if_interrupted();
       for (std::size_t k = 0; k < stretches_.size(); ++k) {
         const bool fits = stretches_[k].tgid == stretches_[i].tgid && root(k) != root(i) && may_join(i, k);
         if (fits && (!best || stretches_[k].events.front() <= stretches_[i].events.back())) best = k;

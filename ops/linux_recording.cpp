@@ -7,6 +7,7 @@
 
 #include "ops/error.h"
 #include "ops/json_text.h"
+#include "ops/recording_rules.h"
 
 namespace tscsim::ops {
 namespace {
@@ -212,6 +213,8 @@ LinuxLook read_look(const Json& json) {
   look.tsc = read_range(members.at("tsc"), "tsc");
   members.read("clocksource", look.clocksource);
   members.read("available", look.available);
+  if (!members.at("stat").is_object()) fail("look: 'stat' is not an object");
+  if (!members.at("log").is_array()) fail("look: 'log' is not a list");
   for (const auto& [cpu, time] : members.at("stat").items()) {
     LinuxCpuTime& row = look.stat[cpu];
     list(time, row.size(), "stat");
@@ -274,7 +277,9 @@ void write_json_lines(const LinuxRecording& recording, std::ostream& out) {
   out << kLinuxEnd << "\n";
 }
 
-LinuxRecording read_linux_recording(std::istream& in, const std::string& name) {
+namespace {
+
+LinuxRecording read_lines(std::istream& in, const std::string& name, RecordingLines& lines) {
   LinuxRecording recording;
   int number = 0;
   bool ended = false;
@@ -286,14 +291,34 @@ LinuxRecording read_linux_recording(std::istream& in, const std::string& name) {
       std::string type;
       Members(json, "line").read("type", type);
       if ((type == "linux") != (number == 1)) refuse(name, number, "expected one header, in the first line");
-      if (type == "linux") recording.header = read_header(json);
-      else if (line == kLinuxEnd) ended = true;
-      else recording.events.push_back(read_event(json, type));
+      if (type == "linux") {
+        recording.header = read_header(json);
+        lines.header = number;
+      } else if (line == kLinuxEnd) {
+        ended = true;
+      } else {
+        recording.events.push_back(read_event(json, type));
+        lines.entries.push_back(number);
+      }
     } catch (const LineError& error) {
       refuse(name, number, error.message, error.mend);
     }
   }
   if (!ended) refuse(name, number, "the recording is cut: its last line is missing", "take the whole file again");
+  return recording;
+}
+
+}  // namespace
+
+LinuxRecording read_linux_unchecked(std::istream& in, const std::string& name) {
+  RecordingLines lines;
+  return read_lines(in, name, lines);
+}
+
+LinuxRecording read_linux_recording(std::istream& in, const std::string& name) {
+  RecordingLines lines;
+  LinuxRecording recording = read_lines(in, name, lines);
+  if (auto faults = faults_of(recording, name, lines); !faults.empty()) throw InputError(std::move(faults));
   return recording;
 }
 

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <deque>
 
+#include "base/interrupt.h"
+
 namespace tscsim::ops {
 namespace {
 
@@ -280,6 +282,7 @@ class Runner {
   // ---- steps ----
 
   void run_step(const Step& step) {
+    base::throw_if_interrupted();
     const Operation op = resolved(step);
     const std::size_t index = recording_.entries.size();
     recording_.entries.push_back(executor_.execute(op));

@@ -5,11 +5,14 @@
 
 #include <algorithm>
 #include <istream>
+#include <iterator>
 #include <ostream>
 #include <sstream>
 
+#include "base/interrupt.h"
 #include "ops/error.h"
 #include "ops/json_text.h"
+#include "ops/recording_rules.h"
 
 namespace tscsim::ops {
 namespace {
@@ -329,17 +332,20 @@ class Reader {
     try {
       return work();
     } catch (const LineError& error) {
-      throw InputError({{name_, line_number_, 0}, error.message, error.mend, {}, 1});
+      faults_.push_back({{name_, line_number_, 0}, error.message, error.mend, {}, 1});
+      throw InputError(std::move(faults_));
     }
   }
 
  public:
-  Reader(std::istream& in, std::string name) : in_(in), name_(std::move(name)) {}
+  // `rules`: what is read must keep them (ops/recording_rules.h), not only the syntax.
+  Reader(std::istream& in, std::string name, bool rules) : in_(in), name_(std::move(name)), rules_(rules) {}
 
   Recording read_one() {
     return located([&] {
       if (!take_recording()) fail("the recording is empty", kCutMend);
       if (next_line()) fail("there is more after the end line");
+      refuse_faults();
       return std::move(recording_);
     });
   }
@@ -349,14 +355,21 @@ class Reader {
       std::vector<Recording> all;
       while (take_recording()) all.push_back(std::move(recording_));
       if (all.empty()) fail("the recording is empty", kCutMend);
+      refuse_faults();
       return all;
     });
   }
 
  private:
+  // Faults of all recordings of the file, told at once.
+  void refuse_faults() {
+    if (!faults_.empty()) throw InputError(std::move(faults_));
+  }
+
   // False when there is none.
   bool take_recording() {
     recording_ = {};
+    lines_ = {};
     header_seen_ = ended_ = false;
     while (!ended_ && next_line()) take_line();
     if (header_seen_ && !ended_) fail("the recording is cut: there is no end line", kCutMend);
@@ -379,6 +392,7 @@ class Reader {
   }
 
   bool started() {
+    base::throw_if_interrupted();
     ++line_number_;
     return true;
   }
@@ -402,14 +416,13 @@ class Reader {
   void take_header(const Json& json) {
     if (header_seen_) fail("there is a second header");
     recording_.header = read_header(json);
+    lines_.header = line_number_;
     header_seen_ = true;
   }
 
   void take_entry(const Json& json) {
-    Entry entry = read_entry(json);
-    if (entry.op.host >= recording_.header.hosts())
-      fail("op: the header knows no host " + std::to_string(entry.op.host));
-    recording_.entries.push_back(std::move(entry));
+    recording_.entries.push_back(read_entry(json));
+    lines_.entries.push_back(line_number_);
   }
 
   void take_end(const Json& json) {
@@ -423,15 +436,21 @@ class Reader {
                std::to_string(recording_.entries.size()),
            kCutMend);
     ended_ = true;
+    if (!rules_ || faults_.size() >= kMostFaults) return;
+    std::vector<Diagnostic> faults = faults_of(recording_, name_, lines_);
+    faults_.insert(faults_.end(), std::make_move_iterator(faults.begin()), std::make_move_iterator(faults.end()));
   }
 
   std::istream& in_;
   std::string name_;
+  bool rules_;
   std::string line_;
   int line_number_ = 0;
   bool header_seen_ = false;
   bool ended_ = false;
   Recording recording_;
+  RecordingLines lines_;            // of `recording_`
+  std::vector<Diagnostic> faults_;  // of all recordings so far
 };
 
 }  // namespace
@@ -451,10 +470,12 @@ void write_json_lines(const Recording& recording, std::ostream& out) {
   write_line(end, out);
 }
 
-Recording read_json_lines(std::istream& in, const std::string& name) { return Reader(in, name).read_one(); }
+Recording read_json_lines(std::istream& in, const std::string& name) { return Reader(in, name, true).read_one(); }
+
+Recording read_unchecked(std::istream& in, const std::string& name) { return Reader(in, name, false).read_one(); }
 
 std::vector<Recording> read_all_json_lines(std::istream& in, const std::string& name) {
-  return Reader(in, name).read_all();
+  return Reader(in, name, true).read_all();
 }
 
 std::string fingerprint(const Recording& recording) {

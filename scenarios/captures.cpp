@@ -1,7 +1,9 @@
-// The table of what each operation returns and what each field counts.
+// What each field of an operation counts.
 #include "scenarios/captures.h"
 
 #include <algorithm>
+
+#include "ops/recording_rules.h"
 
 namespace tscsim::scenarios {
 
@@ -17,48 +19,7 @@ bool counts_ns(Quantity quantity) {
   return quantity == Quantity::kvmclock_ns || quantity == Quantity::steal_ns || quantity == Quantity::realtime_ns;
 }
 
-std::vector<Field> fields_of(OpKind kind) {
-  switch (kind) {
-    case OpKind::get_tsc_khz:
-    case OpKind::get_msr:
-    case OpKind::get_tsc_offset:
-    case OpKind::rdtsc:
-    case OpKind::rdmsr:
-      return {Field::value};
-    case OpKind::rdtscp:
-      return {Field::value, Field::aux};
-    case OpKind::get_clock:
-      return {Field::clock, Field::flags, Field::realtime, Field::host_tsc};
-    case OpKind::read_pvclock:
-      return {Field::ns,          Field::tsc, Field::version, Field::tsc_timestamp,
-              Field::system_time, Field::mul, Field::shift,   Field::page_flags};
-    case OpKind::peek_pvclock:
-      return {Field::version, Field::tsc_timestamp, Field::system_time, Field::mul, Field::shift, Field::page_flags};
-    case OpKind::peek_hyperv_page:
-      return {Field::version, Field::scale, Field::offset};
-    case OpKind::read_hyperv_page:
-      return {Field::value, Field::tsc, Field::version, Field::scale, Field::offset};
-    case OpKind::peek_steal_time:
-      return {Field::version, Field::steal, Field::preempted};
-    case OpKind::read_clock:
-      return {Field::ns, Field::tsc};
-    case OpKind::read_cpu_times:
-      return {Field::user, Field::steal, Field::task};
-    case OpKind::guest_state:
-      return {Field::clocksource, Field::tsc_khz,   Field::unstable,  Field::watched,
-              Field::vdso,        Field::exchanges, Field::held_back, Field::jiffies};
-    case OpKind::peek_wall_clock:
-      return {Field::version, Field::sec, Field::nsec};
-    case OpKind::get_tsc_state:
-      return {Field::nsec, Field::tsc, Field::tsc_adjust, Field::flags};
-    case OpKind::get_clock_guest:
-      return {Field::tsc_timestamp, Field::system_time, Field::mul, Field::shift, Field::page_flags};
-    case OpKind::get_tsc_scale:
-      return {Field::tsc_ratio, Field::tsc_frac_bits};
-    default:
-      return {};
-  }
-}
+std::vector<Field> fields_of(OpKind kind) { return ops::outcome_fields(kind); }
 
 Quantity quantity_of(OpKind kind, std::uint32_t msr, Field field) {
   switch (field) {

@@ -9,6 +9,7 @@
 #include <map>
 #include <set>
 
+#include "base/interrupt.h"
 #include "scenarios/errno_names.h"
 #include "scenarios/guest_metrics.h"
 #include "scenarios/metrics.h"
@@ -155,6 +156,7 @@ class Evaluator {
   std::vector<Verdict> evaluate() {
     std::vector<Verdict> verdicts = unexpected_refusals();
     for (std::size_t i = 0; i < scenario_.expectations.size(); ++i) {
+      base::throw_if_interrupted();
       const Expectation& expectation = scenario_.expectations[i];
       if (!meant_here(expectation)) continue;
       Verdict verdict{static_cast<int>(i), expectation.place, expectation.text, State::not_run, {}};

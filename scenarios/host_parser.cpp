@@ -77,8 +77,14 @@ void read_tsc(Reader& reader, const Fields& fields, ops::HostSpec& host) {
 
 void read_clocks(Reader& reader, const Fields& fields, ops::HostSpec& host) {
   if (const YamlNode* node = fields.find("uptime")) host.uptime_ns = reader.instant_ns(*node).value_or(host.uptime_ns);
-  if (const YamlNode* node = fields.find("realtime_error"))
-    host.realtime_error_ns = reader.duration_ns(*node).value_or(0);
+  if (const YamlNode* node = fields.find("realtime_error")) {
+    const std::int64_t error_ns = reader.duration_ns(*node).value_or(0);
+    constexpr std::int64_t kMax = std::numeric_limits<std::int64_t>::max();
+    if (error_ns >= -host.realtime_ns && error_ns <= kMax - host.realtime_ns) host.realtime_error_ns = error_ns;
+    else
+      reader.diagnostics().add(*node, "CLOCK_REALTIME would be before 1970 or beyond 2262",
+                               "write an error within -53 and 238 years");
+  }
   if (const YamlNode* node = fields.find("realtime_drift"))
     host.realtime_drift_ppb = reader.ratio_ppb(*node).value_or(0);
 }

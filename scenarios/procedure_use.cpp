@@ -1,6 +1,7 @@
 // A line that uses a procedure, written out: each of its steps is read like a line of the scenario, with the procedure's
 // own names for hosts, instants and captures. What is wrong in it is shown there, with the line that uses it.
 #include <algorithm>
+#include <limits>
 
 #include "scenarios/timeline_lines.h"
 #include "scenarios/units.h"
@@ -269,6 +270,9 @@ bool TimelineParser::read_instant_of_procedure(Line& line) {
 void TimelineParser::expand_turns(const YamlNode& each, const Line& group) {
   const YamlNode* gap = group.fields->find("gap");
   const std::int64_t gap_ns = gap ? reader().instant_ns(*gap).value_or(0) : 0;
+  const ops::Wide last = static_cast<ops::Wide>(scope_->vcpus - 1) * gap_ns + group.at_ns;
+  if (last > std::numeric_limits<std::int64_t>::max())
+    return diagnostics().add(gap ? *gap : each, "the last vCPU's turn is beyond 292 years", "");
   const std::size_t before = diagnostics().size();
   for (std::int32_t vcpu = 0; vcpu < scope_->vcpus && diagnostics().size() == before; ++vcpu) {
     scope_->turn = vcpu;
@@ -354,6 +358,12 @@ void TimelineParser::create_vcpus_of_procedure(const Line& line) {
                         "create each once, after 'create_vm'");
       return;
     }
+    if (vcpu_count() >= ops::layout::kMaxVcpus) {
+      diagnostics().add(*line.node,
+                        "host " + name_of(host_) + " has " + std::to_string(vcpu_count()) + " vCPUs already",
+                        "that is the most there can be; create fewer");
+      return;
+    }
     Line one = line;
     one.vcpus = {vcpu == ops::kVm ? vcpu_count() : vcpu};
     one.at_ns = line.at_ns + line.gap_ns * (vcpu == ops::kVm ? 0 : vcpu - line.vcpus.front());
@@ -363,8 +373,8 @@ void TimelineParser::create_vcpus_of_procedure(const Line& line) {
 }
 
 bool TimelineParser::keep_local_capture(Line& line, const YamlNode& node, const std::string& name) {
-  const bool each = scope_->turn || line.vcpus.front() != ops::kVm;
-  LocalCapture local{{name, line.word->kind, capture_msr(line), line.vcpus.front(), diagnostics().place(node)},
+  const bool each = scope_->turn || line.first_vcpu() != ops::kVm;
+  LocalCapture local{{name, line.word->kind, capture_msr(line), line.first_vcpu(), diagnostics().place(node)},
                      scope_->prefix(),
                      each,
                      scope_->vcpus};

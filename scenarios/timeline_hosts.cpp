@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <limits>
 
+#include "scenarios/units.h"
+
 namespace tscsim::scenarios {
 
 using Kind = YamlNode::Kind;
@@ -58,7 +60,9 @@ bool TimelineParser::check_vm(const Line& line) {
 }
 
 // The VM is a new one.
-void TimelineParser::forget_vm() { here() = HostVm{true, hosts_[static_cast<std::size_t>(host_)].tsc_khz, {}}; }
+void TimelineParser::forget_vm() {
+  here() = HostVm{true, hosts_[static_cast<std::size_t>(host_)].tsc_khz, {}, here().awake_from_ns};
+}
 
 void TimelineParser::create_vcpu(const Line& line) {
   if (scope_ && line.operand->is(Kind::null)) return create_vcpus_of_procedure(line);
@@ -126,11 +130,26 @@ void TimelineParser::suspend_host(const Line& line) {
   const YamlNode* tsc_node = fields.find("tsc");
   const auto tsc =
       tsc_node ? reader().word(*tsc_node, "TSC", {"continues", "restarts"}) : std::optional<std::string>("continues");
-  if (!tsc) return;
+  if (!tsc || !sleep_until(line, *fields.find("for"), for_ns)) return;
   plan_each(line, [&](ops::Step& step) {
     step.op.value = static_cast<std::uint64_t>(for_ns);
     step.op.flags = *tsc == "restarts" ? ops::suspend_flag::kTscRestarts : 0;
   });
+}
+
+// The host goes on when it wakes, from the end of the sleep before at the earliest. False when time ends before that.
+bool TimelineParser::sleep_until(const Line& line, const YamlNode& node, std::int64_t for_ns) {
+  const std::int64_t from = std::max(line.at_ns, here().awake_from_ns);
+  const std::int64_t room = std::numeric_limits<std::int64_t>::max() - from;
+  out_.pivots.push_back({line.at_ns - here().awake_from_ns, false});
+  if (for_ns > room) {
+    diagnostics().add(node, "the host would wake beyond 292 years, where time ends",
+                      "let it sleep for " + grouped(room) + " ns at most");
+    return false;
+  }
+  out_.pivots.push_back({room - for_ns, true});
+  here().awake_from_ns = from + for_ns;
+  return true;
 }
 
 void TimelineParser::set_clocksource(const Line& line) {

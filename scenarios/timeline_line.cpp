@@ -120,7 +120,7 @@ bool TimelineParser::read_vcpu_list(const YamlNode& node, std::vector<std::int32
 
 bool TimelineParser::read_gap(Line& line) {
   const YamlNode* node = line.fields->find("gap");
-  if (!node) return true;
+  if (!node || line.vcpus.empty()) return true;  // without a vCPU the line is at fault, and has been told so
   if ((line.vcpus.size() < 2 && !scope_) || line.word->operand == Operand::sample) {
     diagnostics().add(*line.fields->key("gap"), "'gap' stands between vCPUs, and this step has not several",
                       "name several vCPUs, or remove 'gap'");
@@ -131,6 +131,7 @@ bool TimelineParser::read_gap(Line& line) {
   const auto last = static_cast<ops::Wide>(line.vcpus.size() - 1) * line.gap_ns + line.at_ns;
   if (last <= std::numeric_limits<std::int64_t>::max()) return ns.has_value();
   diagnostics().add(*node, "the last vCPU's turn is beyond 292 years", "");
+  line.gap_ns = 0;
   return false;
 }
 
@@ -202,7 +203,7 @@ bool TimelineParser::read_capture(Line& line) {
   if (!name) return false;
   if (!may_capture(line, *node)) return false;
   if (scope_) return keep_local_capture(line, *node, *name);
-  Capture capture{*name, line.word->kind, capture_msr(line), line.vcpus.front(), diagnostics().place(*node)};
+  Capture capture{*name, line.word->kind, capture_msr(line), line.first_vcpu(), diagnostics().place(*node)};
   if (const Capture* first = find_capture(out_.captures, *name)) {
     diagnostics().add_clash(*node, repeated_message(capture), "first captured", first->place,
                             "capture into another name");
@@ -219,7 +220,6 @@ bool TimelineParser::may_capture(const Line& line, const YamlNode& node) {
     diagnostics().add(node, "'" + word + "' returns nothing to capture", "remove the name");
     return false;
   }
-  if (line.vcpus.empty()) return false;  // reported already
   if (line.vcpus.size() > 1 && !scope_) {
     diagnostics().add(node, found_text(node) + " cannot hold the readings of several vCPUs",
                       "write one step for each vCPU");

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/check.h"
 #include "scenarios/procedure_library.h"
 #include "scenarios/procedure_scope.h"
 #include "scenarios/timeline_parser.h"
@@ -45,6 +46,8 @@ class TimelineParser {
     std::vector<Refusal> fails;
     std::vector<int> may_fail;  // errors that the VMM passes over
 
+    // A line whose vCPUs are at fault has none; what it captures is known all the same, so that nobody misses it below.
+    std::int32_t first_vcpu() const { return vcpus.empty() ? ops::kVm : vcpus.front(); }
     bool always_fails() const { return fails.size() == 1 && fails.front().kernels.from.empty(); }
   };
   struct Planned {
@@ -61,6 +64,7 @@ class TimelineParser {
     bool exists = false;
     std::uint32_t khz = 0;  // of vCPUs to come
     std::vector<KnownVcpu> vcpu;
+    std::int64_t awake_from_ns = 0;  // its host slept until then
     std::int32_t vcpus() const { return static_cast<std::int32_t>(vcpu.size()); }
   };
   // A structure that a VMM gives back as it got it.
@@ -112,10 +116,16 @@ class TimelineParser {
   static std::uint32_t capture_msr(const Line& line);
 
   // ---- timeline_hosts.cpp: hosts, VMs and vCPUs that come to be ----
-  HostVm& vm_of(std::int32_t host) { return vms_[static_cast<std::size_t>(host)]; }
+  HostVm& vm_of(std::int32_t host) {
+    CHECK(static_cast<std::size_t>(host) < vms_.size());
+    return vms_[static_cast<std::size_t>(host)];
+  }
   HostVm& here() { return vm_of(host_); }
   const HostVm& here() const { return vms_[static_cast<std::size_t>(host_)]; }
-  KnownVcpu& known(std::int32_t vcpu) { return here().vcpu[static_cast<std::size_t>(vcpu)]; }
+  KnownVcpu& known(std::int32_t vcpu) {
+    CHECK(static_cast<std::size_t>(vcpu) < here().vcpu.size());
+    return here().vcpu[static_cast<std::size_t>(vcpu)];
+  }
   void forget_vm();
   void add_vcpu() { here().vcpu.push_back({false, here().khz}); }
   std::int32_t vcpu_count() const { return here().vcpus(); }
@@ -129,6 +139,7 @@ class TimelineParser {
   void hotplug(const Line& line);
   void jump_host_tsc(const Line& line);
   void suspend_host(const Line& line);
+  bool sleep_until(const Line& line, const YamlNode& node, std::int64_t for_ns);
   void set_clocksource(const Line& line);
   void transfer(const Line& line);
   void plan_transfer(const Line& line, std::int32_t from, std::int32_t to);

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "base/interrupt.h"
 #include "scenarios/errno_names.h"
 #include "scenarios/units.h"
 
@@ -76,6 +77,7 @@ void TimelineParser::parse_steps(const YamlNode& node) {
     return;
   }
   for (const YamlNode& item : node.items) {
+    base::throw_if_interrupted();
     parse_step(item);
     if (planned_.size() > kMaxSteps) {
       diagnostics().add(item, "the timeline expands into more than " + grouped(kMaxSteps) + " operations",
@@ -103,7 +105,10 @@ void TimelineParser::parse_step(const YamlNode& node) {
 void TimelineParser::parse_line(Line& line, bool good) {
   good = read_host(line) && good;
   if (!check_vm(line)) return;
-  good = read_vcpus(line) && good;
+  if (!read_vcpus(line)) {
+    good = false;
+    line.vcpus.clear();  // a vCPU that does not exist is not looked up below
+  }
   good = read_gap(line) && good;
   good = read_fails(line) && good;
   good = read_may_fail(line) && good;

@@ -78,8 +78,9 @@ bool TimelineParser::sample_kinds(const Line& line, const YamlNode& node, Sample
       continue;
     }
     (*name == "rdtsc" ? spec.tsc : spec.pvclock) = true;
-    const bool possible = *name == "rdtsc" || std::any_of(line.vcpus.begin(), line.vcpus.end(),
-                                                          [&](auto vcpu) { return known(vcpu).kvmclock_on; });
+    const bool possible =
+        *name == "rdtsc" || line.vcpus.empty() ||
+        std::any_of(line.vcpus.begin(), line.vcpus.end(), [&](auto vcpu) { return known(vcpu).kvmclock_on; });
     if (possible) continue;
     diagnostics().add(item, "no vCPU of this sample has kvmclock on",
                       "switch it on with 'vm: {kvmclock: on}' or a step 'kvmclock: on'");

@@ -5,6 +5,8 @@
 #include <limits>
 #include <map>
 
+#include "base/interrupt.h"
+
 namespace tscsim::statistics {
 namespace {
 
@@ -75,6 +77,7 @@ Eigen::MatrixXd skew_matrix(std::span<const Series> of_one_clock) {
   const auto size = static_cast<Eigen::Index>(of_one_clock.size());
   Eigen::MatrixXd skew = Eigen::MatrixXd::Constant(size, size, std::numeric_limits<double>::quiet_NaN());
   for (Eigen::Index i = 0; i < size; ++i) {
+    base::throw_if_interrupted();
     std::map<std::int64_t, std::uint64_t> at;
     for (const Reading& reading : of_one_clock[static_cast<std::size_t>(i)].readings) at[reading.at_ns] = reading.value;
     for (Eigen::Index j = 0; j < size; ++j)

@@ -1,6 +1,5 @@
 #include "storage/recordings.h"
 
-#include <boost/iostreams/copy.hpp>
 #include <boost/iostreams/filter/lzma.hpp>
 #include <boost/iostreams/filtering_stream.hpp>
 
@@ -11,6 +10,7 @@
 #include <iterator>
 #include <sstream>
 
+#include "base/interrupt.h"
 #include "ops/error.h"
 #include "storage/files.h"
 
@@ -30,9 +30,16 @@ std::string unpacked(std::istream& in, const std::string& path) {
     io::filtering_istream filter;
     filter.push(io::lzma_decompressor());
     filter.push(in);
-    std::ostringstream text;
-    io::copy(filter, text);
-    return std::move(text).str();
+    filter.exceptions(std::ios_base::badbit);  // the filter's own come through
+    std::string text;
+    std::vector<char> piece(1 << 20);
+    do {
+      base::throw_if_interrupted();  // a few bytes may stand for a great many
+      filter.read(piece.data(), static_cast<std::streamsize>(piece.size()));
+      text.append(piece.data(), static_cast<std::size_t>(filter.gcount()));
+    } while (filter);
+    io::close(filter);
+    return text;
   } catch (const io::lzma_error&) {
     refuse(path, "the file is not in the .xz format, or is cut",
            "take the whole file again from where it was recorded");

@@ -63,6 +63,9 @@ std::vector<std::int64_t> values_of(const std::vector<std::string_view>& texts, 
   return values;
 }
 
+// So many draws anew are cheaper than to ask how much the bounds leave.
+constexpr int kTries = 1024;
+
 // scale * sample, to the nearest.
 std::int64_t scaled(std::int64_t scale, const Sample& sample) {
   const sim::U128 part = sim::mul(static_cast<std::uint64_t>(scale), sample.fraction) + (std::uint64_t{1} << 63);
@@ -200,8 +203,27 @@ std::int64_t Distribution::draw(sim::Stream& stream, std::uint64_t run) const {
     default:
       break;
   }
+  const auto inside = [this](std::int64_t value) { return value >= low_ && value <= high_; };
+  for (int i = 0; i < kTries; ++i)
+    if (const std::int64_t value = unbounded(stream); inside(value)) return value;
   for (;;)
-    if (const std::int64_t value = unbounded(stream); value >= low_ && value <= high_) return value;
+    if (const std::int64_t value = shape_ == Shape::normal ? within_bounds(stream) : unbounded(stream); inside(value))
+      return value;
+}
+
+// A normal variable between bounds that leave little of it: either the bounds are close together, or they leave a tail. The
+// value is a candidate; the caller takes the first within the bounds, of which there is one in a few hundred at the least.
+std::int64_t Distribution::within_bounds(sim::Stream& stream) const {
+  constexpr std::int64_t kFar = std::int64_t{1} << 60;  // beyond any that is drawn
+  const std::int64_t mean = arguments_[0], deviation = arguments_[1];
+  const std::int64_t low = low_ < -kFar ? -kFar : low_ - mean, high = high_ > kFar ? kFar : high_ - mean;
+  if (high - low <= deviation) return mean + normal_between(stream, deviation, low, high);
+  // A tail, on one side: around the mean, bounds so far apart would leave enough to draw from.
+  const std::int64_t nearest = low > 0 ? low : high < 0 ? -high : 0;
+  const auto whole_deviations = static_cast<std::uint64_t>(std::max<std::int64_t>(nearest - 1, 0) / deviation);
+  if (whole_deviations == 0) return unbounded(stream);
+  const std::int64_t away = scaled(deviation, half_normal_from(stream, whole_deviations));
+  return mean + (low > 0 ? away : -away);
 }
 
 std::int64_t Distribution::typical() const {

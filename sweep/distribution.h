@@ -2,7 +2,7 @@
 // that a run has the same values on every machine and compiler:
 //
 //   uniform(100 ms, 2 s)                  each value from 100 ms to 2 s equally likely, both included
-//   normal(0 ms, 3 ms)                    mean, standard deviation; a third and fourth argument bound it (values beyond are drawn anew)
+//   normal(0 ms, 3 ms)                    mean, standard deviation; a third and fourth argument bound it (no value beyond is drawn)
 //   exponential(5 ms)                     mean; from the second argument on (0), up to the third
 //   choice(0 ms, 1 ms, 10 ms)             each of them equally likely; one that stands twice, twice as likely
 //   grid(0 ms, 100 ms, 10 ms)             from, to, step: run after run; several grids make their product
@@ -47,6 +47,7 @@ class Distribution {
  private:
   enum class Shape : std::uint8_t { uniform, normal, exponential, choice, grid, empirical };
   std::int64_t unbounded(sim::Stream& stream) const;
+  std::int64_t within_bounds(sim::Stream& stream) const;
   void check() const;
   void read_values(const std::string& path);
 

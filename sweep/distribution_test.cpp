@@ -86,6 +86,57 @@ TEST(Distribution, BoundsCutWithoutPilingUp) {
   EXPECT_LT(std::count(values.begin(), values.end(), 500), 200);
 }
 
+// Whatever the bounds leave, a draw ends: 5.004 s alone, four standard deviations from the mean, took minutes.
+TEST(Distribution, BoundsThatLeaveASliver) {
+  EXPECT_THAT(draws("normal(5 s, 1 ms, 5004000000 ns, 5004000000 ns)", 200), testing::Each(5'004'000'000));
+  EXPECT_THAT(draws("normal(5 s, 1 ms, 5 s, 5 s)", 200), testing::Each(5'000'000'000));
+  EXPECT_THAT(draws("normal(5 s, 1 ms, 4996000000 ns, 4996000001 ns)", 200),
+              testing::Each(testing::AnyOf(4'996'000'000, 4'996'000'001)));
+  for (const std::int64_t value : draws("normal(0, 1000000, 4000000)", 200)) EXPECT_GE(value, 4'000'000);
+  for (const std::int64_t value : draws("normal(0, 1000000, -9000000, -3999999)", 200)) EXPECT_LE(value, -3'999'999);
+  for (const std::int64_t value : draws("normal(0, 72057594037927936, 72057594037927930, 72057594037927936)", 20))
+    EXPECT_GE(value, 72057594037927930);
+}
+
+// The share below x of a normal variable that lies from a to b, in standard deviations.
+double share_between(double a, double b, double x) {
+  const auto above = [](double sigmas) { return 0.5 * std::erfc(sigmas / std::sqrt(2.0)); };
+  return (above(a) - above(x)) / (above(a) - above(b));
+}
+
+TEST(ExactSamples, ANormalVariableBetweenBoundsHasItsShares) {
+  constexpr std::int64_t kSigma = 1000;
+  const struct { std::int64_t low, high; } rows[] = {{3000, 4000}, {0, 1000}, {-500, 499}, {-3300, -2500}, {-20, 900}};
+  for (const auto& [low, high] : rows) {
+    sim::Stream stream(7, "between");
+    std::vector<std::int64_t> values;
+    for (std::uint64_t i = 0; i < kMany; ++i) values.push_back(normal_between(stream, kSigma, low, high));
+    EXPECT_EQ(*std::min_element(values.begin(), values.end()), low);
+    for (int tenth = 1; tenth < 10; ++tenth) {
+      const std::int64_t bound = low + (high - low) * tenth / 10;
+      const auto in = [](std::int64_t edge) { return (static_cast<double>(edge) - 0.5) / kSigma; };
+      EXPECT_NEAR(share_below(values, bound), share_between(in(low), in(high + 1), in(bound)), kNear)
+          << low << " to " << high << " below " << bound;
+    }
+  }
+}
+
+TEST(ExactSamples, ATailHasItsShares) {
+  for (std::uint64_t least = 1; least <= 4; ++least) {
+    sim::Stream stream(7, "tail");
+    double below_half = 0, below_one = 0;
+    for (std::uint64_t i = 0; i < kMany; ++i) {
+      const Sample sample = half_normal_from(stream, least);
+      ASSERT_GE(sample.whole, least);
+      below_one += sample.whole == least;
+      below_half += sample.whole == least && sample.fraction < std::uint64_t{1} << 63;
+    }
+    const double a = static_cast<double>(least);
+    EXPECT_NEAR(below_half / kMany, share_between(a, 40, a + 0.5), kNear) << least;
+    EXPECT_NEAR(below_one / kMany, share_between(a, 40, a + 1), kNear) << least;
+  }
+}
+
 TEST(Distribution, GridsAndChoices) {
   EXPECT_THAT(draws("grid(0 ms, 1 ms, 500 us)", 5), testing::ElementsAre(0, 500'000, 1'000'000, 0, 500'000));
   for (const std::int64_t value : draws("choice(3 ms, 5 ms)", 100))

@@ -1,5 +1,7 @@
 #include "sweep/exact_samples.h"
 
+#include "sim/wide.h"
+
 namespace tscsim::sweep {
 namespace {
 
@@ -41,6 +43,29 @@ bool accepted(sim::Stream& stream, std::uint64_t k, std::uint64_t x) {
   return true;
 }
 
+// True with probability exp(-(whole + fraction / 2^64)).
+bool falls(sim::Stream& stream, const Sample& exponent) {
+  return all_roots(stream, 2 * exponent.whole) && falls_evenly(stream, exponent.fraction);
+}
+
+// How far from the mean, in units of 2^-64, a value lies that is rounded to `distance`: `within` says where in its cell.
+sim::U128 magnitude(std::int64_t distance, std::uint64_t within) {
+  if (distance == 0) return within < kHalf ? kHalf - within : within - kHalf;
+  const auto whole = static_cast<std::uint64_t>(distance < 0 ? -distance : distance);
+  return (static_cast<sim::U128>(whole) << 64) - kHalf + within;
+}
+
+// (y - nearest)(y + nearest) / (2 deviation^2): what the density at y is below that at `nearest` by, as an exponent. The
+// magnitudes are in units of 2^-64; y - nearest is at most about one deviation.
+Sample exponent_of(sim::U128 y, sim::U128 nearest, std::uint64_t deviation) {
+  const sim::U128 less = (y - nearest) / deviation, more = (y + nearest) / deviation;  // in 2^-64 of a deviation
+  const auto product = [](sim::U128 a, std::uint64_t b) {                              // a * b / 2^64
+    return static_cast<std::uint64_t>(a >> 64) * sim::U128{b} + (sim::mul(static_cast<std::uint64_t>(a), b) >> 64);
+  };
+  const sim::U128 twice = product(more, static_cast<std::uint64_t>(less)) + (less >> 64 != 0 ? more : sim::U128{0});
+  return {static_cast<std::uint64_t>(twice >> 65), static_cast<std::uint64_t>(twice >> 1)};
+}
+
 }  // namespace
 
 Sample exponential(sim::Stream& stream) {
@@ -57,6 +82,28 @@ Sample half_normal(sim::Stream& stream) {
     if (k > 1 && !all_roots(stream, k * (k - 1))) continue;
     const std::uint64_t x = stream.next();
     if (accepted(stream, k, x)) return {k, x};
+  }
+}
+
+// As algorithm N, whose k begins at `least` here: with k = least + j the density's exp(-k^2 / 2) is that of `least` times
+// exp(-least j) exp(-j^2 / 2), the first of which is what j is drawn by.
+Sample half_normal_from(sim::Stream& stream, std::uint64_t least) {
+  for (;;) {
+    std::uint64_t j = 0;
+    while (all_roots(stream, 2 * least)) ++j;
+    if (!all_roots(stream, j * j)) continue;
+    const std::uint64_t x = stream.next();
+    if (accepted(stream, least + j, x)) return {least + j, x};
+  }
+}
+
+std::int64_t normal_between(sim::Stream& stream, std::int64_t deviation, std::int64_t low, std::int64_t high) {
+  const bool around_mean = low <= 0 && high >= 0;
+  const sim::U128 nearest = around_mean ? 0 : magnitude(low > 0 ? low : high, 0);
+  for (;;) {
+    const std::int64_t distance = stream.uniform(low, high);
+    const sim::U128 y = magnitude(distance, stream.next());
+    if (falls(stream, exponent_of(y, nearest, static_cast<std::uint64_t>(deviation)))) return distance;
   }
 }
 

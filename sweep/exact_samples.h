@@ -19,4 +19,11 @@ Sample exponential(sim::Stream& stream);
 // "Sampling exactly from the normal distribution", ACM TOMS 42:1, 2016.
 Sample half_normal(sim::Stream& stream);
 
+// The same of a normal variable that is known to be at least `least` > 0 standard deviations from 0.
+Sample half_normal_from(sim::Stream& stream, std::uint64_t least);
+
+// A normal variable with mean 0, rounded, given that it lies from `low` to `high`, which are at most one standard deviation
+// apart: any of these values is as likely as any other, and is kept as often as its density is below the greatest there.
+std::int64_t normal_between(sim::Stream& stream, std::int64_t deviation, std::int64_t low, std::int64_t high);
+
 }  // namespace tscsim::sweep

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <chrono>
 
+#include "base/interrupt.h"
+
 namespace tscsim::sweep {
 
 Aggregate run_batch(const Subject& subject, Worker& worker, const Inputs& inputs, std::uint64_t own_batch) {
@@ -11,6 +13,7 @@ Aggregate run_batch(const Subject& subject, Worker& worker, const Inputs& inputs
   Aggregate made(subject.spec().quantities.size(), inputs.worst);
   RunResult result;
   for (std::uint64_t run = first; run < end; ++run) {
+    base::throw_if_interrupted();
     result.explain = made.fates.count(Fate::refused) == 0;  // the first of a batch stands for the others
     worker.run(run, result);
     made.add(result, run);
@@ -34,6 +37,12 @@ BatchPool::~BatchPool() {
   for (std::thread& thread : threads_) thread.join();
 }
 
+bool BatchPool::stopped() const {
+  const bool asked = interrupted_ != nullptr && *interrupted_;
+  if (asked) base::interrupted();  // heard
+  return stop_ || asked;
+}
+
 void BatchPool::work() {
   try {
     Worker worker(subject_);
@@ -50,6 +59,9 @@ void BatchPool::work() {
       ready_.emplace(place, std::move(made));
       changed_.notify_all();
     }
+  } catch (const base::Interrupted&) {  // what is complete has been handed over
+    const std::lock_guard lock(mutex_);
+    stop_ = true;
   } catch (...) {
     const std::lock_guard lock(mutex_);
     thrown_ = std::current_exception();

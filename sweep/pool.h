@@ -39,7 +39,7 @@ class BatchPool {
 
  private:
   void work();
-  bool stopped() const { return stop_ || (interrupted_ != nullptr && *interrupted_); }
+  bool stopped() const;
 
   const Subject& subject_;
   const Inputs& inputs_;

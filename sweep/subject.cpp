@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "base/interrupt.h"
 #include "ops/error.h"
 #include "sim/wide.h"
 
@@ -162,7 +163,7 @@ Subject::Subject(SubjectSpec spec) : spec_(std::move(spec)) {
     typical_.push_back(variation.distribution.typical());
     if (const std::uint64_t points = variation.distribution.grid_points(); points != 0) {
       variation.distribution.set_stride(stride);
-      stride *= points;
+      stride = points > UINT64_MAX / stride ? UINT64_MAX : stride * points;  // no run comes that far
     }
   }
   find_start();
@@ -189,6 +190,7 @@ void Subject::find_start() {
   std::optional<ops::InputError> first;
   std::optional<std::vector<std::int64_t>> readable;
   for (std::uint64_t i = 0; i < kTries; ++i) {
+    base::throw_if_interrupted();
     if (i != 0) draw(kVerifiedFrom + kVerified + i, typical_);
     try {
       const scenarios::Scenario base = scenario(typical_);
@@ -290,6 +292,7 @@ void Subject::find_slots(const scenarios::Scenario& base, const std::vector<scen
 void Subject::verify() const {
   std::vector<std::int64_t> drawn;
   for (std::uint64_t i = 0; i < kVerified; ++i) {
+    base::throw_if_interrupted();
     draw(kVerifiedFrom + i, drawn);
     const auto inside = [&](const Follows& pivot) {
       std::int64_t value = 0;

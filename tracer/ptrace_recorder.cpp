@@ -18,6 +18,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstring>
+#include <exception>
 #include <fstream>
 #include <map>
 #include <optional>
@@ -25,6 +26,7 @@
 #include <sstream>
 #include <thread>
 
+#include "base/interrupt.h"
 #include "ops/error.h"
 #include "tracer/child.h"
 #include "tracer/payload.h"
@@ -37,7 +39,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto kPatience = 5s;
+constexpr auto kPatience = 700ms;  // an interrupt ends the program within a second
 // A thread that has made so many calls without KVM_RUN is none that runs a vCPU.
 constexpr int kMostWatchedCalls = 2000;
 constexpr unsigned kOptions = PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE |
@@ -89,6 +91,25 @@ struct Vm {
   std::map<std::int32_t, std::uint64_t> seen_changes;  // at a vCPU's last KVM_RUN that was kept
 };
 
+// A thread that waits for the command to start. It is joined whatever happens: where the loop has thrown, the command is
+// killed first, which ends the wait.
+class Joined {
+ public:
+  template <class Work>
+  Joined(pid_t command, Work work) : command_(command), thread_(std::move(work)) {}
+  Joined(const Joined&) = delete;
+  Joined& operator=(const Joined&) = delete;
+  ~Joined() {
+    if (std::uncaught_exceptions() > exceptions_) ::kill(command_, SIGKILL);
+    thread_.join();
+  }
+
+ private:
+  const int exceptions_ = std::uncaught_exceptions();
+  pid_t command_;
+  std::thread thread_;
+};
+
 class Ptrace {
  public:
   explicit Ptrace(const Order& order) : order_(order) {}
@@ -99,15 +120,16 @@ class Ptrace {
     command_ = child.pid();
     child.go();
     // The command's first stops come before it has become the command, so it cannot be waited for here.
-    std::thread failed_start([&] {
-      try {
-        child.check_started();
-      } catch (const ops::InputError&) {
-        start_failure_ = std::current_exception();
-      }
-    });
-    loop();
-    failed_start.join();
+    {
+      const Joined failed_start(child.pid(), [&] {
+        try {
+          child.check_started();
+        } catch (const ops::InputError&) {
+          start_failure_ = std::current_exception();
+        }
+      });
+      loop();
+    }
     if (start_failure_) std::rethrow_exception(start_failure_);
     result_.cut = !result_.cut.empty() ? result_.cut : cut_by(result_.end);
     return std::move(result_);
@@ -179,7 +201,11 @@ class Ptrace {
     }
   }
 
-  bool interrupted() const { return order_.interrupted != nullptr && *order_.interrupted; }
+  bool interrupted() const {
+    const bool asked = order_.interrupted != nullptr && *order_.interrupted;
+    if (asked) base::interrupted();  // heard: what was seen is kept
+    return asked;
+  }
 
   // Asks a command of ours to end, and leaves one that is not.
   void end_early() {

@@ -13,6 +13,7 @@
 #include <optional>
 #include <thread>
 
+#include "base/interrupt.h"
 #include "kvm_backend/ioctl/fd.h"
 #include "ops/error.h"
 #include "tracer/child.h"
@@ -26,7 +27,7 @@ namespace {
 using namespace std::chrono_literals;
 
 // How long a command may take to end after it was asked to.
-constexpr auto kPatience = 5s;
+constexpr auto kPatience = 700ms;  // an interrupt ends the program within a second
 
 class LogMemory {
  public:
@@ -81,6 +82,7 @@ class Waiting {
  private:
   bool patience_is_over() {
     if (order_.interrupted == nullptr || !*order_.interrupted) return false;
+    base::interrupted();  // heard: what was seen is kept
     const auto now = std::chrono::steady_clock::now();
     if (!asked_) {
       asked_ = now;

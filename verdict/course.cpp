@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/check.h"
 #include "crosscheck/checker.h"
 #include "crosscheck/hypothesis.h"
 #include "model/world/simulation.h"
@@ -167,9 +168,10 @@ Course follow(ops::Recording recording) {
   const crosscheck::Result found = crosscheck::check(recording);
   crosscheck::retrace(recording, found, [&](crosscheck::Hypothesis& history, std::size_t index) {
     const ops::Entry& entry = recording.entries[index];
-    if (!executed(entry)) return;
-    const witness::WitnessSpace::Scope scope(history.space);
+    CHECK(static_cast<std::size_t>(entry.op.host) < history.hosts.size());
     const auto& host = history.hosts[static_cast<std::size_t>(entry.op.host)];
+    if (!executed(entry) || host.joined_late) return;  // of a VM from before the recording nothing is known
+    const witness::WitnessSpace::Scope scope(history.space);
     const ops::Bracket& bracket = entry.bracket;
     const Readings<witness::Witness> now{history.space.unknown(bracket.tsc.lo, bracket.tsc.hi),
                                          history.space.unknown(bracket.base_ns.lo, bracket.base_ns.hi),

@@ -1,8 +1,9 @@
 #include "witness/witness.h"
 
 #include <algorithm>
-#include <cassert>
 #include <utility>
+
+#include "base/check.h"
 
 namespace tscsim::witness {
 namespace {
@@ -89,7 +90,7 @@ bool operator==(const Witness& a, const Witness& b) {
 }
 
 WitnessSpace& WitnessSpace::current() {
-  assert(current_space != nullptr);
+  CHECK(current_space != nullptr);
   return *current_space;
 }
 

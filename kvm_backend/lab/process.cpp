@@ -14,6 +14,7 @@
 #include <sstream>
 #include <thread>
 
+#include "base/interrupt.h"
 #include "ops/error.h"
 #include "ops/executor.h"
 
@@ -90,6 +91,7 @@ ProcessEnd wait_for(pid_t pid, const ProcessSpec& spec) {
     int wait_status = 0;
     if (::waitpid(pid, &wait_status, WNOHANG) == pid) return {status_of(wait_status), false, taken(), {}};
     if (spec.interrupted != nullptr && *spec.interrupted) {
+      base::interrupted();  // heard
       end_group(pid);
       throw ops::Interrupted();
     }

@@ -49,10 +49,16 @@ Job read_job(const std::string& line, std::istringstream& lines) {
   std::string program;
   std::getline(lines, program);
   job.program = ops::program_from_json(program, "jobs");
+  if (job.host < 0 || static_cast<std::size_t>(job.host) >= job.program.hosts.size())
+    refuse(fmt::format("a job is for host {} of a program of {}", job.host, job.program.hosts.size()));
   const int count = json.at("earlier_lines").get<int>();
-  if (count == 0) return job;
-  std::istringstream earlier(next_lines(lines, count));
-  job.earlier = ops::read_json_lines(earlier, "jobs");
+  if (count > 0) {
+    std::istringstream earlier(next_lines(lines, count));
+    job.earlier = ops::read_json_lines(earlier, "jobs");
+  }
+  const int before = job.earlier ? job.earlier->header.hosts() : 1;
+  if (before < job.host)
+    refuse(fmt::format("a job is for host {}, and of those before it {} are told of", job.host, before));
   return job;
 }
 

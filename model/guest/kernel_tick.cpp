@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "base/interrupt.h"
 #include "model/guest/accounting.h"
 #include "model/guest/detectors.h"
 #include "model/guest/kernel.h"
@@ -31,12 +32,15 @@ std::int64_t forwarded(std::int64_t from, std::int64_t period, std::int64_t now)
 
 }  // namespace
 
+// A long time has many ticks: an interrupt of the program is noticed at each.
 void GuestKernel::run_until(std::int64_t at_ns) {
+  constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::max();
   while (!paused_ && !suspended_ && has_vm()) {
     int next = -1;
     for (int vcpu = 0; vcpu < static_cast<int>(cpus_.size()); ++vcpu)
       if (at(vcpu).online && (next < 0 || at(vcpu).fires_at_ns < at(next).fires_at_ns)) next = vcpu;
-    if (next < 0 || at(next).fires_at_ns > at_ns) break;
+    if (next < 0 || at(next).fires_at_ns > at_ns || at(next).fires_at_ns == kNever) break;
+    base::throw_if_interrupted();
     hw_->advance_to(at(next).fires_at_ns);
     interrupt(next);
   }

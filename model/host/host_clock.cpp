@@ -37,7 +37,8 @@ void HostClock::restart(const ops::HostSpec& spec) {
 }
 
 std::uint64_t HostClock::realtime_ns() const {
-  return static_cast<std::uint64_t>(realtime_zero_ns_ + now_ns_ + realtime_jump_ns()) + slewed_ns();
+  return static_cast<std::uint64_t>(realtime_zero_ns_) + static_cast<std::uint64_t>(now_ns_) + realtime_jump_ns() +
+         slewed_ns();
 }
 
 std::uint64_t HostClock::slewed_ns() const {
@@ -45,12 +46,12 @@ std::uint64_t HostClock::slewed_ns() const {
       static_cast<std::int64_t>(static_cast<__int128>(now_ns_) * realtime_drift_ppb_ / 1'000'000'000));
 }
 
-// CLOCK_REALTIME counts the same cycles as the raw clock.
-std::int64_t HostClock::realtime_jump_ns() const {
+// CLOCK_REALTIME counts the same cycles as the raw clock. Modulo 2^64, as a counter that is moved far enough goes round.
+std::uint64_t HostClock::realtime_jump_ns() const {
   if (!tsc_clocksource_ || jumped_cycles_ == 0) return realtime_jumped_ns_;
-  const auto cycles = static_cast<std::int64_t>(clamped_tsc(0) - (tsc(0) - static_cast<std::uint64_t>(jumped_cycles_)));
+  const auto cycles = static_cast<std::int64_t>(clamped_tsc(0) - (tsc(0) - jumped_cycles_));
   return realtime_jumped_ns_ +
-         static_cast<std::int64_t>(static_cast<__int128>(cycles) * scale_.mult / (std::int64_t{1} << scale_.shift));
+         static_cast<std::uint64_t>(static_cast<__int128>(cycles) * scale_.mult / (std::int64_t{1} << scale_.shift));
 }
 
 std::optional<ClockPair<std::uint64_t>> HostClock::realtime_pair(int pcpu) const {
@@ -83,14 +84,15 @@ void HostClock::jump_tsc(int pcpu, std::int64_t cycles) {
     if (pcpu != ops::kAllPcpus && pcpu != i) continue;
     tsc_offsets_[static_cast<std::size_t>(i)] += static_cast<std::uint64_t>(cycles);
   }
-  if (pcpu == ops::kAllPcpus || pcpu == 0) jumped_cycles_ += cycles;
+  if (pcpu == ops::kAllPcpus || pcpu == 0) jumped_cycles_ += static_cast<std::uint64_t>(cycles);
 }
 
 // Kernel: Linux v6.12 kernel/time/timekeeping.c timekeeping_suspend(), timekeeping_resume(): cycle_last becomes what
 // the TSC reads at resume, so a TSC that restarted does not hold the clock.
 void HostClock::suspend(std::int64_t for_ns, bool tsc_restarts) {
+  const sim::SimTime wakes = sim::SimTime{now_ns_} + for_ns;
   rebase(for_ns);
-  advance_to(now_ns_ + for_ns);
+  advance_to(wakes.ns);
   if (tsc_restarts)
     for (std::uint64_t& offset : tsc_offsets_) offset = 0 - cycles_since_boot(now_ns_);
   base_tsc_ = least_cycle_last_ = tsc(0);

@@ -13,6 +13,7 @@
 #include "model/kvm/arithmetic.h"
 #include "model/kvm/host.h"
 #include "ops/program.h"
+#include "sim/time.h"
 
 namespace tscsim::model {
 
@@ -85,7 +86,8 @@ class HostClock {
   // Adds cycles to the TSC of one pCPU, or of all (ops::kAllPcpus). A timekeeper that counts the TSC follows it
   // forward; backward it stands still until the TSC has caught up.
   void jump_tsc(int pcpu, std::int64_t cycles);
-  // Sleeps and resumes. The raw clock leaves the sleep out, base_ns and CLOCK_REALTIME count it.
+  // Sleeps and resumes. The raw clock leaves the sleep out, base_ns and CLOCK_REALTIME count it. Throws std::overflow_error
+  // when it would wake beyond the end of time (sim::SimTime); the parser has refused that.
   void suspend(std::int64_t for_ns, bool tsc_restarts);
   int pcpus() const { return static_cast<int>(tsc_offsets_.size()); }
 
@@ -105,7 +107,7 @@ class HostClock {
     return std::max(least_cycle_last_, cycles_at_tick_ + offset_of(0));
   }
   std::uint64_t offset_of(int pcpu) const { return tsc_offsets_[static_cast<std::size_t>(pcpu)]; }
-  std::int64_t realtime_jump_ns() const;
+  std::uint64_t realtime_jump_ns() const;
   void rebase(std::int64_t slept_ns);
   std::uint64_t raw_ns_at(std::uint64_t tsc) const {
     return base_raw_ns_ + static_cast<std::uint64_t>(u128{tsc - base_tsc_} * scale_.mult >> scale_.shift);
@@ -134,8 +136,8 @@ class HostClock {
   std::uint64_t least_cycle_last_ = 0;
   std::int64_t cycle_last_since_ns_ = 0;
   // How far jumps of the TSC took CLOCK_REALTIME with them: up to the last rebase, and cycles of pCPU 0 since.
-  std::int64_t realtime_jumped_ns_ = 0;
-  std::int64_t jumped_cycles_ = 0;
+  std::uint64_t realtime_jumped_ns_ = 0;  // both modulo 2^64
+  std::uint64_t jumped_cycles_ = 0;
 };
 
 }  // namespace tscsim::model

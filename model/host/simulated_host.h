@@ -48,6 +48,8 @@ class SimulatedHost final : public Host<std::uint64_t> {
     if (clock_.tsc_clocksource()) schedule(DelayedWork::clocksource_falls_away, 0);
   }
   void schedule(DelayedWork work, std::int64_t delay_ns) override {
+    const std::int64_t left_ns = sim::SimTime::last().ns - clock_.now_ns();
+    if (delay_ns > left_ns) return;  // time ends before that
     queue_.schedule(sim::SimTime{clock_.now_ns()} + delay_ns, work);
     note_due();
   }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "base/check.h"
 #include "model/mutation.h"
 
 namespace tscsim::model {
@@ -42,6 +43,8 @@ ToleranceBand tolerance_band(std::uint32_t host_khz, std::uint32_t ppm) {
 }
 
 TimeScale time_scale(std::uint64_t scaled_hz, std::uint64_t base_hz) {
+  CHECK(scaled_hz != 0);  // no shift would do: the loops below would not end
+  CHECK(base_hz != 0);
   int shift = 0;
   std::uint64_t base = base_hz;
   std::uint64_t scaled = scaled_hz;
@@ -75,6 +78,7 @@ TscRatio nested_tsc_ratio(TscRatio l1_ratio, TscRatio l2_ratio) {
 }
 
 std::uint32_t pvclock_tsc_khz(TimeScale page) {
+  CHECK(page.mul != 0);
   const std::uint64_t khz = (std::uint64_t{1'000'000} << 32) / page.mul;
   return static_cast<std::uint32_t>(page.shift < 0 ? khz << TSCSIM_MUTATE(guest_khz_not_shifted, -page.shift, 0)
                                                    : khz >> page.shift);

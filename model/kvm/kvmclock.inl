@@ -176,7 +176,7 @@ Num Machine<Num, HostType>::master_clock_at(const Num& host_tsc) const {
   const Num cycles =
       scales ? scale(host_tsc, ratio) - scale(vm_.master_cycle_now, ratio) : host_tsc - vm_.master_cycle_now;
   const std::uint64_t hz = scales ? effective_rate_hz(ratio) : std::uint64_t{config_.host_khz} * 1000;
-  const Num since = scale(cycles, scales_.to_ns(hz));
+  const Num since = hz == 0 ? Num(0) : scale(cycles, scales_.to_ns(hz));  // 0: nor does the page have a rate
   return vm_.master_kernel_ns + TSCSIM_MUTATE(get_clock_without_offset, vm_.kvmclock_offset, Num(0)) + since;
 }
 

@@ -5,6 +5,7 @@
 
 #include <cerrno>
 
+#include "base/check.h"
 #include "model/kvm/machine.h"
 #include "model/mutation.h"
 
@@ -37,10 +38,20 @@ typename Machine<Num, HostType>::Outcome Machine<Num, HostType>::refuse(int erro
   return out;
 }
 
+// Looked up before the kinds are told apart.
+constexpr bool looks_at_a_vcpu(ops::OpKind kind) {
+  return kind == ops::OpKind::peek_pvclock || kind == ops::OpKind::peek_wall_clock ||
+         kind == ops::OpKind::peek_steal_time || kind == ops::OpKind::read_pvclock;
+}
+
 template <class Num, class HostType>
 typename Machine<Num, HostType>::Outcome Machine<Num, HostType>::perform(const ops::Operation& op, int cpu,
                                                                          HostType& host) {
   story_length_ = 0;
+  // Whoever brings operations has seen to it: the parser of scenarios, or ops/recording_rules.h.
+  CHECK(op.vcpu == ops::kVm || op.kind == ops::OpKind::create_vcpu ||
+        static_cast<std::size_t>(op.vcpu) < vcpus_.size());
+  CHECK(op.vcpu != ops::kVm || !looks_at_a_vcpu(op.kind));
   if (TSCSIM_MUTATE(outside_memory_is_read, looks_outside_memory(op), false)) return refuse(EFAULT);
   switch (op.kind) {
     case ops::OpKind::create_vm:
@@ -81,6 +92,7 @@ typename Machine<Num, HostType>::Outcome Machine<Num, HostType>::perform(const o
       break;
   }
   if (op.vcpu == ops::kVm) {  // KVM_SET_TSC_KHZ and KVM_GET_TSC_KHZ exist on the VM too
+    CHECK(op.kind == ops::OpKind::set_tsc_khz || op.kind == ops::OpKind::get_tsc_khz);
     if (!config_.era.vm_tsc_khz) return refuse(ENOTTY);
     if (op.kind == ops::OpKind::set_tsc_khz) return set_vm_tsc_khz(static_cast<std::uint32_t>(op.value));
     Outcome out;

@@ -60,7 +60,9 @@ typename Machine<Num, HostType>::Outcome Machine<Num, HostType>::set_tsc_state(V
 template <class Num, class HostType>
 typename Machine<Num, HostType>::Outcome Machine<Num, HostType>::get_clock_guest(const Vcpu<Num>& vcpu) {
   if (!config_.era.guest_clock || !vm_.use_master_clock) return refuse(EINVAL);
-  const TimeScale to_ns = time_scale(1'000'000'000, effective_rate_hz(vcpu.l1_tsc_scaling_ratio));
+  const std::uint64_t hz = effective_rate_hz(vcpu.l1_tsc_scaling_ratio);
+  if (hz == 0) return refuse(EINVAL);  // the proposal says nothing of it: its kvm_get_time_scale() would not return
+  const TimeScale to_ns = time_scale(1'000'000'000, hz);
   Outcome out;
   out.add(ops::Field::tsc_timestamp, guest_tsc(vcpu, vm_.master_cycle_now));
   out.add(ops::Field::system_time, vm_.master_kernel_ns + vm_.kvmclock_offset);

@@ -3,6 +3,7 @@
 // docs/spec/kvm-timekeeping.md 2, 5.3, 5.5. Left out: the VMX preemption timer, MIGRATE_TIMER.
 #pragma once
 
+#include "base/check.h"
 #include "model/kvm/machine.h"
 #include "model/mutation.h"
 
@@ -109,6 +110,7 @@ void Machine<Num, HostType>::unload(Vcpu<Num>& vcpu, HostType& host) {
 
 template <class Num, class HostType>
 void Machine<Num, HostType>::visit(int vcpu, int cpu, HostType& host) {
+  CHECK(static_cast<std::size_t>(vcpu) < vcpus_.size());
   load(at(vcpu), cpu, host);
   unload(at(vcpu), host);
 }

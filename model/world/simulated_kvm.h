@@ -46,7 +46,7 @@ class SimulatedKvm {
 
   // Scenario time goes on to `at_ns`; what KVM put off until then runs.
   void advance_to(std::int64_t at_ns) {
-    while (host_.due_ns() <= at_ns) {
+    while (host_.due_ns() <= at_ns && !queue_.empty()) {
       const auto event = queue_.pop();
       host_.note_due();
       clock_.advance_to(std::max(event.time.ns, clock_.now_ns()));

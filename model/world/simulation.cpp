@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/check.h"
 #include "model/guest/kernel.h"
 #include "model/host/scheduler.h"
 #include "model/world/simulated_kvm.h"
@@ -261,7 +262,10 @@ class Simulation final : public SimulatedWorld {
     }
   }
 
-  RecordedKvm& at(int host) const { return *hosts_[static_cast<std::size_t>(host)]; }
+  RecordedKvm& at(int host) const {
+    CHECK(static_cast<std::size_t>(host) < hosts_.size());
+    return *hosts_[static_cast<std::size_t>(host)];
+  }
 
   std::vector<std::unique_ptr<RecordedKvm>> hosts_;
   std::vector<GuestMemory<std::uint64_t>> saved_;

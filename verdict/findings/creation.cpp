@@ -69,7 +69,8 @@ void khz_after_create(const Case& c, Sink& sink) {
       const std::uint32_t khz = now.vcpus.back().khz;
       const bool differs = now.vcpus.front().khz != khz;
       const auto v = static_cast<std::size_t>(op.vcpu);
-      if (!differs || end.vcpus[v].generation == end.vcpus.front().generation) continue;
+      if (!differs || v >= end.vcpus.size()) continue;  // of a VM that another one has replaced since
+      if (end.vcpus[v].generation == end.vcpus.front().generation) continue;
       sink.add(i, {op.vcpu},
                fmt::format("vCPU {} is created at {} kHz, the VM's default, while the others run at {} kHz", op.vcpu,
                            digits(khz), digits(now.vcpus.front().khz)));
