@@ -179,7 +179,8 @@ class Importer {
       const auto last = vm.runs.find(target.vcpu);
       if (last != vm.runs.end() && last->second >= vm.last_other) {
         ++vm.again[target.vcpu];
-        entries[last->second].bracket.realtime_ns.hi = static_cast<std::uint64_t>(at);
+        ops::Range& seen = entries[last->second].bracket.realtime_ns;
+        seen.hi = std::max(seen.hi, static_cast<std::uint64_t>(at));  // the log's clock may have been set back
         return last->second;
       }
       vm.runs[target.vcpu] = entries.size();

@@ -60,8 +60,8 @@ class Importer {
     if (khz_ == 0) return 0;
     const std::uint64_t first = log_.events.front().stamp;
     const bool back = stamp < first;
-    const auto since = static_cast<std::int64_t>(static_cast<unsigned __int128>(back ? first - stamp : stamp - first) *
-                                                 1'000'000 / khz_);
+    const auto ns = static_cast<unsigned __int128>(back ? first - stamp : stamp - first) * 1'000'000 / khz_;
+    const auto since = static_cast<std::int64_t>(std::min<unsigned __int128>(ns, INT64_MAX));
     return back ? -since : since;
   }
 
@@ -125,7 +125,10 @@ class Importer {
     result_.facts.push_back(
         fmt::format("{} events of KVM's clocks, stamped {}, on {} pCPUs; {} other events passed over",
                     log_.events.size(), log_.cycles ? "in cycles" : "in seconds", log_.pcpus, others));
-    for (const Loss& loss : log_.losses) result_.lost_events += std::max<std::uint64_t>(loss.events, 1);
+    for (const Loss& loss : log_.losses) {  // a damaged number is no small one
+      const std::uint64_t events = std::max<std::uint64_t>(loss.events, 1);
+      result_.lost_events = events > UINT64_MAX - result_.lost_events ? UINT64_MAX : result_.lost_events + events;
+    }
     if (!log_.losses.empty())
       result_.facts.push_back(
           fmt::format("the recorder lost {} events or more, at {} {}: nothing is concluded across these gaps",

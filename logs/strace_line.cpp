@@ -7,6 +7,7 @@ namespace tscsim::logs {
 namespace {
 
 constexpr std::int64_t kNsPerSecond = 1'000'000'000;
+constexpr std::int64_t kMostSeconds = INT64_MAX / kNsPerSecond / 4;  // instants and what calls took are added
 
 void skip_blanks(std::string_view& text) { text.remove_prefix(std::min(text.find_first_not_of(" \t"), text.size())); }
 
@@ -54,13 +55,14 @@ void take_pid(std::string_view& text, StraceLine& out) {
 void take_time(std::string_view& text, StraceLine& out) {
   std::string_view rest = text;
   const auto first = take_number<std::int64_t>(rest);
-  if (!first || *first < 0 || *first > INT64_MAX / kNsPerSecond / 2) return;
+  if (!first || *first < 0 || *first > kMostSeconds) return;
   std::int64_t seconds = *first;
   if (take(rest, ":")) {
     const auto minutes = take_number<std::int64_t>(rest);
     if (!minutes || !take(rest, ":")) return;
     const auto last = take_number<std::int64_t>(rest);
-    if (!last || *first > 23 || *minutes > 59 || *last > 60) return;
+    const auto within = [](std::int64_t number, std::int64_t most) { return number >= 0 && number <= most; };
+    if (!last || !within(*first, 23) || !within(*minutes, 59) || !within(*last, 60)) return;
     seconds = *first * 3600 + *minutes * 60 + *last;
     out.of_day = true;
   }
@@ -100,7 +102,7 @@ std::optional<StraceResult> read_result(std::string_view text) {
   text.remove_prefix(took + 1);
   const auto seconds = take_number<std::int64_t>(text);
   const auto fraction = take_fraction_ns(text);
-  if (seconds && fraction && text == ">" && *seconds >= 0 && *seconds < INT64_MAX / kNsPerSecond / 2)
+  if (seconds && fraction && text == ">" && *seconds >= 0 && *seconds <= kMostSeconds)
     out.took_ns = *seconds * kNsPerSecond + *fraction;
   return out;
 }

@@ -9,6 +9,7 @@ namespace tscsim::logs {
 namespace {
 
 constexpr std::uint64_t kNsPerSecond = 1'000'000'000;
+constexpr int kMostCpu = 0xffff;  // more than any kernel is built for
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
@@ -31,7 +32,7 @@ std::optional<CpuMark> find_cpu(std::string_view line) {
     const std::size_t close = line.find(']', open);
     if (close == std::string_view::npos) return std::nullopt;
     const auto cpu = whole<int>(line.substr(open + 1, close - open - 1));
-    if (cpu && close - open > 3) return CpuMark{open, close + 1, *cpu};
+    if (cpu && *cpu <= kMostCpu && close - open > 3) return CpuMark{open, close + 1, *cpu};
   }
   return std::nullopt;
 }
@@ -43,7 +44,8 @@ std::optional<TraceStamp> read_stamp(std::string_view text) {
   if (!front) return std::nullopt;
   if (dot == std::string_view::npos) return TraceStamp{*front, true};
   std::string digits(text.substr(dot + 1));
-  if (digits.empty() || digits.size() > 9 || *front > UINT64_MAX / 2 / kNsPerSecond) return std::nullopt;
+  // In all, what 63 bits hold: instants are subtracted.
+  if (digits.empty() || digits.size() > 9 || *front >= UINT64_MAX / 2 / kNsPerSecond) return std::nullopt;
   digits.resize(9, '0');
   const auto fraction = whole<std::uint64_t>(digits);
   if (!fraction) return std::nullopt;
@@ -152,7 +154,7 @@ std::optional<LossLine> read_loss(std::string_view line) {
   const bool lost = rest.find("[LOST ") != std::string_view::npos && rest.find("EVENTS]") != std::string_view::npos;
   const bool dropped = rest.find("EVENTS DROPPED]") != std::string_view::npos;
   if (!lost && !dropped) return std::nullopt;
-  return LossLine{static_cast<int>(number_in(rest, "CPU:") & 0xffff), number_in(rest, lost ? "[LOST " : "[")};
+  return LossLine{static_cast<int>(number_in(rest, "CPU:") & kMostCpu), number_in(rest, lost ? "[LOST " : "[")};
 }
 
 }  // namespace tscsim::logs

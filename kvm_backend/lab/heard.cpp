@@ -1,5 +1,7 @@
 #include "kvm_backend/lab/heard.h"
 
+#include <fmt/format.h>
+
 #include <nlohmann/json.hpp>
 #include <sstream>
 
@@ -23,7 +25,7 @@ class Listener {
   Heard hear(const std::string& results) {
     std::istringstream lines(results);
     for (std::string line; std::getline(lines, line);)
-      if (line.rfind("{\"type\":", 0) == 0) take(line);
+      if (line.rfind("{\"type\":", 0) == 0) take_if_whole(line);
       else hear_emulator(line);
     return std::move(heard_);
   }
@@ -35,9 +37,23 @@ class Listener {
     if (at != std::string::npos && heard_.emulator.empty()) heard_.emulator = line.substr(at);
   }
 
-  void take(const std::string& line) {
+  // A line that is not what it should be is the machine's failure, never the user's input.
+  void take_if_whole(const std::string& line) {
     const Json json = Json::parse(line, nullptr, false);
     if (json.is_discarded()) return;  // cut by the machine's death
+    try {
+      take(line, json);
+    } catch (const std::exception& error) {
+      fail(fmt::format("the machine wrote a line that cannot be read: {}: {}", line.substr(0, 80), error.what()));
+    }
+  }
+
+  void fail(const std::string& what) {
+    heard_.log += "  " + what + "\n";
+    if (!heard_.results.empty()) heard_.results.back().failure = what;
+  }
+
+  void take(const std::string& line, const Json& json) {
     const std::string type = json.at("type").get<std::string>();
     if (type == "job") heard_.results.emplace_back(), recording_.clear();
     if (type == "header" || type == "entry" || type == "end") recording_ += line + "\n";

@@ -11,6 +11,7 @@
 #include "kvm_backend/lab/bochs_boot.h"
 #include "kvm_backend/lab/cpio.h"
 #include "kvm_backend/lab/files.h"
+#include "kvm_backend/lab/heard.h"
 #include "kvm_backend/lab/kernel_image.h"
 #include "kvm_backend/lab/lab.h"
 #include "kvm_backend/lab/process.h"
@@ -323,6 +324,27 @@ TEST(Lab, CpusAreGivenWhereTheEmulatorCan) {
   host.tsc_khz_written = true;
   host.tsc_khz = 2'600'000;
   EXPECT_EQ(machine_for(noisy, Emulator::qemu, host).tsc_khz, 0u) << "the TSC is the real one";
+}
+
+// ---- what the machine says
+
+TEST(Heard, ALineThatIsNotWhatItShouldBeIsTheMachinesFailure) {
+  const char* const lines[] = {
+      R"({"type":7})",
+      R"({"type":"memory","host":"0","lines":[]})",
+      R"({"type":"memory","host":0,"lines":[["0x200000","zz"]]})",
+      R"({"type":"memory","host":0,"lines":[["elsewhere","00"]]})",
+      R"({"type":"failed"})",
+      R"({"type":"doctor"})",
+      R"({"type":"log","text":1})",
+      R"({"type":"end","entries":1})",
+  };
+  for (const char* line : lines) {
+    const Heard heard = hear(std::string("{\"type\":\"job\",\"index\":0}\n") + line + "\n{\"type\":\"done\"}\n");
+    ASSERT_EQ(heard.results.size(), 1u) << line;
+    EXPECT_THAT(heard.results[0].failure, HasSubstr("cannot be read")) << line;
+    EXPECT_TRUE(heard.done) << line;
+  }
 }
 
 }  // namespace

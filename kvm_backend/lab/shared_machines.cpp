@@ -108,8 +108,11 @@ class SharedMachines {
       for (std::size_t at = done; at < programs.size(); ++at) jobs.jobs.push_back(job_of(programs[at], host));
       auto [heard, trouble] = boot(jobs, spec);
       if (heard.results.empty()) return give_up(programs.subspan(done), trouble);
+      if (heard.results.size() > programs.size() - done)
+        throw ops::TargetError("the lab machine told results of programs that it was not given");
       for (LabResult& result : heard.results) {
-        if (!result.recording && !result.wrong_input && result.failure.empty()) result.failure = trouble;
+        if (!result.recording && !result.wrong_input && result.failure.empty())
+          result.failure = trouble.empty() ? "the lab machine told no result of this program" : trouble;
         result.saved.merge(results_[programs[done]].saved);
         results_[programs[done++]] = std::move(result);
       }

@@ -128,5 +128,24 @@ TEST(SharedMachines, ATargetOfWhichNoMachineComesUpCannotBeHad) {
   }
 }
 
+// The machine is given one program and tells of so many.
+std::vector<LabResult> run_one(std::size_t results) {
+  const LabTarget target = *find_lab_target("intel-6.12");
+  return run_on_shared_machines({{target, default_lab_options(target)}}, {program("a", kFast_khz)},
+                                [&](const LabPlace&) {
+                                  return [&](const Jobs&, const MachineSpec&) {
+                                    Booted booted;
+                                    booted.heard.results.resize(results);
+                                    return booted;
+                                  };
+                                });
+}
+
+TEST(SharedMachines, AResultThatHoldsNothingIsAFailure) {
+  EXPECT_THAT(outcomes(run_one(1)), ElementsAre(HasSubstr("no result")));
+}
+
+TEST(SharedMachines, MoreResultsThanProgramsAreRefused) { EXPECT_THROW(run_one(2), ops::TargetError); }
+
 }  // namespace
 }  // namespace tscsim::kvm_backend::lab
