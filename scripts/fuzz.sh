@@ -32,7 +32,7 @@ build=$root/build/fuzz
 fuzzer=$build/tests/fuzz/tscsim_libfuzzer
 mkdir -p "$build"
 missing=()
-if command -v dpkg-query >/dev/null; then mapfile -t missing < <(missing_packages); fi
+if command -v dpkg-query >/dev/null; then mapfile -t missing < <(missing_packages "${packages[@]}"); fi
 if [[ ${#missing[@]} -gt 0 ]]; then install_packages "${missing[@]}"; fi
 if ! command -v clang++ >/dev/null; then
   say "There is no clang++, which libFuzzer comes with."
