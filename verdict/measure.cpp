@@ -77,13 +77,17 @@ class Undisturbed {
     const Moment& m = course_.moments[moment];
     return tsc(vcpu, m.end, Span::exactly(m.at_ns.hi));
   }
+  // When the moment, on the host where it stopped, begins.
   Span kvmclock_at_begin(std::size_t moment) const {
     const Moment& m = course_.moments[moment];
-    return kvmclock(m.begin, Span::exactly(m.at_ns.lo));
+    if (!moves_) return state()->kvmclock.at(m.begin);
+    return state()->kvmclock.at(last().end) + elapsed(Span::exactly(m.at_ns.lo));
   }
-  Span kvmclock_at_end(std::size_t moment) const {
-    const Moment& m = course_.moments[moment];
-    return kvmclock(m.end, Span::exactly(m.at_ns.hi));
+  // When the moment ends: by the line on which KVM counted, and by the time that passed. KVM's multiplier and that of the host's
+  // clock are rounded, each in its own way.
+  Span kvmclock_by_line(std::size_t moment) const { return state()->kvmclock.at(course_.moments[moment].end); }
+  Span kvmclock_by_time(std::size_t moment) const {
+    return state()->kvmclock.at(last().end) + elapsed(Span::exactly(course_.moments[moment].at_ns.hi));
   }
 
  private:
@@ -97,13 +101,6 @@ class Undisturbed {
     if (same_counter() && counts) return view.tsc + Span::exactly(guest_cycles(view, last().end.tsc, now.tsc));
     return view.tsc + cycles_of(elapsed(at_ns), view.true_khz);
   }
-  Span kvmclock(const Reading& now, Span at_ns) const {
-    // In a recording, by the same counter: readings of two counters are not of one instant. On the model they are, and no
-    // multiplier's rounding is in the time that passed.
-    if (same_counter() && course_.places.empty()) return state()->kvmclock.at(now);
-    return state()->kvmclock.at(last().end) + elapsed(at_ns);
-  }
-
   const Course& course_;
   const Disturbance& d_;
   std::optional<std::size_t> last_;
@@ -191,12 +188,24 @@ class Measuring {
   }
 
   Span kvmclock_error() const {
-    const Span apart = end_.after.kvmclock.at(end_.end) - undisturbed_.kvmclock_at_end(d_.end()) + between_clocks();
-    if (!undisturbed_.same_counter()) return apart;
+    const Span now = end_.after.kvmclock.at(end_.end);
+    const Span by_time = now - undisturbed_.kvmclock_by_time(d_.end());
+    if (!undisturbed_.same_counter()) return by_time;
+    const Span by_line = now - undisturbed_.kvmclock_by_line(d_.end()) + between_clocks();
+    if (!course_.places.empty()) return less_the_rounding(by_line.lo, by_time.lo);
+    // In a recording, by the same counter: readings of two counters are not of one instant.
     Span moved;
     for (std::size_t i = *d_.before + 1; i <= d_.end(); ++i)
       if (course_.op(i).host == d_.host) moved = moved + course_.after(i).kvmclock_moved;
-    return narrower(apart, moved);
+    return narrower(by_line, moved);
+  }
+
+  // What lies between the two is rounding, and nobody's error; beside a greater one the time that passed counts.
+  static Span less_the_rounding(Wide by_line, Wide by_time) {
+    const auto size = [](Wide value) { return value < 0 ? -value : value; };
+    if ((by_line < 0) != (by_time < 0)) return {};
+    const Wide nearer = size(by_line) < size(by_time) ? by_line : by_time;
+    return Span::exactly(size(nearer) <= size(by_line - by_time) ? nearer : by_time);
   }
 
   Span kvmclock_step() const {
