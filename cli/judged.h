@@ -9,11 +9,17 @@
 
 namespace tscsim::cli {
 
-// `file` is the path as reports show it.
+// Where what is judged stands. A file may hold the recordings of several VMs, one after the other.
+struct JudgedFile {
+  std::string file;             // the path as reports show it
+  std::size_t header_line = 1;  // of the recording
+  std::size_t vm = 1, vms = 1;  // which recording of how many
+};
+
 struct Judges {
-  std::function<void(const std::string& file, const verdict::Course& course)> course;
+  std::function<void(const JudgedFile& where, const verdict::Course& course)> course;
   // A recording that was made from outside: there are no operations to follow.
-  std::function<void(const std::string& file, const ops::Recording& recording)> observed;
+  std::function<void(const JudgedFile& where, const ops::Recording& recording)> observed;
 };
 
 // Each scenario (once for each of its kernels), each procedure and each recording of the paths, in order.

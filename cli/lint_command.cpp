@@ -124,19 +124,22 @@ int run(const Arguments& arguments) {
   std::deque<verdict::Course> courses;  // which the reports point into
   std::vector<verdict::LintReport> reports;
   Totals totals;
-  const auto take = [&](verdict::LintReport report, const std::string& file) {
-    report.file = file;
+  const auto take = [&](verdict::LintReport report, const JudgedFile& where) {
+    report.file = where.file;
+    report.header_line = where.header_line;
+    report.vm = where.vm;
+    report.vms = where.vms;
     totals.add(report, from);
     reports.push_back(std::move(report));
   };
-  judge_all(arguments, {[&](const std::string& file, const verdict::Course& course) {
+  judge_all(arguments, {[&](const JudgedFile& where, const verdict::Course& course) {
                           courses.push_back(course);
-                          take(verdict::lint(courses.back(), thresholds, disabled), file);
+                          take(verdict::lint(courses.back(), thresholds, disabled), where);
                         },
-                        [&](const std::string& file, const ops::Recording& recording) {
+                        [&](const JudgedFile& where, const ops::Recording& recording) {
                           verdict::LintReport report;
                           add_seen(recording, disabled, courses.emplace_back(), report);
-                          take(std::move(report), file);
+                          take(std::move(report), where);
                         }});
   const std::string format = arguments.text("format");
   const std::string count = fmt::format("{} files: {} errors, {} warnings, {} notes, {} not decidable", reports.size(),

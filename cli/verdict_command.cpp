@@ -1,7 +1,9 @@
 // tscsim verdict: what a pause, restore or migration does to the guest's clocks, why, and the cure.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <iostream>
+#include <set>
 
 #include "cli/commands.h"
 #include "cli/judged.h"
@@ -18,6 +20,7 @@ constexpr std::string_view kMasterClockOff = "master-clock-off", kOffsetsDiffer 
 std::string answer(const std::string& question, const verdict::Course& course, const Arguments& arguments) {
   if (question == kMasterClockOff) return verdict::why_master_clock_off(course);
   if (question == kOffsetsDiffer) return verdict::why_offsets_differ(course);
+  if (arguments.has("line")) return verdict::verdict_line(course) + "\n";
   return verdict::verdict_text(course, {arguments.has("all")});
 }
 
@@ -43,7 +46,23 @@ std::string seen_text(const ops::Recording& recording) {
   return text;
 }
 
-Json seen_json(const std::string& file, const ops::Recording& recording) {
+std::string seen_line(const ops::Recording& recording) {
+  std::set<std::string> ids;
+  for (const logs::Finding& finding : logs::explain(recording).findings) ids.insert(finding.id);
+  return fmt::format("{}: seen from outside: {}", recording.header.scenario,
+                     ids.empty() ? "nothing" : fmt::format("{}", fmt::join(ids, ", ")));
+}
+
+// Which recording it is, where that is not plain: of several files or of several VMs.
+std::string heading(const JudgedFile& where, const Arguments& arguments) {
+  if (is_scenario(where.file)) return {};
+  const std::string vm = where.vms == 1 ? "" : fmt::format(", VM {} of {}", where.vm, where.vms);
+  if (arguments.has("line")) return where.file + vm + ": ";
+  if (where.vms == 1 && arguments.positional.size() == 1) return {};
+  return where.file + vm + "\n";
+}
+
+Json seen_json(const JudgedFile& where, const ops::Recording& recording) {
   const logs::Explanation seen = logs::explain(recording);
   Json findings = Json::array();
   for (const logs::Finding& finding : seen.findings)
@@ -53,7 +72,8 @@ Json seen_json(const std::string& file, const ops::Recording& recording) {
                         {"rule", finding.rule},
                         {"cure", finding.cure}});
   Json json = {{"name", recording.header.scenario},
-               {"file", file},
+               {"file", where.file},
+               {"vm", where.vm},
                {"observed", true},
                {"findings", findings},
                {"not_judged", seen.undecided}};
@@ -65,20 +85,24 @@ int run(const Arguments& arguments) {
   check_question(arguments.text("why"));
   Json documents = Json::array();
   bool departed = false, first = true;
-  const auto judge = [&](const std::string& file, const verdict::Course& course) {
+  const bool lines = arguments.has("line");
+  const auto judge = [&](const JudgedFile& where, const verdict::Course& course) {
     departed = departed || course.departure.has_value();
     if (arguments.json()) {
       documents.push_back(Json::parse(verdict::verdict_json(course)));
-      documents.back()["file"] = file;
+      documents.back()["file"] = where.file;
+      documents.back()["vm"] = where.vm;
       if (arguments.has("why")) documents.back()["why"] = answer(arguments.text("why"), course, arguments);
       return;
     }
-    std::cout << (first ? "" : "\n") << answer(arguments.text("why"), course, arguments);
+    std::cout << (first || lines ? "" : "\n") << heading(where, arguments)
+              << answer(arguments.text("why"), course, arguments);
     first = false;
   };
-  judge_all(arguments, {judge, [&](const std::string& file, const ops::Recording& recording) {
-                          if (arguments.json()) documents.push_back(seen_json(file, recording));
-                          else std::cout << (first ? "" : "\n") << seen_text(recording);
+  judge_all(arguments, {judge, [&](const JudgedFile& where, const ops::Recording& recording) {
+                          if (arguments.json()) documents.push_back(seen_json(where, recording));
+                          else if (lines) std::cout << heading(where, arguments) << seen_line(recording) << "\n";
+                          else std::cout << (first ? "" : "\n") << heading(where, arguments) << seen_text(recording);
                           first = false;
                         }});
   if (arguments.json())
@@ -99,6 +123,7 @@ Command verdict_command() {
         options.text("why", "QUESTION",
                      "only walk back to the operation that decided: master-clock-off or offsets-differ");
         options.flag("all", "every disturbance in full, not the worst alone");
+        options.flag("line", "one line for each: the worst disturbance, and lint's findings by name");
       },
       run};
 }

@@ -183,17 +183,24 @@ class Story {
     if (first && told_.gaps == 0) told_.from_creation = whole_ = true;
     const bool ran =
         std::any_of(vcpus_.begin(), vcpus_.end(), [](const auto& v) { return v.second.summary.pages != 0; });
-    if (first || first_host_write_ == kNone || ran || told_interleaved_) return;
-    told_interleaved_ = true;
-    add({.id = "interleaved-create",
-         .entry = entry(),
-         .vcpus = {vcpu},
-         .text = fmt::format("vCPU {} was created {} after the TSC of another had been written {}", vcpu, when(entry()),
-                             when(first_host_write_)),
-         .rule =
-             "a new vCPU joins by a write of 0, after which the next value is compared with a clock that began at 0 (Linux "
-             "arch/x86/kvm/x86.c, kvm_synchronize_tsc())",
-         .cure = "create all vCPUs first, then write their TSCs"});
+    if (first || first_host_write_ == kNone || ran || interleaved_) return;
+    interleaved_ = Finding{
+        .id = "interleaved-create",
+        .entry = entry(),
+        .vcpus = {vcpu},
+        .text = fmt::format("vCPU {} was created {} after the TSC of another had been written {}", vcpu, when(entry()),
+                            when(first_host_write_)),
+        .rule =
+            "a new vCPU joins by a write of 0, after which the next value is compared with a clock that began at 0 (Linux "
+            "arch/x86/kvm/x86.c, kvm_synchronize_tsc())",
+        .cure = "create all vCPUs first, then write their TSCs"};
+  }
+
+  // The order does harm only where the vCPUs are apart when the first of them runs: a later write may have brought them into
+  // one generation.
+  void judge_interleaved() {
+    if (interleaved_ && !told_interleaved_ && !all_match()) add(*interleaved_);
+    told_interleaved_ = told_interleaved_ || interleaved_;
   }
 
   // A KVM without offsets (PVM) traces what it was given and keeps what it had.
@@ -390,6 +397,7 @@ class Story {
   // ---- pages ----
 
   void take_page(const TraceEvent& event) {
+    judge_interleaved();
     Vcpu& vcpu = of(event.vcpu);
     const ClockPage page = page_of(event);
     const std::uint32_t khz_now = khz_of_page(page.mul, page.shift);
@@ -449,6 +457,7 @@ class Story {
   }
 
   void conclude() {
+    judge_interleaved();
     add_phases();
     add_moves();
     add_steps();
@@ -649,6 +658,7 @@ class Story {
   std::size_t generation_since_ = kNone;
   std::size_t joined_at_ = kNone;
   std::size_t first_host_write_ = kNone;
+  std::optional<Finding> interleaved_;
   bool told_interleaved_ = false;
   bool after_last_track_ = false;
   std::optional<Move> backwards_;
@@ -695,7 +705,7 @@ std::vector<FindingInfo> finding_ids() {
           {"old-kvmclock", "the master clock is off because the guest uses the old system time MSR"},
           {"master-clock-vetoed", "one of the two above; the log does not tell which"},
           {"update-pending", "the master clock changes at the next entry of a vCPU"},
-          {"interleaved-create", "a vCPU was created after another one's TSC was written"},
+          {"interleaved-create", "a vCPU was created after another one's TSC was written, and they are apart"},
           {"offsets-differ", "at the end the vCPUs' TSCs are apart"},
           {"offsets-rewritten", "KVM rewrites offsets at each load: the host's TSC is unstable"},
           {"tsc-moved", "a vCPU's TSC was moved after it had run"},

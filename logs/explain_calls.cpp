@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <cerrno>
 #include <cstring>
 #include <map>
 #include <optional>
@@ -113,9 +114,12 @@ class Calls {
     pass_start_.reset();
   }
 
+  // A vCPU that waits to be started is in KVM_RUN, too, and not in the guest; such a call ends with EAGAIN.
+  bool waited_for_start(std::size_t run) const { return at(run).outcome.error == EAGAIN; }
+
   void take_set_clock(std::size_t index) {
     for (const auto& [vcpu, run] : runs_)
-      if (at(run).op.at_ns < at(index).op.at_ns &&
+      if (!waited_for_start(run) && at(run).op.at_ns < at(index).op.at_ns &&
           at(run).bracket.realtime_ns.hi > static_cast<std::uint64_t>(at(index).op.at_ns))
         add({.id = "clock-after-run",
              .entry = index,

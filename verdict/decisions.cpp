@@ -37,13 +37,6 @@ Span expected(const VmView& before, const Moment& moment, std::uint32_t khz) {
   return before.last_write + Span{cycles(since.lo), cycles(since.hi)};
 }
 
-// Modulo 2^64, the nearer way round.
-Span wrapped(Span difference) {
-  const auto wrap = [](Wide value) { return Wide{static_cast<std::int64_t>(static_cast<std::uint64_t>(value))}; };
-  const Wide lo = wrap(difference.lo);
-  return {lo, lo + (difference.hi - difference.lo)};
-}
-
 class Reader {
  public:
   explicit Reader(const Course& course) : course_(course) {}
@@ -79,7 +72,8 @@ class Reader {
     if (d.creation || d.by_offset) return d;
     const Span written = Span::exactly(Wide{op.value});
     d.missed_by = wrapped(written - expected(*before, course_.moments[i], vcpu.khz));
-    d.in_force = wrapped(vcpu.tsc - written);
+    const Span during{course_.moments[i].tsc_at_begin(static_cast<std::size_t>(op.vcpu)).lo, vcpu.tsc.hi};
+    d.in_force = wrapped(during - written);
     return d;
   }
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "verdict/words.h"
@@ -17,13 +18,44 @@ struct Location {
   int line = 0;
 };
 
-// Of a recording, the line of the entry: the header is the first.
+// Of a recording, the line of the entry; the header stands before the first.
 Location location_of(const LintReport& report, const Finding& finding) {
   const Course& course = *report.course;
   if (finding.moment < course.places.size())
     return {course.places[finding.moment].file, course.places[finding.moment].line};
-  return {report.file, static_cast<int>(course.moments[finding.moment].entry) + 2};
+  return {report.file, static_cast<int>(report.header_line + course.moments[finding.moment].entry + 1)};
 }
+
+// "recording.jsonl, VM 2": what an entry's number belongs to; empty for a scenario, whose places name the file.
+std::string recording_text(const LintReport& report) {
+  if (!report.course->places.empty() || report.file.empty()) return {};
+  return report.vms == 1 ? report.file : fmt::format("{}, VM {}", report.file, report.vm);
+}
+
+std::string place_of(const LintReport& report, std::size_t moment) {
+  const std::string recording = recording_text(report), place = place_text(*report.course, moment);
+  return recording.empty() ? place : recording + ", " + place;
+}
+
+// RFC 3986: all but unreserved characters and the slash.
+std::string percent_encoded(const std::string& path) {
+  std::string text;
+  for (const char c : path) {
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+                       c == '.' || c == '_' || c == '~' || c == '/';
+    text += plain ? std::string(1, c) : fmt::format("%{:02X}", static_cast<unsigned char>(c));
+  }
+  return text;
+}
+
+std::string uri_of(const std::string& file) {
+  const std::filesystem::path path = std::filesystem::absolute(file).lexically_normal();
+  const std::filesystem::path relative = path.lexically_relative(std::filesystem::current_path());
+  const bool inside = !relative.empty() && *relative.begin() != "..";
+  return inside ? percent_encoded(relative.string()) : "file://" + percent_encoded(path.string());
+}
+
+Json artifact_json(const std::string& file) { return {{"uri", uri_of(file)}}; }
 
 Json rule_json(const FindingInfo& info) {
   return {{"id", info.id},
@@ -33,11 +65,20 @@ Json rule_json(const FindingInfo& info) {
           {"defaultConfiguration", {{"level", name_of(info.level)}}}};
 }
 
+Json notification_json(const LintReport& report, const Undecided& open) {
+  const std::string recording = recording_text(report);
+  return {{"descriptor", {{"id", open.info->id}}},
+          {"level", "note"},
+          {"message",
+           {{"text", fmt::format("not decidable: {}: {}", recording.empty() ? report.name : recording, open.why)}}},
+          {"locations", Json::array({{{"physicalLocation", {{"artifactLocation", artifact_json(report.file)}}}}})}};
+}
+
 Json result_json(const LintReport& report, const Finding& finding) {
   const Location where = location_of(report, finding);
   Json region = Json::object();
   if (where.line > 0) region["startLine"] = where.line;
-  Json physical = {{"artifactLocation", {{"uri", where.file}}}};
+  Json physical = {{"artifactLocation", artifact_json(where.file)}};
   if (!region.empty()) physical["region"] = region;
   return {{"ruleId", finding.info->id},
           {"level", name_of(finding.level)},
@@ -68,14 +109,16 @@ LintReport lint(const Course& course, const Thresholds& thresholds, const std::s
 std::string lint_text(const LintReport& report) {
   std::string text;
   for (const Finding& finding : report.findings) {
-    text += fmt::format("{}: {}: {}: {}\n", place_text(*report.course, finding.moment), name_of(finding.level),
-                        finding.info->id, finding.message);
+    text += fmt::format("{}: {}: {}: {}\n", place_of(report, finding.moment), name_of(finding.level), finding.info->id,
+                        finding.message);
     text += fmt::format("  {}\n  cure: {}\n", finding.info->consequence, finding.info->cure);
   }
+  const std::string recording = recording_text(report);
+  const std::string prefix = recording.empty() ? "" : recording + ": ";
   for (const Undecided& open : report.undecided)
-    text += fmt::format("not decidable: {}: {}\n", open.info->id, open.why);
+    text += fmt::format("{}not decidable: {}: {}\n", prefix, open.info->id, open.why);
   if (report.course->departure)
-    text += fmt::format("entry {}: what follows is not judged: KVM did not what the model derives\n",
+    text += fmt::format("{}entry {}: what follows is not judged: KVM did not what the model derives\n", prefix,
                         report.course->departure->entry + 1);
   return text;
 }
@@ -99,17 +142,25 @@ std::string lint_json(const std::vector<LintReport>& reports) {
     }
     for (const Undecided& undecided : report.undecided)
       open.push_back({{"id", undecided.info->id}, {"why", undecided.why}});
-    array.push_back({{"name", report.name}, {"file", report.file}, {"findings", findings}, {"not_decidable", open}});
+    array.push_back({{"name", report.name},
+                     {"file", report.file},
+                     {"vm", report.vm},
+                     {"findings", findings},
+                     {"not_decidable", open}});
   }
   return array.dump();
 }
 
 std::string lint_sarif(const std::vector<LintReport>& reports, const std::string& version) {
-  Json rules = Json::array(), results = Json::array();
+  Json rules = Json::array(), results = Json::array(), notifications = Json::array();
   for (const FindingInfo& info : all_findings()) rules.push_back(rule_json(info));
   for (const LintReport& report : reports)
     for (const Finding& finding : report.findings) results.push_back(result_json(report, finding));
+  for (const LintReport& report : reports)
+    for (const Undecided& open : report.undecided) notifications.push_back(notification_json(report, open));
+  const Json invocation = {{"executionSuccessful", true}, {"toolExecutionNotifications", notifications}};
   const Json run = {{"tool", {{"driver", {{"name", "tscsim"}, {"version", version}, {"rules", rules}}}}},
+                    {"invocations", Json::array({invocation})},
                     {"results", results}};
   const Json document = {
       {"$schema", "https://json.schemastore.org/sarif-2.1.0.json"}, {"version", "2.1.0"}, {"runs", Json::array({run})}};

@@ -12,6 +12,8 @@ namespace tscsim::verdict {
 struct LintReport {
   std::string name;  // of the scenario or the recording
   std::string file;
+  std::size_t header_line = 1;    // of the recording in its file, which may hold several
+  std::size_t vm = 1, vms = 1;    // which of them it is
   std::vector<Finding> findings;  // in the order of the moments
   std::vector<Undecided> undecided;
   const Course* course = nullptr;
@@ -21,7 +23,8 @@ struct LintReport {
 LintReport lint(const Course& course, const Thresholds& thresholds = {}, const std::set<std::string>& disabled = {});
 
 std::string lint_text(const LintReport& report);
-// SARIF 2.1.0, one run with all rules; an indented document without a final newline.
+// SARIF 2.1.0, one run with all rules; what is not decidable is a notification. Files are told relative to the working
+// directory where they lie in it. An indented document without a final newline.
 std::string lint_sarif(const std::vector<LintReport>& reports, const std::string& version);
 // An array of objects, one for each report.
 std::string lint_json(const std::vector<LintReport>& reports);

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -161,6 +162,53 @@ TEST(Lint, SarifHasItsStructure) {
     EXPECT_FALSE(place.at("artifactLocation").at("uri").get<std::string>().empty());
     EXPECT_GT(place.at("region").at("startLine").get<int>(), 0);
   }
+}
+
+// The second recording of a file: its header is line 87, so that entry 38 is line 125.
+TEST(Lint, AFindingOfTheSecondVmHasItsOwnLine) {
+  const Course course = follow(course_of_file("lint/interleaved-create-found.yaml").recording);
+  LintReport report = lint(course);
+  ASSERT_FALSE(report.findings.empty());
+  report.file = "two VMs #1.jsonl";
+  report.header_line = 87;
+  report.vm = report.vms = 2;
+  const std::size_t entry = course.moments[report.findings.front().moment].entry;
+  EXPECT_TRUE(lint_text(report).starts_with("two VMs #1.jsonl, VM 2, entry " + std::to_string(entry + 1) + ": "))
+      << lint_text(report);
+  const auto sarif = nlohmann::json::parse(lint_sarif({report}, "1.0"));
+  const auto& place = sarif.at("runs")[0].at("results")[0].at("locations")[0].at("physicalLocation");
+  EXPECT_EQ(place.at("region").at("startLine").get<std::size_t>(), 87 + entry + 1);
+  EXPECT_EQ(place.at("artifactLocation").at("uri"), "two%20VMs%20%231.jsonl");
+  EXPECT_EQ(nlohmann::json::parse(lint_json({report}))[0].at("vm"), 2);
+}
+
+TEST(Lint, AFileIsToldRelativeToTheWorkingDirectory) {
+  const Course course = course_of_file("lint/clock-missing-found.yaml");
+  const auto uri = [&](const std::string& file) {
+    Course elsewhere = course;
+    for (ops::Place& place : elsewhere.places) place.file = file;
+    const auto sarif = nlohmann::json::parse(lint_sarif({lint(elsewhere)}, "1.0"));
+    const auto& place = sarif.at("runs")[0].at("results")[0].at("locations")[0].at("physicalLocation");
+    return place.at("artifactLocation").at("uri").get<std::string>();
+  };
+  const std::string here = std::filesystem::current_path().string();
+  EXPECT_EQ(uri(here + "/a/b.yaml"), "a/b.yaml");
+  EXPECT_EQ(uri("./a/../b.yaml"), "b.yaml");
+  EXPECT_EQ(uri("/nowhere/100%.yaml"), "file:///nowhere/100%25.yaml");
+}
+
+TEST(Lint, WhatIsNotDecidableIsANotification) {
+  const Course recording = follow(course_of_file("lint/realtime-unsynchronised-found.yaml").recording);
+  LintReport report = lint(recording);
+  report.file = "r.jsonl";
+  ASSERT_FALSE(report.undecided.empty());
+  const auto sarif = nlohmann::json::parse(lint_sarif({report}, "1.0"));
+  const auto& invocation = sarif.at("runs")[0].at("invocations").at(0);
+  EXPECT_TRUE(invocation.at("executionSuccessful").get<bool>());
+  const auto& notes = invocation.at("toolExecutionNotifications");
+  ASSERT_EQ(notes.size(), report.undecided.size());
+  EXPECT_EQ(notes[0].at("descriptor").at("id"), std::string(report.undecided[0].info->id));
+  EXPECT_NE(notes[0].at("message").at("text").get<std::string>().find(report.undecided[0].why), std::string::npos);
 }
 
 }  // namespace

@@ -45,6 +45,7 @@ struct NamedError {
 struct Measure {
   Instants instants;
   std::vector<VcpuMeasure> vcpus;
+  bool kvmclock_page = false;          // a page of kvmclock is known when the guest goes on: it sees that clock
   std::optional<Span> kvmclock_error;  // ns
   std::optional<Span> kvmclock_step;
   std::optional<Span> split;  // E3, of vCPU 0: kvmclock's error minus the TSC's, ns

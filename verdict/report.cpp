@@ -1,11 +1,14 @@
 #include "verdict/report.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <set>
 
+#include "ops/operation_text.h"
 #include "verdict/findings/families.h"
 #include "verdict/words.h"
 
@@ -28,13 +31,19 @@ std::string header_text(const Course& course) {
 
 // "205 ms behind (E2)"
 std::string standing(Span ns, const std::string& name) {
-  if (ns.least() <= formula::kPageRounding_ns) return "as if it had never stopped";
+  if (!ns.known()) return "not known";
+  if (ns.most() <= formula::kPageRounding_ns) return "as if it had never stopped";
+  if (ns.least() <= formula::kPageRounding_ns)
+    return fmt::format("as if it had never stopped, or at most {} off", duration(ns.most()));
   const bool ahead = ns.lo > 0;
   return fmt::format("{} {}{}", duration(ahead ? ns : Span{} - ns), ahead ? "ahead" : "behind",
                      name.empty() ? "" : " (" + name + ")");
 }
 
 std::string step_text(Span ns) {
+  if (!ns.known()) return "how far the guest sees it step is not known";
+  if (ns.lo < 0 && ns.hi > 0)
+    return fmt::format("the guest sees it step by {} (back) to {} (forward)", duration(-ns.lo), duration(ns.hi));
   return fmt::format("the guest sees it step {} by {}", ns.hi < 0 ? "back" : "forward",
                      duration(ns.hi < 0 ? Span{} - ns : ns));
 }
@@ -70,9 +79,10 @@ class Section {
   std::string text(std::size_t shown_as) {
     text_ = fmt::format("{}. {}\n", shown_as, title());
     put_rows("TSC", tsc_rows());
-    if (m_.kvmclock_error) put("kvmclock", kvmclock());
+    if (m_.kvmclock_error && m_.kvmclock_page) put("kvmclock", kvmclock());
+    if (m_.kvmclock_error && !m_.kvmclock_page && clock_is_touched()) put("VM clock", vm_clock());
     put_rows("ran early", entry_rows());
-    if (m_.split && m_.split->least() > formula::kPageRounding_ns)
+    if (m_.split && m_.kvmclock_page && m_.split->least() > formula::kPageRounding_ns)
       put("split", fmt::format("kvmclock is {} the TSC (E3)", standing(*m_.split, "") + " of"));
     put_rows("skew", skew_rows());
     put_rows("rate", rate_rows());
@@ -82,10 +92,20 @@ class Section {
     return std::move(text_);
   }
 
+  std::string line() const {
+    std::string text = title() + ": " + worst().text();
+    std::set<std::string_view> names;
+    for (const NamedError& error : m_.errors) names.insert(info(error.name).id);
+    if (!names.empty()) text += fmt::format(" ({})", fmt::join(names, ", "));
+    for (const std::string& clock : {tsc_line(), clock_line()})
+      if (!clock.empty()) text += "; " + clock;
+    return text + "; master clock " + master();
+  }
+
   std::string title() const {
     const Span from = c_.course.moments[d_.operations.front()].at_ns, to = c_.course.moments[d_.end()].at_ns;
-    std::string text = fmt::format("{}, {} to {}", name_of(d_.kind), duration(std::max<Wide>(from.middle(), 0)),
-                                   duration(to.middle()));
+    std::string text =
+        fmt::format("{}, {} to {}", name_of(d_.kind), duration(std::max<Wide>(from.lo, 0)), duration(to.lo));
     if (d_.host != d_.from_host)
       text += fmt::format(", {} to {}", c_.course.recording.header.host(d_.from_host).name,
                           c_.course.recording.header.host(d_.host).name);
@@ -95,13 +115,31 @@ class Section {
   }
 
   // The greatest error of any clock, in ns, for the order of the table.
-  Wide worst() const {
-    Wide worst = m_.kvmclock_error ? m_.kvmclock_error->least() : 0;
+  struct Worst {
+    Wide least = 0;  // it is not less
+    Wide most = 0;   // and not more
+    bool exact = true;
+    bool known = true;  // of every clock
+    std::string text() const {
+      if (!known && least == 0) return "not known";
+      if (!exact && least <= formula::kPageRounding_ns) return fmt::format("at most {}", duration(most));
+      return fmt::format("{} {}", exact ? "up to" : "at least", duration(least));
+    }
+  };
+  Worst worst() const {
+    Worst worst;
+    const auto take = [&](Span ns) {
+      worst.known = worst.known && ns.known();
+      worst.exact = worst.exact && ns.most() - ns.least() <= formula::kPageRounding_ns;
+      if (!ns.known()) return;
+      worst.least = std::max(worst.least, ns.least());
+      worst.most = std::max(worst.most, ns.most());
+    };
+    if (m_.kvmclock_error) take(*m_.kvmclock_error);
     for (const VcpuMeasure& v : m_.vcpus) {
-      if (v.tsc_error) worst = std::max(worst, ns_of(*v.tsc_error, v.khz).least());
-      worst = std::max(worst, ns_of(v.skew, v.khz).least());
-      if (v.decision && !v.decision->creation)
-        worst = std::max(worst, v.decision->joins() ? ns_of(v.decision->in_force, v.khz).least() : 0);
+      if (v.tsc_error) take(ns_of(*v.tsc_error, v.khz));
+      take(ns_of(v.skew, v.khz));
+      if (v.decision && !v.decision->creation && v.decision->joins()) take(ns_of(v.decision->in_force, v.khz));
     }
     return worst;
   }
@@ -144,12 +182,35 @@ class Section {
     return rows;
   }
 
-  std::string kvmclock() const {
+  std::string kvmclock_standing() const {
     const std::string names = name_in(m_, -1,
                                       {ErrorName::kvmclock_pause_loss, ErrorName::realtime_advance,
                                        ErrorName::realtime_slew, ErrorName::wall_clock_step});
-    std::string text = standing(*m_.kvmclock_error, names);
+    return standing(*m_.kvmclock_error, names);
+  }
+  std::string kvmclock() const {
+    const std::string text = kvmclock_standing();
     return m_.kvmclock_step ? text + ", " + step_text(*m_.kvmclock_step) : text;
+  }
+
+  // vCPU 0's stands for all of them: where they differ, E7 is among the names.
+  std::string tsc_line() const {
+    const std::vector<Row> rows = tsc_rows();
+    return rows.empty() ? "" : "TSC " + rows.front().text;
+  }
+  std::string clock_line() const {
+    if (!m_.kvmclock_error) return {};
+    if (m_.kvmclock_page) return "kvmclock " + kvmclock();
+    return clock_is_touched() ? "VM clock " + kvmclock_standing() : "";
+  }
+
+  // Of a guest without a page, KVM's clock is still what Hyper-V's reference time and KVM_GET_CLOCK count by.
+  bool clock_is_touched() const {
+    return m_.instants.clock_set || !m_.kvmclock_error->known() ||
+           m_.kvmclock_error->least() > formula::kPageRounding_ns;
+  }
+  std::string vm_clock() const {
+    return kvmclock_standing() + "; no page of kvmclock is known, so that nothing is said of what the guest sees";
   }
 
   std::vector<Row> entry_rows() const {
@@ -226,16 +287,42 @@ class Section {
   std::string text_;
 };
 
+// A guest that nobody recorded: what it wrote shows in what its VMM read afterwards.
+std::string guest_write_text(const crosscheck::GuestWrite& write) {
+  const std::string runs = write.first == write.last
+                               ? fmt::format("the KVM_RUN of entry {}", write.last + 1)
+                               : fmt::format("a KVM_RUN of entries {} to {}", write.first + 1, write.last + 1);
+  return fmt::format("{} in {}", ops::action_text(write.op), runs);
+}
+
+std::string guest_writes_text(const Course& course) {
+  constexpr std::size_t kMost = 12;
+  std::string text;
+  for (std::size_t i = 0; i < course.guest_writes.size() && i < kMost; ++i)
+    text += fmt::format("  {}\n", guest_write_text(course.guest_writes[i]));
+  if (course.guest_writes.size() > kMost) text += fmt::format("  and {} more\n", course.guest_writes.size() - kMost);
+  return text.empty() ? text : "\nthe guest has written, by what its VMM read later:\n" + text;
+}
+
+std::string nothing_done(const Course& course) {
+  const bool wrote = std::any_of(course.guest_writes.begin(), course.guest_writes.end(), [](const auto& write) {
+    return write.op.msr == ops::msr::kIa32TscAdjust || write.op.msr == ops::msr::kIa32Tsc;
+  });
+  return wrote ? "no disturbance: the VMM did nothing to the clocks, the guest has moved its TSC"
+               : "no disturbance: nothing was done to the clocks";
+}
+
 std::vector<std::size_t> worst_first(const Case& c) {
   std::vector<std::size_t> order(c.disturbances.size());
   for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
-  std::stable_sort(order.begin(), order.end(),
-                   [&](std::size_t a, std::size_t b) { return Section(c, a).worst() > Section(c, b).worst(); });
+  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+    return Section(c, a).worst().least > Section(c, b).worst().least;
+  });
   return order;
 }
 
 Json plain(const std::optional<Span>& span) {
-  if (!span) return nullptr;
+  if (!span || !span->known()) return nullptr;
   const auto text = [](Wide value) {
     std::string t = digits(value);
     std::erase(t, '_');
@@ -301,22 +388,38 @@ std::string placed_text(const Course& course, const Decision& d) {
 std::string verdict_text(const Course& course, const ReportOptions& options) {
   const Case c = examine(course);
   std::string text = header_text(course) + "\n";
-  if (c.disturbances.empty()) text += "no disturbance: nothing was done to the clocks\n";
+  if (c.disturbances.empty()) text += nothing_done(course) + "\n";
   const std::vector<std::size_t> order = worst_first(c);
   if (order.size() > 1) {
     text += fmt::format("{} disturbances, the worst first{}\n", order.size(),
                         options.all ? "" : "; the first in full, --all shows the others so");
     for (std::size_t i = 0; i < order.size() && i < 12; ++i) {
       const Section section(c, order[i]);
-      text += fmt::format("  {:>2}. {:<62} up to {}\n", i + 1, section.title(), duration(section.worst()));
+      text += fmt::format("  {:>2}. {:<62} {}\n", i + 1, section.title(), section.worst().text());
     }
     if (order.size() > 12) text += fmt::format("  and {} more\n", order.size() - 12);
     text += "\n";
   }
   for (std::size_t i = 0; i < order.size() && (i == 0 || options.all); ++i) text += Section(c, order[i]).text(i + 1);
+  text += guest_writes_text(course);
   if (course.departure)
     text += fmt::format("\nentry {}: from here on KVM did not what the model derives, and nothing is judged\n{}\n",
                         course.departure->entry + 1, course.departure->explanation);
+  return text;
+}
+
+std::string verdict_line(const Course& course) {
+  const Case c = examine(course);
+  std::string text = course.recording.header.scenario + ": ";
+  const std::vector<std::size_t> order = worst_first(c);
+  text += order.empty() ? nothing_done(course) : Section(c, order.front()).line();
+  if (order.size() > 1) text += fmt::format(" (the worst of {})", order.size());
+  std::set<std::string_view> ids;
+  for (const Finding& finding : lint(course).findings)
+    if (finding.level != Level::note) ids.insert(finding.info->id);
+  if (!ids.empty()) text += fmt::format("; lint: {}", fmt::join(ids, ", "));
+  if (course.departure)
+    text += fmt::format("; from entry {} on KVM did not what the model derives", course.departure->entry + 1);
   return text;
 }
 
@@ -325,6 +428,13 @@ std::string verdict_json(const Course& course) {
   Json disturbances = Json::array();
   for (const std::size_t n : worst_first(c)) disturbances.push_back(disturbance_json(c, n));
   Json json = {{"name", course.recording.header.scenario}, {"disturbances", disturbances}};
+  if (!course.guest_writes.empty()) {
+    Json writes = Json::array();
+    for (const crosscheck::GuestWrite& write : course.guest_writes)
+      writes.push_back(
+          {{"write", ops::action_text(write.op)}, {"first_entry", write.first + 1}, {"last_entry", write.last + 1}});
+    json["inferred_guest_writes"] = writes;
+  }
   if (course.departure)
     json["departure"] = {{"entry", course.departure->entry + 1}, {"explanation", course.departure->explanation}};
   return json.dump();
@@ -369,7 +479,7 @@ std::string why_offsets_differ(const Course& course) {
   const auto by = placed(course);
   std::string text = fmt::format("the TSC offsets have {} values at the end\n", groups.size());
   for (std::size_t i = 0; i < groups.size() && i < kMostRows; ++i) {
-    text += fmt::format("{}: {}\n", vcpus_text(groups[i].second), digits(groups[i].first.middle()));
+    text += fmt::format("{}: {}\n", vcpus_text(groups[i].second), digits(groups[i].first));
     if (const auto& d = by[static_cast<std::size_t>(groups[i].second.front())]) text += placed_text(course, *d);
   }
   if (groups.size() > kMostRows) text += fmt::format("and {} more\n", groups.size() - kMostRows);

@@ -14,6 +14,8 @@ struct ReportOptions {
 };
 
 std::string verdict_text(const Course& course, const ReportOptions& options = {});
+// The worst disturbance and lint's findings by name, in one line without an end.
+std::string verdict_line(const Course& course);
 // An object.
 std::string verdict_json(const Course& course);
 

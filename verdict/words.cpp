@@ -93,20 +93,38 @@ std::string duration(Wide ns) {
   return "0 s";
 }
 
+namespace {
+
+// A middle says something only where the ends are near it.
+bool has_a_middle(Span span) { return span.hi - span.lo <= span.least() / 4; }
+
+std::string between(Span span, auto text) {
+  if (!span.known()) return "not known";
+  if (span.exact()) return text(span.lo);
+  if (has_a_middle(span)) return fmt::format("{} +- {}", text(span.middle()), text((span.hi - span.lo + 1) / 2));
+  return fmt::format("{} to {}", text(span.lo), text(span.hi));
+}
+
+}  // namespace
+
 std::string duration(Span ns) {
-  if (ns.exact()) return duration(ns.lo);
-  return fmt::format("{} +- {}", duration(ns.middle()), duration((ns.hi - ns.lo + 1) / 2));
+  return between(ns, [](Wide value) { return duration(value); });
+}
+
+std::string digits(Span value) {
+  return between(value, [](Wide number) { return digits(number); });
 }
 
 std::string size_of(Span cycles, std::uint32_t khz) {
-  const std::string slack = cycles.exact() ? "" : fmt::format(" +- {}", digits((cycles.hi - cycles.lo + 1) / 2));
-  return fmt::format("{}{} cycles ({})", digits(cycles.middle()), slack, duration(ns_of(cycles, khz).middle()));
+  if (!cycles.known()) return "not known";
+  const Span ns = ns_of(cycles, khz);
+  return fmt::format("{} cycles ({})", digits(cycles), has_a_middle(cycles) ? duration(ns.middle()) : duration(ns));
 }
 
 std::string value_text(const NamedError& error, std::uint32_t khz) {
   if (error.unit == "cycles") return size_of(error.value, khz);
   if (error.unit == "ppb") {
-    const Wide ppb = error.value.middle();
+    const Wide ppb = error.value.lo;  // exact: rates are integers
     return fmt::format("{}{} ppm", ppb < 0 ? "-" : "+", in_unit(magnitude(ppb), 1000));
   }
   return duration(error.value);
@@ -129,8 +147,12 @@ std::string operation_text(const Course& course, std::size_t moment) {
   const std::string host = course.recording.header.hosts() == 1
                                ? ""
                                : " on host " + course.recording.header.host(course.op(moment).host).name;
-  return fmt::format("{}{} at {} ({})", ops::action_text(course.op(moment)), host,
-                     duration(course.moments[moment].at_ns.middle()), place_text(course, moment));
+  const Moment& m = course.moments[moment];
+  if (m.guest_ran)
+    return fmt::format("the guest runs on{} until {}, after {}", host, duration(m.at_ns.hi),
+                       place_text(course, moment));
+  return fmt::format("{}{} at {} ({})", ops::action_text(course.op(moment)), host, duration(m.at_ns.lo),
+                     place_text(course, moment));
 }
 
 std::string sentence(const Course& course, const Decision& d) {

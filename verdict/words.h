@@ -13,7 +13,9 @@ namespace tscsim::verdict {
 
 std::string digits(Wide value);  // "-7_696_000"
 std::string duration(Wide ns);   // "2.96 ms", three significant digits and a sign for negative ones
-std::string duration(Span ns);   // with "+-" when it is not exact
+// "2.96 ms", "2.96 ms +- 20 us", "1.2 ms to 3.4 ms" where the ends are too far apart for a middle, or "not known".
+std::string duration(Span ns);
+std::string digits(Span value);                       // likewise
 std::string size_of(Span cycles, std::uint32_t khz);  // "-7_696_000 cycles (-2.96 ms)"
 std::string value_text(const NamedError& error, std::uint32_t khz);
 

@@ -23,10 +23,36 @@ bool by_realtime(const ops::Operation& op) {
   return op.kind == OpKind::set_clock && (op.flags & ops::clock_flag::kRealtime) != 0;
 }
 
+enum class Read : std::uint8_t { before_the_guest_ran, perhaps, since_the_guest_ran };
+
+Wide lasted_ns(const Case& c, std::size_t moment) {
+  const Moment& m = c.course.moments[moment];
+  return m.end.base_ns - m.begin.base_ns;
+}
+
+// KVM_RUN that ended with EINTR before a KVM_RUN can have come to the guest and back, by the shortest that did.
+bool too_short_for_the_guest(const Case& c, std::size_t run) {
+  std::optional<Wide> shortest;
+  for (std::size_t i = 0; i < c.course.moments.size(); ++i)
+    if (c.course.surely_by_guest(i) && (!shortest || lasted_ns(c, i) < *shortest)) shortest = lasted_ns(c, i);
+  return shortest && lasted_ns(c, run) < *shortest;
+}
+
+Read clock_read_before(const Case& c, const Disturbance& d, std::size_t set) {
+  Read last = Read::since_the_guest_ran;
+  for (std::size_t i = set; i > 0; --i) {
+    if (c.course.op(i - 1).host != d.from_host) continue;
+    if (is_kind(c, i - 1, OpKind::get_clock) && c.course.succeeded(i - 1)) return last;
+    if (c.course.surely_by_guest(i - 1)) return Read::before_the_guest_ran;
+    if (c.course.by_guest(i - 1) && !too_short_for_the_guest(c, i - 1)) last = Read::perhaps;
+  }
+  return Read::before_the_guest_ran;
+}
+
 // An earlier set_clock of the same value, before the guest ran.
 std::optional<std::size_t> set_before(const Case& c, const Disturbance& d, std::size_t set) {
-  if (!d.before || c.course.op(set).value == 0) return std::nullopt;
-  for (std::size_t i = 0; i < *d.before; ++i)
+  if (!d.ran_until || c.course.op(set).value == 0) return std::nullopt;
+  for (std::size_t i = 0; i < *d.ran_until; ++i)
     if (is_kind(c, i, OpKind::set_clock) && c.course.succeeded(i) && c.course.op(i).value == c.course.op(set).value)
       return i;
   return std::nullopt;
@@ -46,17 +72,21 @@ void clock_tsc_split(const Case& c, Sink& sink) {
   }
 }
 
+// KVM_RUN that ended with EINTR need not have come to the guest (immediate_exit): what was read before it may still hold.
 void clock_after_run(const Case& c, Sink& sink) {
   for (const Disturbance& d : c.disturbances) {
-    if (!d.before || restores(d)) continue;
-    const std::vector<std::size_t> all = done(c, d);
+    if (!d.before || d.saved || restores(d)) continue;
     for (const std::size_t set : clock_sets(c, d)) {
-      const bool saved = std::any_of(all.begin(), all.end(),
-                                     [&](std::size_t i) { return i < set && is_kind(c, i, OpKind::get_clock); });
-      if (saved || set_before(c, d, set)) continue;
-      sink.add(set, {},
-               fmt::format("kvmclock is set after the guest has run ({}), and was not read since",
-                           operation_text(c.course, *d.before)));
+      const Read read = clock_read_before(c, d, set);
+      if (read == Read::since_the_guest_ran || set_before(c, d, set)) continue;
+      if (read == Read::perhaps)
+        sink.undecided(fmt::format(
+            "kvmclock was read before a KVM_RUN that ended with EINTR ({}): whether the guest ran there is not known",
+            place_text(c.course, *d.before)));
+      else
+        sink.add(set, {},
+                 fmt::format("kvmclock is set after the guest has run ({}), and was not read since",
+                             operation_text(c.course, *d.before)));
     }
   }
 }
@@ -67,17 +97,26 @@ void clock_missing(const Case& c, Sink& sink) {
     const VmView& now = c.course.after(d.end());
     const bool kvmclock = std::any_of(now.vcpus.begin(), now.vcpus.end(), [](const VcpuView& v) { return v.kvmclock; });
     if (kvmclock)
-      sink.add(d.end(), {}, fmt::format("the guest goes on and kvmclock, never set, shows {}", duration(now.kvmclock)));
+      sink.add(d.end(), {},
+               fmt::format("the guest goes on and kvmclock, never set, shows {}",
+                           duration(now.kvmclock.at(c.course.moments[d.end()].begin))));
   }
 }
 
+// A guest whose memory goes back to where it was saved remembers nothing later.
 void clock_stale(const Case& c, Sink& sink) {
   for (const Disturbance& d : c.disturbances)
-    for (const std::size_t set : clock_sets(c, d))
-      if (const auto first = set_before(c, d, set))
-        sink.add(set, {},
-                 fmt::format("kvmclock is set to {} ns, as before the guest ran ({})",
-                             digits(Wide{c.course.op(set).value}), operation_text(c.course, *first)));
+    for (const std::size_t set : clock_sets(c, d)) {
+      const auto first = set_before(c, d, set);
+      if (!first || (d.saved && !memory_in_doubt(d))) continue;
+      if (memory_in_doubt(d)) {
+        sink.undecided(std::string(kMemoryInDoubt));
+        continue;
+      }
+      sink.add(set, {},
+               fmt::format("kvmclock is set to {} ns, as before the guest ran ({})",
+                           digits(Wide{c.course.op(set).value}), operation_text(c.course, *first)));
+    }
 }
 
 void clock_flags_passthrough(const Case& c, Sink& sink) {

@@ -24,15 +24,21 @@ std::vector<std::int32_t> outside(const VmView& vm) {
 
 }  // namespace
 
+// Where a later write brings all of them into one generation, the order did no harm.
 void interleaved_create(const Case& c, Sink& sink) {
   for (const Disturbance& d : c.disturbances) {
+    const VmView& end = c.course.after(d.end());
+    const auto generation = [&](std::int32_t vcpu) { return end.vcpus[static_cast<std::size_t>(vcpu)].generation; };
     std::optional<std::size_t> written;
     for (const std::size_t i : done(c, d)) {
       const ops::Operation& op = c.course.op(i);
       if (op.host != d.host) continue;
+      if (op.kind == ops::OpKind::create_vm) written.reset();
       if (writes_tsc(op) && op.value > 1) written = i;
       if (op.kind != ops::OpKind::create_vcpu || !written) continue;
       const std::int32_t first = c.course.op(*written).vcpu;
+      const bool there = static_cast<std::size_t>(std::max(first, op.vcpu)) < end.vcpus.size();
+      if (!there || generation(first) == generation(op.vcpu)) continue;
       sink.add(i, {first, op.vcpu},
                fmt::format(
                    "vCPU {} is created after the TSC of vCPU {} was restored ({}): creation writes 0, so that the next "

@@ -42,6 +42,10 @@ void vmclock_not_bumped(const Case& c, Sink& sink);
 // --- shared by the families
 
 bool restores(const Disturbance& d);  // into a new VM
+// The clocks go back to where they were saved, and whether the guest's memory does, too, is inferred from their values.
+inline bool memory_in_doubt(const Disturbance& d) { return d.saved && !d.loads_memory; }
+inline constexpr std::string_view kMemoryInDoubt =
+    "a recording does not show whether the guest's memory went back to the snapshot with its clocks";
 // The disturbance's succeeded operations, in order.
 std::vector<std::size_t> done(const Case& c, const Disturbance& d);
 // Those of its decisions that a VMM made by writing a value, in order.

@@ -50,25 +50,55 @@ void ctrl_missing(const Case& c, Sink& sink) {
   }
 }
 
-// The page as it lies in memory when the guest goes on is the source's, until KVM writes it anew.
+namespace {
+
+// Whether the vCPU runs with the TSC and the page that it has now. One that QEMU unplugged is kept and reset with the others; it
+// gets new values before it runs again.
+bool comes_back_as_left(const Case& c, const Disturbance& d, std::size_t vcpu) {
+  if (vcpu >= d.entries.size() || !d.entries[vcpu]) return false;
+  for (std::size_t i = d.operations.back() + 1; i < *d.entries[vcpu]; ++i) {
+    const ops::Operation& op = c.course.op(i);
+    const bool page = writes(op, ops::msr::kKvmSystemTime) || writes(op, ops::msr::kKvmSystemTimeNew);
+    if (op.host == d.host && op.vcpu == static_cast<std::int32_t>(vcpu) && (page || writes_tsc(op))) return false;
+  }
+  return true;
+}
+
+// vCPUs whose TSC is behind the page that lay in memory when the guest left at `left`. One that is told of no page any more, as
+// at a reset, does not look there.
+struct Behind {
+  std::vector<std::int32_t> vcpus;
+  Span by_ns;
+};
+Behind behind_page(const Case& c, const Disturbance& d, std::size_t left_at) {
+  const VmView& left = c.course.after(left_at);
+  const VmView& restored = c.course.after(d.operations.back());
+  Behind found;
+  for (std::size_t v = 0; v < std::min(left.vcpus.size(), restored.vcpus.size()); ++v) {
+    if (!comes_back_as_left(c, d, v)) continue;
+    if (!left.vcpus[v].page_tsc || !left.vcpus[v].kvmclock || !restored.vcpus[v].kvmclock) continue;
+    const Span gap = *left.vcpus[v].page_tsc - restored.vcpus[v].tsc;
+    if (gap.lo <= 0) continue;
+    found.vcpus.push_back(static_cast<std::int32_t>(v));
+    found.by_ns = ns_of(gap, restored.vcpus[v].khz);
+  }
+  return found;
+}
+
+}  // namespace
+
+// The page as it lies in memory when the guest goes on is that of the guest that stopped, until KVM writes it anew; `before` is
+// the guest that was saved, if another one has run since.
 void page_newer_than_tsc(const Case& c, Sink& sink) {
   for (const Disturbance& d : c.disturbances) {
     if (!d.before || !d.resume) continue;
-    const VmView& source = c.course.after(*d.before);
-    const VmView& restored = c.course.after(d.operations.back());
-    std::vector<std::int32_t> vcpus;
-    Span behind;
-    for (std::size_t v = 0; v < std::min(source.vcpus.size(), restored.vcpus.size()); ++v) {
-      if (!source.vcpus[v].page_tsc || !source.vcpus[v].kvmclock) continue;
-      const Span gap = *source.vcpus[v].page_tsc - restored.vcpus[v].tsc;
-      if (gap.lo <= 0) continue;
-      vcpus.push_back(static_cast<std::int32_t>(v));
-      behind = ns_of(gap, restored.vcpus[v].khz);
-    }
-    if (!vcpus.empty())
-      sink.add(d.operations.back(), vcpus,
-               fmt::format("the TSC of {} is {} behind the timestamp of its kvmclock page", vcpus_text(vcpus),
-                           duration(behind)));
+    const Behind behind = behind_page(c, d, *d.before);
+    if (!behind.vcpus.empty())
+      sink.add(d.operations.back(), behind.vcpus,
+               fmt::format("the TSC of {} is {} behind the timestamp of its kvmclock page", vcpus_text(behind.vcpus),
+                           duration(behind.by_ns)));
+    else if (memory_in_doubt(d) && !behind_page(c, d, *d.ran_until).vcpus.empty())
+      sink.undecided(std::string(kMemoryInDoubt));
   }
 }
 

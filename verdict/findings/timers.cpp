@@ -95,7 +95,7 @@ void overdue_timers(const Case& c, Sink& sink) {
       const Armed armed = armed_on_source(c, d, m.vcpu);
       // It was ahead at the stop: the guest did not see it pass.
       if (armed.deadline == 0 || !m.tsc_step) continue;
-      const Span now = c.course.after(d.end()).vcpus[static_cast<std::size_t>(m.vcpu)].tsc;
+      const Span now = c.course.moments[d.end()].tsc_at_begin(static_cast<std::size_t>(m.vcpu));
       const Span late = now - Span::exactly(Wide{armed.deadline});
       const bool ahead = (now - *m.tsc_step).lo < Wide{armed.deadline};
       if (!ahead || ns_of(late, m.khz).lo <= c.thresholds.overdue_ns) continue;

@@ -9,11 +9,18 @@
 namespace tscsim::verdict::findings {
 namespace {
 
-bool is_new(const Case& c, const Disturbance& d, std::int32_t vcpu) {
-  const std::vector<std::size_t> all = done(c, d);
-  return std::any_of(all.begin(), all.end(), [&](std::size_t i) {
-    return is_kind(c, i, ops::OpKind::create_vcpu) && c.course.op(i).vcpu == vcpu && c.course.op(i).host == d.host;
-  });
+// Whether the vCPU has not run since it was created, or since it was reset: a vCPU that QEMU unplugs is kept, reset with 1 and
+// plugged in again.
+bool is_new(const Case& c, const Disturbance& d, std::int32_t vcpu, std::size_t written) {
+  for (std::size_t i = written; i > 0; --i) {
+    const ops::Operation& op = c.course.op(i - 1);
+    const bool of_vcpu = op.vcpu == vcpu || (op.vcpu == ops::kVm && c.course.moments[i - 1].guest_ran);
+    if (op.host != d.host || !of_vcpu || !c.course.succeeded(i - 1)) continue;
+    if (c.course.by_guest(i - 1)) return false;
+    if (op.kind == ops::OpKind::create_vcpu) return true;
+    if (!is_in(d, i - 1) && writes_tsc(op) && op.value <= 1) return true;
+  }
+  return false;
 }
 
 std::uint32_t khz_of(const Case& c, const Decision& d) {
@@ -40,7 +47,7 @@ void zero_is_not_reset(const Case& c, Sink& sink) {
     std::size_t first = 0;
     Span reads;
     for (const Decision* w : values_written(c, d)) {
-      if (w->fate != Fate::zero || !d.before || is_new(c, d, w->vcpu)) continue;
+      if (w->fate != Fate::zero || !d.before || is_new(c, d, w->vcpu, w->moment)) continue;
       const auto v = static_cast<std::size_t>(w->vcpu);
       const VcpuView& now = c.course.after(w->moment).vcpus[v];
       if (ns_of(now.tsc, now.khz).least() <= c.thresholds.discarded_ns) continue;
@@ -53,7 +60,7 @@ void zero_is_not_reset(const Case& c, Sink& sink) {
     if (!vcpus.empty())
       sink.add(first, vcpus,
                fmt::format("0 is written to reset the TSC of {}, which goes on and reads {}", vcpus_text(vcpus),
-                           digits(reads.middle())));
+                           digits(reads)));
   }
 }
 
@@ -62,7 +69,7 @@ void reset_absorbed(const Case& c, Sink& sink) {
   for (const Disturbance& d : c.disturbances) {
     std::vector<const Decision*> ones;
     for (const Decision* w : values_written(c, d))
-      if (c.course.op(w->moment).value == 1 && !(d.before && is_new(c, d, w->vcpu))) ones.push_back(w);
+      if (c.course.op(w->moment).value == 1 && !(d.before && is_new(c, d, w->vcpu, w->moment))) ones.push_back(w);
     if (ones.empty() || ones.front()->fate != Fate::absorbed) continue;
     std::vector<std::int32_t> vcpus;
     for (const Decision* w : ones)
@@ -116,7 +123,7 @@ void ignored_write(const Case& c, Sink& sink) {
     if (!gives || op.value <= 1 || !c.course.moments[i].followed(model::Rule::offset_not_honoured)) continue;
     sink.add(i, {op.vcpu},
              fmt::format("{} succeeds, and the offset stays {}", operation_text(c.course, i),
-                         digits(c.course.after(i).vcpus[static_cast<std::size_t>(op.vcpu)].offset.middle())));
+                         digits(c.course.after(i).vcpus[static_cast<std::size_t>(op.vcpu)].offset)));
     return;  // one is enough: this KVM is so
   }
 }
