@@ -1,8 +1,12 @@
 #include "cli/judged.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <filesystem>
 #include <vector>
 
+#include "cli/kernel_option.h"
 #include "scenarios/procedure_alone.h"
 #include "storage/recordings.h"
 
@@ -13,13 +17,36 @@ bool is_scenario(const std::string& path) { return path.ends_with(".yaml") || pa
 // A procedure is judged by the plainest scenario that uses it.
 static std::vector<scenarios::Scenario> scenarios_in(const std::string& file, const Arguments& arguments) {
   if (!scenarios::is_procedure_file(file)) return load_for_model(file, arguments);
-  return {with_model_options(scenarios::scenario_of_procedure(file, parse_options(arguments)), arguments)};
+  return for_model(scenarios::scenario_of_procedure(file, parse_options(arguments)), arguments);
+}
+
+static std::vector<std::string> scenarios_of(const std::vector<std::string>& paths) {
+  std::vector<std::string> files;
+  for (const std::string& path : paths)
+    if (is_scenario(path) || std::filesystem::is_directory(path))
+      for (const std::string& file : scenario_files({path})) files.push_back(file);
+  return files;
+}
+
+void require_scenarios_for_model_options(const std::vector<std::string>& paths, const Arguments& arguments) {
+  const bool any = std::any_of(paths.begin(), paths.end(), [](const std::string& path) {
+    return is_scenario(path) || std::filesystem::is_directory(path);
+  });
+  if (any) return;
+  for (const char* option : {"kernel", "heuristic", "procedure"})
+    if (arguments.has(option))
+      throw UsageError(
+          fmt::format("--{} is for scenarios, and there are only recordings: what they say is done", option));
 }
 
 void judge_all(const Arguments& arguments, const Judges& judges) {
+  require_scenarios_for_model_options(arguments.positional, arguments);
+  check_model_options(arguments);
+  require_replacements(scenarios_of(arguments.positional), arguments);
   for (const std::string& path : arguments.positional) {
     if (!is_scenario(path) && !std::filesystem::is_directory(path)) {
       for (ops::Recording& recording : storage::read_recordings(path)) {
+        notice_newer_kernels(recording.header);
         if (ops::is_observed(recording)) judges.observed(path, recording);
         else judges.course(path, verdict::follow(std::move(recording)));
       }
