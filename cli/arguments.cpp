@@ -22,7 +22,8 @@ std::string overview(const std::vector<Command>& commands) {
   for (const Command& command : commands) text += fmt::format("  {:<11} {}\n", command.name, command.summary);
   text +=
       "\n'tscsim COMMAND --help' tells more. Exit status: 0 all held, 1 an expectation or a cross-check failed,\n"
-      "2 bad usage or bad input, 3 a target was not available.\n";
+      "2 bad usage or bad input, 3 a target was not available, 4 nothing was checked (nothing was expected, or nothing of it\n"
+      "could be looked at), 130 interrupted.\n";
   return text;
 }
 

@@ -14,9 +14,10 @@ namespace tscsim::cli {
 // Exit statuses of tscsim; the worst of several things that happened is reported.
 enum ExitStatus : int {
   kAllHeld = 0,
-  kFailed = 1,        // an expectation or a cross-check failed
-  kBadUsage = 2,      // bad usage or bad input
-  kNotAvailable = 3,  // a target could not be used
+  kFailed = 1,          // an expectation or a cross-check failed
+  kBadUsage = 2,        // bad usage or bad input
+  kNotAvailable = 3,    // a target could not be used
+  kNothingChecked = 4,  // nothing was expected, or nothing of it could be looked at: that is no pass
   kInterrupted = 130,
 };
 

@@ -6,12 +6,14 @@
 
 #include "cli/commands.h"
 #include "cli/guest_text.h"
+#include "cli/kernel_option.h"
 #include "cli/kernel_text.h"
 #include "cli/session.h"
 #include "cli/text.h"
 #include "model/kvm/rules.h"
 #include "model/kvm/sync_policy.h"
 #include "ops/error.h"
+#include "ops/kernel_release.h"
 #include "ops/operation.h"
 #include "ops/spec_citation.h"
 #include "scenarios/metrics.h"
@@ -200,13 +202,30 @@ int say(const Item& item, const Arguments& arguments) {
   return kAllHeld;
 }
 
+// Of a word that is almost a kernel's or a guest's version.
+std::string nearest_kernel(const std::string& wanted) {
+  constexpr std::string_view kGuest = "guest-";
+  const bool guest = wanted.starts_with(kGuest);
+  const std::string word = wanted.substr(guest ? kGuest.size() : 0);
+  const std::size_t begin = word.find_first_not_of(" v");
+  if (begin == std::string::npos || word[begin] < '0' || word[begin] > '9') return "";
+  const std::string near = ops::nearest_kernel_release(word);
+  return near.empty() ? "" : (guest ? std::string(kGuest) : "") + near;
+}
+
 int run_explain(const Arguments& arguments) {
   const std::string& wanted = arguments.positional.front();
   std::vector<std::string> names;
-  if (const auto version = model::KernelVersion::parse_modelled(wanted); version && model::has_era(*version))
+  if (const auto version = model::KernelVersion::parse_modelled(wanted); version && model::has_era(*version)) {
+    notice_newer_kernel(wanted);
     return say({"kernel", wanted, "", kernel_text(wanted, *version)}, arguments);
-  if (const auto version = guest_kernel(wanted))
+  }
+  if (const auto version = guest_kernel(wanted)) {
+    notice_newer_guest(version->major, version->minor);
     return say({"guest", wanted, "", guest_text(wanted, *version)}, arguments);
+  }
+  if (const std::string near = nearest_kernel(wanted); !near.empty())
+    throw UsageError(fmt::format("nothing is called '{}'; did you mean '{}'?", wanted, near));
   for (const auto& [subject, lister] : subjects()) {
     for (const Item& item : lister(arguments)) {
       if (item.name == wanted) return say(item, arguments);

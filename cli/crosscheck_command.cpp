@@ -2,8 +2,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
+#include <filesystem>
 #include <future>
 #include <iostream>
+#include <optional>
 
 #include "cli/commands.h"
 #include "cli/crosscheck_report.h"
@@ -12,6 +15,7 @@
 #include "cli/session.h"
 #include "cli/text.h"
 #include "ops/error.h"
+#include "scenarios/undone.h"
 #include "storage/files.h"
 #include "storage/recordings.h"
 
@@ -40,15 +44,22 @@ std::int64_t length_ns(const scenarios::Scenario& scenario) {
   return timeline.empty() ? 0 : timeline.back().op.at_ns;
 }
 
+// A scenario, and the file that it was read from.
+struct Loaded {
+  scenarios::Scenario scenario;
+  std::string file;
+};
+
 // Scenarios that cannot be read are reported and counted once, whatever the targets.
-std::vector<scenarios::Scenario> load_all(const Arguments& arguments, CrosscheckReport& report) {
-  std::vector<scenarios::Scenario> loaded;
-  for (const std::string& file : scenario_files(arguments.positional)) {
+std::vector<Loaded> load_all(const Arguments& arguments, CrosscheckReport& report) {
+  const std::vector<std::string> files = scenario_files(arguments.positional);
+  require_replacements(files, arguments);
+  std::vector<Loaded> loaded;
+  for (const std::string& file : files) {
     try {
-      loaded.push_back(load(file, arguments));
+      loaded.push_back({load(file, arguments), file});
     } catch (const ops::InputError& error) {
-      report.unreadable();
-      std::cerr << error.what() << "\n";
+      report.unreadable(file, error.what());
     }
   }
   return loaded;
@@ -57,66 +68,135 @@ std::vector<scenarios::Scenario> load_all(const Arguments& arguments, Crosscheck
 class Crosscheck {
  public:
   Crosscheck(const Arguments& arguments, CrosscheckReport& report, RecordingKeeper& keeper)
-      : arguments_(arguments), report_(report), keeper_(keeper), loaded_(load_all(arguments, report)) {
-    const auto long_ones =
-        std::stable_partition(loaded_.begin(), loaded_.end(),
-                              [](const scenarios::Scenario& scenario) { return length_ns(scenario) <= kLongest_ns; });
-    too_long_.assign(long_ones, loaded_.end());
-    loaded_.erase(long_ones, loaded_.end());
-  }
-
-  // Targets of the lab run beside each other, as far as there are CPUs, and are compared in the order in which they
-  // were named. The native one runs alone: company would widen its brackets.
-  void run(std::vector<std::unique_ptr<Target>>& targets) {
-    for (const auto& target : targets)
-      for (const scenarios::Scenario& scenario : too_long_)
-        report_.not_run(scenario.meta.name, target->name(),
-                        "needs: the model; it would take " + time_text(length_ns(scenario)));
-    if (loaded_.empty()) return;
-    std::vector<std::future<std::vector<Ran>>> under_way(targets.size());
-    for (std::size_t i = 0; i < targets.size(); ++i)
-      if (targets[i]->runs_beside_others())
-        under_way[i] = std::async(std::launch::async, [this, &target = *targets[i]] { return run_to_end(target); });
-    for (std::size_t i = 0; i < targets.size(); ++i) {
-      throw_if_interrupted();
-      try {
-        if (under_way[i].valid()) compare_all(*targets[i], under_way[i].get());
-        else targets[i]->run(loaded_, arguments_, [&](std::size_t k, const Ran& ran) { compare(*targets[i], k, ran); });
-      } catch (const ops::TargetError& error) {
-        if (targets.size() == 1) throw;
-        report_.unavailable(targets[i]->name(), error.what());
+      : arguments_(arguments), report_(report), keeper_(keeper) {
+    for (Loaded& loaded : load_all(arguments, report)) {
+      if (length_ns(loaded.scenario) > kLongest_ns) {
+        too_long_.push_back(std::move(loaded));
+        continue;
       }
+      scenarios_.push_back(std::move(loaded.scenario));
+      files_.push_back(std::move(loaded.file));
     }
   }
 
+  // Targets of the lab run beside each other, as far as there are CPUs, and are compared in the order in which they
+  // were named. The native one runs alone: company would widen its brackets. Throws ops::Interrupted when all that was
+  // finished has been kept and reported.
+  void run(std::vector<std::unique_ptr<Target>>& targets) {
+    for (const auto& target : targets)
+      for (const Loaded& loaded : too_long_)
+        report_.not_run({loaded.scenario.meta.name, loaded.file}, target->name(),
+                        "needs: the model; it would take " + time_text(length_ns(loaded.scenario)));
+    if (scenarios_.empty()) return;
+    finished_.resize(targets.size());
+    std::vector<std::future<void>> under_way(targets.size());
+    for (std::size_t i = 0; i < targets.size(); ++i)
+      if (targets[i]->runs_beside_others())
+        under_way[i] = std::async(std::launch::async, [this, i, &target = *targets[i]] { run_to_end(target, i); });
+    for (std::size_t i = 0; i < targets.size(); ++i) {
+      try {
+        if (under_way[i].valid()) compare_all(*targets[i], i, under_way[i]);
+        else run_alone(*targets[i]);
+      } catch (const ops::TargetError& error) {
+        if (targets.size() == 1) throw;
+        report_.unavailable(targets[i]->name(), error.what());
+      } catch (const ops::Interrupted&) {
+        interrupted_ = true;
+      }
+    }
+    if (interrupted_) end_early(targets.size());
+  }
+
+  // Whether there is something to report: what was recorded, compared, or found not to run.
+  bool has_results() const { return handed_over_ != 0 || !report_.empty(); }
+
  private:
-  std::vector<Ran> run_to_end(Target& target) const {
-    std::vector<Ran> all;
-    target.run(loaded_, arguments_, [&](std::size_t, const Ran& ran) { all.push_back(ran); });
-    return all;
+  struct Finished {
+    std::size_t scenario;
+    Ran ran;
+  };
+
+  void run_alone(Target& target) {
+    if (interrupted_) return;
+    target.run(scenarios_, arguments_, [&](std::size_t k, const Ran& ran) { take(target, k, ran); });
   }
 
-  void compare_all(const Target& target, const std::vector<Ran>& all) {
-    for (std::size_t i = 0; i < all.size(); ++i) compare(target, i, all[i]);
+  // On a thread of its own; what it finished is there even if it throws.
+  void run_to_end(Target& target, std::size_t i) {
+    target.run(scenarios_, arguments_, [&](std::size_t k, const Ran& ran) { finished_[i].push_back({k, ran}); });
   }
 
-  void compare(const Target& target, std::size_t i, const Ran& ran) {
-    const scenarios::Scenario& scenario = loaded_[i];
-    const std::string& name = scenario.meta.name;
-    if (!ran.wrong_input.empty()) return report_.not_run(name, target.name(), ran.wrong_input.front().message);
-    if (!ran.recording) return report_.lost(name, target.name(), ran.failure);
+  void compare_all(const Target& target, std::size_t i, std::future<void>& under_way) {
+    bool interrupted = false;
+    try {
+      under_way.get();
+    } catch (const ops::Interrupted&) {
+      interrupted = true;
+    }
+    // First, since comparing may take longer than there is time after an interrupt.
+    for (const Finished& finished : finished_[i])
+      if (finished.ran.recording) keeper_.add(*finished.ran.recording);
+    for (const Finished& finished : finished_[i]) compare(target, finished.scenario, finished.ran);
+    if (interrupted) throw ops::Interrupted();
+  }
+
+  void take(const Target& target, std::size_t k, const Ran& ran) {
+    if (ran.recording) keeper_.add(*ran.recording);
+    compare(target, k, ran);
+  }
+
+  // After an interrupt everything is kept, and as much compared as there is time for.
+  bool out_of_time() {
+    using Clock = std::chrono::steady_clock;
+    constexpr std::chrono::milliseconds kPatience{400};
+    if (!interrupt_flag().load()) return false;
+    if (!interrupted_at_) {
+      keeper_.save_unsaved();
+      interrupted_at_ = Clock::now();
+    }
+    return Clock::now() - *interrupted_at_ > kPatience;
+  }
+
+  void compare(const Target& target, std::size_t k, const Ran& ran) {
+    const scenarios::Scenario& scenario = scenarios_[k];
+    RecordedScenario subject{scenario.meta.name, files_[k]};
+    ++handed_over_;
+    if (!ran.wrong_input.empty()) return report_.not_run(subject, target.name(), ran.wrong_input.front().message);
+    if (!ran.recording) return report_.lost(subject, target.name(), ran.failure);
+    if (out_of_time()) {
+      ++not_compared_;
+      return;
+    }
     if (announced_ != target.name()) announce(ran.recording->header);
     announced_ = target.name();
-    keeper_.add(*ran.recording);
-    report_.compare(name, *ran.recording, scenarios::evaluate(scenario, *ran.recording),
-                    kept_path(name, target.name()));
+    subject.verdicts = scenarios::evaluate(scenario, *ran.recording);
+    subject.undone = scenarios::undone(scenario, *ran.recording, subject.verdicts);
+    subject.kept = kept_path(subject.name, target.name());
+    report_.compare(subject, *ran.recording);
+  }
+
+  void end_early(std::size_t targets) {
+    keeper_.save_unsaved();
+    const std::size_t left = scenarios_.size() * targets - handed_over_;
+    std::string text = fmt::format("interrupted, {} not run to the end", left);
+    if (not_compared_ != 0) {
+      text += fmt::format(", {} recorded and not compared", not_compared_);
+      if (arguments_.has("keep")) text += fmt::format(" (tscsim verify {})", arguments_.text("keep"));
+    }
+    report_.interrupted(text);
+    throw ops::Interrupted();
   }
 
   const Arguments& arguments_;
   CrosscheckReport& report_;
   RecordingKeeper& keeper_;
-  std::vector<scenarios::Scenario> loaded_;
-  std::vector<scenarios::Scenario> too_long_;
+  std::vector<scenarios::Scenario> scenarios_;
+  std::vector<std::string> files_;  // of each
+  std::vector<Loaded> too_long_;
+  std::vector<std::vector<Finished>> finished_;  // by target
+  std::size_t handed_over_ = 0, not_compared_ = 0;
+  bool interrupted_ = false;
+  std::optional<std::chrono::steady_clock::time_point> interrupted_at_;
   std::string announced_;
 };
 
@@ -126,7 +206,12 @@ int run_crosscheck(const Arguments& arguments) {
   auto targets = targets_of(arguments.text("on"));
   CrosscheckReport report(!arguments.json());
   Crosscheck crosscheck(arguments, report, keeper);
-  crosscheck.run(targets);
+  try {
+    crosscheck.run(targets);
+  } catch (const ops::Interrupted&) {
+    if (crosscheck.has_results()) report.finish("crosscheck", arguments);
+    throw;
+  }
   keeper.save();
   return report.finish("crosscheck", arguments);
 }
@@ -144,6 +229,7 @@ int run_record(const Arguments& arguments) {
   if (!arguments.has("output")) throw UsageError("'record' needs -o FILE for the recording");
   storage::require_folder_of(arguments.text("output"));
   check_model_options(arguments);
+  require_replacements(arguments.positional, arguments);
   const scenarios::Scenario scenario = load(arguments.positional.front(), arguments);
   const ops::Recording recording = record_on(arguments.text("on"), scenario, arguments);
   storage::write_recordings(arguments.text("output"), {&recording, 1});
@@ -169,23 +255,85 @@ void require_same_scenario(const scenarios::Scenario& scenario, const ops::Recor
       1});
 }
 
+bool is_recording(const std::filesystem::path& path) {
+  const std::string name = path.filename().string();
+  return name.ends_with(".jsonl") || name.ends_with(".jsonl.xz");
+}
+
+// The file itself, or the recordings below the folder, sorted. Throws ops::InputError for a folder without any.
+std::vector<std::string> recording_files(const std::string& path) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  if (!fs::is_directory(path, error)) return {path};
+  std::vector<std::string> files;
+  auto entry = fs::recursive_directory_iterator(path, fs::directory_options::skip_permission_denied, error);
+  for (; !error && entry != fs::recursive_directory_iterator(); entry.increment(error)) {
+    std::error_code ignored;
+    if (is_recording(entry->path()) && entry->is_regular_file(ignored)) files.push_back(entry->path().string());
+  }
+  const auto refuse = [&](const std::string& what, const std::string& mend) {
+    throw ops::InputError(ops::Diagnostic{{path, 0, 0}, what, mend, "", 1});
+  };
+  if (error) refuse("cannot be listed: " + error.message(), "");
+  if (files.empty()) refuse("holds no recording", "recordings are files that end in .jsonl or .jsonl.xz");
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+void verify_file(const std::string& path, const std::optional<scenarios::Scenario>& scenario,
+                 CrosscheckReport& report) {
+  const std::vector<ops::Recording> recordings = storage::read_recordings(path);
+  if (recordings.empty())
+    throw ops::InputError(
+        ops::Diagnostic{{path, 0, 0}, "holds no recording", "record one with 'tscsim record'", "", 1});
+  for (const ops::Recording& recording : recordings) {
+    throw_if_interrupted();
+    RecordedScenario subject{recordings.size() == 1 ? path : fmt::format("{}:{}", path, recording.header.scenario),
+                             path};
+    if (scenario) {
+      require_same_scenario(*scenario, recording, path);
+      subject.verdicts = scenarios::evaluate(*scenario, recording);
+      subject.undone = scenarios::undone(*scenario, recording, subject.verdicts);
+    }
+    report.compare(subject, recording);
+  }
+}
+
+// A file that cannot be read, or that is no recording, is reported, and the others are compared.
+void verify_path(const std::string& path, const std::optional<scenarios::Scenario>& scenario,
+                 CrosscheckReport& report) {
+  std::vector<std::string> files;
+  try {
+    files = recording_files(path);
+  } catch (const ops::InputError& error) {
+    return report.unreadable(path, error.what());
+  }
+  for (const std::string& file : files) {
+    try {
+      verify_file(file, scenario, report);
+    } catch (const ops::InputError& error) {
+      report.unreadable(file, error.what());
+    }
+  }
+}
+
 int run_verify(const Arguments& arguments) {
   if (arguments.has("junit")) storage::require_folder_of(arguments.text("junit"));
   CrosscheckReport report(!arguments.json());
-  for (const std::string& path : arguments.positional) {
-    const std::vector<ops::Recording> recordings = storage::read_recordings(path);
-    for (const ops::Recording& recording : recordings) {
-      throw_if_interrupted();
-      std::vector<scenarios::Verdict> verdicts;
-      if (arguments.has("scenario")) {
-        const scenarios::Scenario scenario =
-            scenarios::load_scenario(arguments.text("scenario"), parse_options(arguments));
-        require_same_scenario(scenario, recording, path);
-        verdicts = scenarios::evaluate(scenario, recording);
-      }
-      const bool one = recordings.size() == 1;
-      report.compare(one ? path : fmt::format("{}:{}", path, recording.header.scenario), recording, verdicts, "");
-    }
+  std::optional<scenarios::Scenario> scenario;
+  if (arguments.has("scenario")) {
+    require_replacements({arguments.text("scenario")}, arguments);
+    scenario = scenarios::load_scenario(arguments.text("scenario"), parse_options(arguments));
+  } else if (arguments.has("procedure")) {
+    throw UsageError("--procedure is for the scenario that --scenario names");
+  }
+  try {
+    for (const std::string& path : arguments.positional) verify_path(path, scenario, report);
+  } catch (const ops::Interrupted&) {
+    if (report.empty()) throw;
+    report.interrupted("interrupted, and the rest was not compared");
+    report.finish("verify", arguments);
+    throw;
   }
   return report.finish("verify", arguments);
 }
@@ -229,7 +377,7 @@ Command record_command() {
 
 Command verify_command() {
   return {"verify",
-          "REC...",
+          "REC|DIR...",
           "compare recordings, made here or elsewhere, with the model",
           "tscsim verify boot.jsonl",
           [](OptionList& options) {

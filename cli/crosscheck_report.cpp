@@ -7,6 +7,8 @@
 #include <iostream>
 #include <map>
 
+#include "cli/kernel_option.h"
+#include "cli/notices.h"
 #include "ops/error.h"
 #include "storage/files.h"
 #include "storage/recordings.h"
@@ -57,9 +59,45 @@ Json loose_observations(const crosscheck::Result& result) {
   return observations;
 }
 
+// As text has it; JSON's words are json_word_of().
+std::string_view word_of(Agreement agreement) {
+  switch (agreement) {
+    case Agreement::agree:
+      return "agree";
+    case Agreement::disagree:
+      return "DISAGREE";
+    case Agreement::expectation_failed:
+      return "FAILED";
+    case Agreement::not_run:
+      break;
+  }
+  return "not run";
+}
+
+std::string_view json_word_of(Agreement agreement) {
+  switch (agreement) {
+    case Agreement::agree:
+      return "agree";
+    case Agreement::disagree:
+      return "disagree";
+    case Agreement::expectation_failed:
+      return "expectation_failed";
+    case Agreement::not_run:
+      break;
+  }
+  return "not_run";
+}
+
+// Why a recording in which nothing is wrong says nothing; empty when it says something.
+std::string silence_of(const Counts& counts) {
+  if (counts[Verdict::exact] + counts[Verdict::bracketed] + counts[Verdict::mismatch] != 0) return "";
+  return fmt::format("no value could be compared: {} undecided, {} unsupported", counts[Verdict::undecided],
+                     counts[Verdict::unsupported]);
+}
+
 std::string cell_text(const Compared& cell) {
-  if (!cell.not_run.empty()) return "not run";
-  if (cell.disagrees) return cell.counts[Verdict::mismatch] != 0 ? "MISMATCH" : "FAILED";
+  if (cell.agreement == Agreement::not_run) return "not run";
+  if (cell.agreement != Agreement::agree) return std::string(word_of(cell.agreement));
   const std::size_t undecided = cell.counts[Verdict::undecided];
   return fmt::format("ok {}{}", cell.counts[Verdict::exact], undecided == 0 ? "" : fmt::format(" ?{}", undecided));
 }
@@ -83,6 +121,22 @@ std::string target_of(const ops::Header& header) {
 }
 
 std::string without_lab(const std::string& target) { return target.rfind("lab:", 0) == 0 ? target.substr(4) : target; }
+
+JunitCase junit_case(const Compared& cell, const RecordedScenario& subject, const std::string& wrong,
+                     const std::string& why) {
+  const std::string suite = "crosscheck " + cell.target;
+  switch (cell.agreement) {
+    case Agreement::agree:
+      return {suite, subject.name, JunitState::passed, "", "", subject.file};
+    case Agreement::disagree:
+      return {suite, subject.name, JunitState::failure, "disagree", wrong, subject.file};
+    case Agreement::expectation_failed:
+      return {suite, subject.name, JunitState::failure, "expectation", wrong, subject.file};
+    case Agreement::not_run:
+      break;
+  }
+  return {suite, subject.name, JunitState::skipped, "", why, subject.file};
+}
 
 }  // namespace
 
@@ -119,56 +173,90 @@ std::string matrix_text(const std::vector<Compared>& cells) {
   return text + "\n";
 }
 
-void CrosscheckReport::compare(const std::string& name, const ops::Recording& recording,
-                               const std::vector<scenarios::Verdict>& verdicts, const std::string& kept) {
+void CrosscheckReport::compare(const RecordedScenario& subject, const ops::Recording& recording) {
   const crosscheck::Result result = crosscheck::check(recording);
   const std::string target = target_of(recording.header);
-  Compared cell{name, target, {}, false, ""};
+  notice_newer_kernels(recording.header);
+  Compared cell{subject.name, target, {}};
   cell.counts.add(result);
   counts_.add(result);
-  const Tally t = tally(verdicts);
+  const Tally t = tally(subject.verdicts);
   expectations_.held += t.held;
   expectations_.failed += t.failed;
   expectations_.unsure += t.unsure;
   expectations_.not_run += t.not_run;
 
   std::string trouble = trouble_text(result);
-  const std::string failed = failed_lines(verdicts);
-  cell.disagrees =
-      !result.mismatches.empty() || !failed.empty();  // not when an operation has too many histories: undecided
-  if (cell.disagrees && !kept.empty()) trouble += keep(recording, kept);
-  junit_.push_back({"crosscheck " + target, name, cell.disagrees ? trouble + failed : "", ""});
-  items_.push_back({{"name", name},
+  const std::string failed = failed_lines(subject.verdicts);
+  std::string why;
+  if (!result.mismatches.empty()) {  // not when an operation has too many histories: undecided
+    cell.agreement = Agreement::disagree;
+  } else if (!failed.empty()) {
+    cell.agreement = Agreement::expectation_failed;
+  } else {
+    why = subject.undone.empty() ? silence_of(cell.counts) : subject.undone;
+    if (!why.empty()) cell.agreement = Agreement::not_run;
+  }
+  const bool wrong = cell.agreement == Agreement::disagree || cell.agreement == Agreement::expectation_failed;
+  if (wrong && !subject.kept.empty()) trouble += keep(recording, subject.kept);
+  junit_.push_back(junit_case(cell, subject, trouble + failed, why));
+  items_.push_back({{"name", subject.name},
                     {"target", target},
-                    {"verdict", cell.disagrees ? "disagree" : "agree"},
+                    {"verdict", json_word_of(cell.agreement)},
                     {"summary", cell.counts.json()},
                     {"explanation", trouble},
                     {"not_exact_nor_bracketed", loose_observations(result)},
-                    {"expectations", verdicts_json(verdicts)}});
-  if (text_)
-    std::cout << fmt::format("{:<9} {:<42} {}; expectations: {} held, {} unsure, {} not run\n",
-                             cell.disagrees ? "DISAGREE" : "agree", name, cell.counts.text(), t.held, t.unsure,
-                             t.not_run)
-              << trouble << failed << std::flush;
+                    {"expectations", verdicts_json(subject.verdicts)}});
+  if (!why.empty()) items_.back()["not_run"] = why;
+  if (text_) {
+    std::cout << fmt::format("{:<9} {:<42} {}", word_of(cell.agreement), subject.name, cell.counts.text());
+    if (t.failed != 0) std::cout << fmt::format("; expectations: {} held, {} failed, ", t.held, t.failed);
+    else std::cout << fmt::format("; expectations: {} held, ", t.held);
+    std::cout << fmt::format("{} unsure, {} not run\n", t.unsure, t.not_run) << trouble << failed;
+    if (!why.empty()) std::cout << "  " << why << "\n";
+    std::cout << std::flush;
+  }
   cells_.push_back(std::move(cell));
 }
 
-void CrosscheckReport::not_run(const std::string& name, const std::string& target, const std::string& why) {
-  items_.push_back({{"name", name}, {"target", target}, {"verdict", "not_run"}, {"not_run", why}});
-  junit_.push_back({"crosscheck " + target, name, "", why});
-  if (text_) std::cout << fmt::format("not run   {:<42} {}\n", name, why) << std::flush;
-  cells_.push_back({name, target, {}, false, why});
+void CrosscheckReport::add_not_run(const RecordedScenario& subject, const std::string& target, const std::string& why) {
+  items_.push_back({{"name", subject.name}, {"target", target}, {"verdict", "not_run"}, {"not_run", why}});
+  if (text_) std::cout << fmt::format("not run   {:<42} {}\n", subject.name, why) << std::flush;
+  cells_.push_back({subject.name, target, {}, Agreement::not_run});
 }
 
-void CrosscheckReport::lost(const std::string& name, const std::string& target, const std::string& why) {
+void CrosscheckReport::not_run(const RecordedScenario& subject, const std::string& target, const std::string& why) {
+  junit_.push_back({"crosscheck " + target, subject.name, JunitState::skipped, "", why, subject.file});
+  add_not_run(subject, target, why);
+}
+
+void CrosscheckReport::lost(const RecordedScenario& subject, const std::string& target, const std::string& why) {
   ++lost_;
-  not_run(name, target, why);
+  junit_.push_back({"crosscheck " + target, subject.name, JunitState::error, "target", why, subject.file});
+  add_not_run(subject, target, why);
 }
 
 void CrosscheckReport::unavailable(const std::string& target, const std::string& why) {
   unavailable_.push_back({{"target", target}, {"reason", why}});
-  junit_.push_back({"crosscheck " + target, target, "", why});
+  junit_.push_back({"crosscheck " + target, target, JunitState::error, "target", why});
   std::cerr << fmt::format("target {}: not available: {}\n", target, why);
+}
+
+void CrosscheckReport::unreadable(const std::string& file, const std::string& why) {
+  ++errors_;
+  junit_.push_back({"input", file, JunitState::error, "input", why, file});
+  items_.push_back({{"name", file}, {"verdict", "error"}, {"explanation", why}});
+  std::cerr << why << "\n";
+}
+
+void CrosscheckReport::interrupted(const std::string& left) {
+  left_ = left;
+  junit_.push_back({"run", "ran to its end", JunitState::error, "interrupted", left});
+}
+
+std::size_t CrosscheckReport::count(Agreement agreement) const {
+  return static_cast<std::size_t>(
+      std::count_if(cells_.begin(), cells_.end(), [=](const Compared& cell) { return cell.agreement == agreement; }));
 }
 
 Json CrosscheckReport::summary() const {
@@ -177,33 +265,45 @@ Json CrosscheckReport::summary() const {
                             {"failed", expectations_.failed},
                             {"unsure", expectations_.unsure},
                             {"not_run", expectations_.not_run}};
+  object["agree"] = count(Agreement::agree);
+  object["disagree"] = count(Agreement::disagree);
+  object["expectation_failed"] = count(Agreement::expectation_failed);
   object["errors"] = errors_;
-  object["not_run"] = std::count_if(cells_.begin(), cells_.end(), [](const Compared& c) { return !c.not_run.empty(); });
+  object["not_run"] = count(Agreement::not_run);
   object["lost"] = lost_;
   object["unavailable"] = unavailable_;
+  object["complete"] = left_.empty();
+  if (!left_.empty()) object["left"] = left_;
   return object;
 }
 
 int CrosscheckReport::status() const {
   if (errors_ != 0) return kBadUsage;
   if (cells_.empty() && !unavailable_.empty()) return kNotAvailable;
-  if (counts_[Verdict::mismatch] != 0 || expectations_.failed != 0) return kFailed;
-  return lost_ == 0 ? kAllHeld : kNotAvailable;
+  if (count(Agreement::disagree) + count(Agreement::expectation_failed) != 0) return kFailed;
+  if (lost_ != 0) return kNotAvailable;
+  return count(Agreement::agree) == 0 ? kNothingChecked : kAllHeld;
 }
 
 int CrosscheckReport::finish(const std::string& command, const Arguments& arguments) const {
-  if (arguments.has("junit")) storage::write_file(arguments.text("junit"), junit_xml("tscsim " + command, junit_));
+  if (arguments.has("junit"))
+    storage::write_file(arguments.text("junit"), junit_xml("tscsim " + command, junit_, notices()));
   const Json sums = summary();
   if (arguments.json()) {
     print({{"command", command}, {"summary", sums}, {"recordings", items_}});
     return status();
   }
+  if (cells_.empty() && errors_ != 0) return status();  // all was refused, and has been said
   if (distinct(cells_, &Compared::target).size() > 1 && distinct(cells_, &Compared::scenario).size() > 1)
     std::cout << "\n" << matrix_text(cells_) << "\n";
   std::cout << counts_.text();
+  const std::size_t unmet = count(Agreement::expectation_failed);
+  if (unmet != 0)
+    std::cout << fmt::format("; {} with an expectation that failed, while KVM and the model agree", unmet);
   if (sums["not_run"] != 0) std::cout << fmt::format("; {} scenarios not run", sums["not_run"].get<std::size_t>());
   if (lost_ != 0) std::cout << fmt::format(", {} of them because a machine died or did not come up", lost_);
   if (!unavailable_.empty()) std::cout << fmt::format("; {} targets not available", unavailable_.size());
+  if (!left_.empty()) std::cout << fmt::format("; incomplete: {}", left_);
   std::cout << "\n";
   return status();
 }

@@ -21,13 +21,25 @@ struct Counts {
   std::string text() const;
 };
 
+// What a recording came to. Two kinds of bad news, never one word: KVM is not the model, and the author's expectation does
+// not hold, in which KVM and the model may well agree.
+enum class Agreement { agree, disagree, expectation_failed, not_run };
+
 // One cell of the table scenario x target.
 struct Compared {
   std::string scenario;
   std::string target;
   Counts counts;
-  bool disagrees = false;  // a mismatch, or an expectation that failed
-  std::string not_run;     // the reason; empty when it ran
+  Agreement agreement = Agreement::agree;
+};
+
+// What is compared, beside the recording itself.
+struct RecordedScenario {
+  std::string name;
+  std::string file;                               // that was named on the command line
+  std::vector<scenarios::Verdict> verdicts = {};  // of the scenario's expectations
+  std::string undone = {};  // why the recording is not of what the scenario is about (scenarios/undone.h)
+  std::string kept = {};    // where it is written when something is wrong with it; empty: nowhere
 };
 
 class CrosscheckReport {
@@ -35,15 +47,17 @@ class CrosscheckReport {
   // `text`: print each comparison as it is made.
   explicit CrosscheckReport(bool text) : text_(text) {}
 
-  // Compares one recording. `kept`: where it is written when it disagrees; empty: nowhere.
-  void compare(const std::string& name, const ops::Recording& recording,
-               const std::vector<scenarios::Verdict>& verdicts, const std::string& kept);
+  void compare(const RecordedScenario& subject, const ops::Recording& recording);
   // An operand that cannot be evaluated because the target refused what it rests on says something about the target.
-  void not_run(const std::string& name, const std::string& target, const std::string& why);
+  void not_run(const RecordedScenario& subject, const std::string& target, const std::string& why);
   // The target died, or never came up, which says nothing of the model: exit status 3, unless something disagrees.
-  void lost(const std::string& name, const std::string& target, const std::string& why);
+  void lost(const RecordedScenario& subject, const std::string& target, const std::string& why);
   void unavailable(const std::string& target, const std::string& why);
-  void unreadable() { ++errors_; }
+  // Bad input: said on standard error, too.
+  void unreadable(const std::string& file, const std::string& why);
+  // The run ended before its time. `left`: what was not compared, in words.
+  void interrupted(const std::string& left);
+  bool empty() const { return cells_.empty(); }
 
   // Prints the summary and writes --junit. The command's exit status.
   int finish(const std::string& command, const Arguments& arguments) const;
@@ -51,12 +65,15 @@ class CrosscheckReport {
  private:
   Json summary() const;
   int status() const;
+  std::size_t count(Agreement agreement) const;
+  void add_not_run(const RecordedScenario& subject, const std::string& target, const std::string& why);
 
   bool text_;
   Counts counts_;
   Tally expectations_;
   std::size_t errors_ = 0;
   std::size_t lost_ = 0;
+  std::string left_;  // by an interrupt; empty: the run is complete
   std::vector<Compared> cells_;
   Json unavailable_ = Json::array();  // targets, with the reason
   Json items_ = Json::array();

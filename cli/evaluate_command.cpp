@@ -7,6 +7,7 @@
 #include "cli/commands.h"
 #include "cli/csv.h"
 #include "cli/interrupt.h"
+#include "cli/kernel_option.h"
 #include "cli/progress.h"
 #include "cli/session.h"
 #include "cli/text.h"
@@ -160,11 +161,14 @@ Json scores_json(const Scorecard& card, const sweep::Trial& trial) {
 }
 
 std::vector<Policy> policies_of(const Arguments& arguments) {
-  const std::string kernel = arguments.has("kernel") ? arguments.text("kernel") : std::string(model::kNewestKernel);
+  std::vector<std::string> kernels = kernels_of(arguments);
+  if (kernels.empty()) kernels.emplace_back(model::kNewestKernel);
   std::vector<Policy> own;
-  for (const std::string& heuristic : arguments.texts("heuristic"))
-    own.push_back({kernel + " " + heuristic, kernel, heuristic});
-  if (own.empty() && arguments.has("kernel")) own.push_back({kernel, kernel, ""});
+  for (const std::string& kernel : kernels) {
+    for (const std::string& heuristic : arguments.texts("heuristic"))
+      own.push_back({kernel + " " + heuristic, kernel, heuristic});
+    if (!arguments.has("heuristic") && arguments.has("kernel")) own.push_back({kernel, kernel, ""});
+  }
   std::vector<Policy> all = arguments.has("only") ? std::vector<Policy>{} : sweep::known_policies();
   if (arguments.has("only") && own.empty())
     throw UsageError("--only leaves no policy; name one with --kernel or --heuristic");
@@ -178,7 +182,10 @@ int run(const Arguments& arguments) {
   const std::vector<std::string> paths = arguments.positional.empty()
                                              ? std::vector<std::string>{scenarios::library_folder() + "/evaluation"}
                                              : arguments.positional;
-  for (const std::string& file : scenario_files(paths))
+  const std::vector<std::string> files = scenario_files(paths);
+  require_replacements(files, arguments);
+  notice_newer_kernels_in(files, arguments);
+  for (const std::string& file : files)
     card.situations.push_back(sweep::load_situation(file, parse_options(arguments)));
   card.policies = policies_of(arguments);
   const sweep::Trial trial{arguments.number("runs"), arguments.number("seed"), threads_of(arguments),
@@ -220,7 +227,7 @@ Command evaluate_command() {
           [](OptionList& options) {
             options.number("runs", "N", "of each situation under each policy", 10'000);
             options.number("seed", "N", "of the draws", 1);
-            options.text("kernel", "VERSION", "on which --heuristic stands; alone, a policy of its own");
+            options.text("kernel", "VERSION[,...]", "on which --heuristic stands; alone, a policy of its own");
             options.texts("heuristic", "NAME|PARAMETERS", "a policy of yours, beside the known ones; may be repeated");
             options.flag("only", "without the known ones");
             add_threads_option(options);

@@ -19,8 +19,11 @@ constexpr std::string_view kFormat = "ftrace";
 std::vector<ops::Recording> recordings_of(const std::string& path, const Arguments& arguments) {
   if (!is_scenario(path)) return storage::read_recordings(path);
   std::vector<ops::Recording> recordings;
-  for (const scenarios::Scenario& scenario : load_for_model(path, arguments))
+  require_replacements({path}, arguments);
+  for (const scenarios::Scenario& scenario : load_for_model(path, arguments)) {
     recordings.push_back(run_on_model(scenario, arguments, model::Tracing::on));
+    recordings.back().header.scenario = scenarios::label(scenario);
+  }
   return recordings;
 }
 

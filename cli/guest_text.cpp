@@ -21,8 +21,9 @@ std::string source_text(const GuestChange& change) {
 
 std::optional<model::KernelVersion> guest_kernel(std::string_view name) {
   if (!name.starts_with(kPrefix)) return std::nullopt;
-  const auto version = model::KernelVersion::parse(name.substr(kPrefix.size()));
-  return version && model::guest::has_guest_era(*version) ? version : std::nullopt;
+  const auto version = model::KernelVersion::parse_modelled(name.substr(kPrefix.size()));
+  return version && version->proposal == model::Proposal::none && model::guest::has_guest_era(*version) ? version
+                                                                                                        : std::nullopt;
 }
 
 std::string guest_text(const std::string& name, model::KernelVersion version) {

@@ -7,6 +7,7 @@
 #include "cli/commands.h"
 #include "cli/interrupt.h"
 #include "cli/keeper.h"
+#include "cli/kernel_option.h"
 #include "cli/progress.h"
 #include "cli/session.h"
 #include "cli/text.h"
@@ -32,6 +33,7 @@ hunt::Options options_of(const Arguments& arguments) {
   hunt::Options options;
   options.seed = arguments.number("seed");
   options.runs = arguments.number("runs");
+  if (options.runs == 0) throw UsageError("--runs 0: at least one");
   options.first = arguments.number("first");
   return options;
 }
@@ -45,12 +47,14 @@ int hunt_on_model(const Arguments& arguments) {
         fmt::format("unknown property '{}'; one of {}", arguments.text("property"), fmt::join(names, ", ")));
   }
   const hunt::Options options = options_of(arguments);
+  const std::string kernel = one_kernel_of(arguments);
+  check_model(kernel, arguments.text("heuristic"));
   Progress progress("runs", 0, options.runs);
-  const auto find = hunt::hunt_property(*property, {arguments.text("kernel"), arguments.text("heuristic")}, options,
-                                        [&](std::uint64_t runs) {
-                                          throw_if_interrupted();
-                                          progress.show(runs);
-                                        });
+  const auto find =
+      hunt::hunt_property(*property, {kernel, arguments.text("heuristic")}, options, [&](std::uint64_t runs) {
+        throw_if_interrupted();
+        progress.show(runs);
+      });
   progress.finish();
   const std::string path = find ? keep(find->draft) : "";
   if (arguments.json())
@@ -86,12 +90,12 @@ std::string find_text(const hunt::Find& find, const Kept& kept, const std::strin
 }
 
 int hunt_on_target(const Arguments& arguments) {
+  hunt::Options options = options_of(arguments);
   const auto targets = targets_of(arguments.text("on"));
   if (targets.size() != 1) throw UsageError("'hunt' runs on one target");
   Target& target = *targets.front();
   RecordingKeeper keeper(arguments);
   const ops::TargetProfile profile = target.profile(arguments);
-  hunt::Options options = options_of(arguments);
   options.batch = target.batch();
   const auto run_batch = [&](const std::vector<scenarios::Scenario>& batch) {
     throw_if_interrupted();

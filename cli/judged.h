@@ -27,4 +27,7 @@ void judge_all(const Arguments& arguments, const Judges& judges);
 
 bool is_scenario(const std::string& path);
 
+// Throws UsageError for --kernel, --heuristic or --procedure where all paths are recordings, which they cannot change.
+void require_scenarios_for_model_options(const std::vector<std::string>& paths, const Arguments& arguments);
+
 }  // namespace tscsim::cli

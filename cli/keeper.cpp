@@ -2,7 +2,6 @@
 
 #include <exception>
 #include <iostream>
-#include <utility>
 
 #include "storage/files.h"
 #include "storage/recordings.h"
@@ -20,9 +19,8 @@ RecordingKeeper::RecordingKeeper(const Arguments& arguments) {
 }
 
 RecordingKeeper::~RecordingKeeper() {
-  if (recordings_.empty()) return;
   try {
-    save();
+    save_unsaved();
   } catch (const std::exception& error) {
     std::cerr << error.what() << "\n";
   }
@@ -34,8 +32,12 @@ void RecordingKeeper::add(const ops::Recording& recording) {
 
 void RecordingKeeper::save() {
   if (path_.empty()) return;
-  const std::vector<ops::Recording> recordings = std::exchange(recordings_, {});
-  storage::write_recordings(path_, recordings);
+  saved_ = recordings_.size();  // should it fail, it is said once
+  storage::write_recordings(path_, recordings_);
+}
+
+void RecordingKeeper::save_unsaved() {
+  if (saved_ != recordings_.size()) save();
 }
 
 }  // namespace tscsim::cli

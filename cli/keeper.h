@@ -21,11 +21,13 @@ class RecordingKeeper {
   RecordingKeeper& operator=(const RecordingKeeper&) = delete;
 
   void add(const ops::Recording& recording);
-  void save();  // throws ops::InputError
+  void save();          // throws ops::InputError
+  void save_unsaved();  // the same, and nothing where there is nothing new
 
  private:
   std::string path_;  // empty: nothing is kept
   std::vector<ops::Recording> recordings_;
+  std::size_t saved_ = 0;  // of them
 };
 
 }  // namespace tscsim::cli

@@ -23,6 +23,9 @@ std::string in_force(model::Subject subject, model::KernelVersion version) {
 }
 
 std::string changed_text(const std::string& name, model::KernelVersion version) {
+  const model::KernelVersion newest = model::newest_known_kernel();
+  if (version.at_least(newest.major, newest.minor + 1))
+    return fmt::format("What Linux {} changed is not known here.\n", name);
   std::string text;
   for (const model::Change& change : model::changes())
     if (begins(version, change))

@@ -74,6 +74,7 @@ void print_text(const scenarios::Scenario& scenario, const ops::Recording& recor
     print_entry(entry, header, setup ? "set-up" : time_text(entry.op.at_ns), step ? step->capture : "");
   }
   std::cout << "\n" << verdict_lines(verdicts, false);
+  if (verdicts.empty()) std::cout << "  nothing is expected\n";
   std::cout << fmt::format("  fingerprint {}\n", ops::fingerprint(recording));
 }
 
@@ -98,7 +99,7 @@ Json entry_json(const ops::Entry& entry, const ops::Header& header) {
 
 // The runs of all files so far.
 struct Replay {
-  int runs = 0;
+  int runs = 0, nothing_expected = 0;
   Tally total;
   Json documents = Json::array();
 };
@@ -121,6 +122,8 @@ void replay(const scenarios::Scenario& scenario, const Arguments& arguments, Rep
   const Tally one = tally(verdicts);
   so_far.total.failed += one.failed + one.unsure;
   so_far.total.held += one.held;
+  so_far.total.not_run += one.not_run;
+  if (verdicts.empty()) ++so_far.nothing_expected;
   if (arguments.json()) {
     so_far.documents.push_back(document(scenario, recording, verdicts, arguments.has("probes")));
     return;
@@ -131,19 +134,27 @@ void replay(const scenarios::Scenario& scenario, const Arguments& arguments, Rep
 
 int run(const Arguments& arguments) {
   Replay replayed;
+  const std::vector<std::string> files = scenario_files(arguments.positional);
+  check_model_options(arguments);
+  require_replacements(files, arguments);
   const bool complete = done_before_interrupt([&] {
-    for (const std::string& file : scenario_files(arguments.positional))
+    for (const std::string& file : files)
       for (const scenarios::Scenario& scenario : load_for_model(file, arguments)) replay(scenario, arguments, replayed);
   });
   if (arguments.json()) {
     Json object = {{"command", "run"},
-                   {"summary", {{"held", replayed.total.held}, {"failed", replayed.total.failed}}},
+                   {"summary",
+                    {{"held", replayed.total.held},
+                     {"failed", replayed.total.failed},
+                     {"not_run", replayed.total.not_run},
+                     {"nothing_expected", replayed.nothing_expected}}},
                    {"scenarios", replayed.documents}};
     if (!complete) object["interrupted"] = true;
     print(object);
   }
   if (!complete) return interrupted_status();
-  return replayed.total.failed == 0 ? kAllHeld : kFailed;
+  if (replayed.total.failed != 0) return kFailed;
+  return replayed.total.held == 0 ? kNothingChecked : kAllHeld;
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "cli/interrupt.h"
+#include "cli/kernel_option.h"
 #include "cli/progress.h"
 #include "kvm_backend/lab/lab.h"
 #include "kvm_backend/native_batch.h"
@@ -17,6 +18,8 @@
 #include "model/kvm/era.h"
 #include "model/world/simulation.h"
 #include "ops/error.h"
+#include "scenarios/procedure_alone.h"
+#include "scenarios/procedure_library.h"
 
 namespace tscsim::cli {
 
@@ -96,12 +99,16 @@ class LabRunner final : public Target {
       places.back().options.trace = !arguments.has("no-trace");
     }
     std::vector<lab::LabResult> results = lab::run_in_lab(places, programs);
+    bool interrupted = false;
     for (std::size_t i = 0; i < results.size(); ++i) {
+      interrupted = interrupted || results[i].interrupted;
+      if (results[i].interrupted) continue;
       Ran ran{std::move(results[i].recording), {}, std::move(results[i].failure), results[i].begun};
       if (results[i].wrong_input) ran.wrong_input.push_back(*results[i].wrong_input);
       if (ran.recording) ran.recording->header.tool_version = TSCSIM_VERSION;
       done(i, ran);
     }
+    if (interrupted) throw ops::Interrupted();
   }
 
  private:
@@ -142,7 +149,7 @@ lab::LabOptions lab_options(const lab::LabTarget& target, const Arguments& argum
 }
 
 void add_model_options(OptionList& options) {
-  options.text("kernel", "VERSION", "kernel of the modelled host, e.g. 6.12");
+  options.text("kernel", "VERSION[,...]", "kernel of the modelled host, e.g. 6.12");
   options.text(
       "heuristic", "NAME|PARAMETERS",
       "synchronisation policy instead of the kernel's own, e.g. window=500ms,zero_write=value (tscsim list parameters)");
@@ -177,11 +184,25 @@ lab::LabTarget lab_target_named(std::string name) {
       fmt::format("unknown lab target '{}'{}", name, suggestion(name, names, "'tscsim lab list' lists them")));
 }
 
+namespace {
+
+// A path, or a shipped scenario by its name.
+std::vector<std::string> found_by(const std::string& word) {
+  std::error_code ignored;
+  const bool is_path = word.find('/') != std::string::npos || word == "-" || std::filesystem::exists(word, ignored);
+  if (is_path) return scenarios::find_scenarios(word);
+  for (const std::string& file : scenarios::find_scenarios(scenarios::library_folder()))
+    if (std::filesystem::path(file).stem() == word) return {file};
+  return scenarios::find_scenarios(word);
+}
+
+}  // namespace
+
 std::vector<std::string> scenario_files(const std::vector<std::string>& paths) {
   std::vector<std::string> files;
   std::set<std::string> seen;
   for (const std::string& path : paths) {
-    const std::vector<std::string> found = scenarios::find_scenarios(path);
+    const std::vector<std::string> found = found_by(path);
     if (found.empty())
       throw ops::InputError(ops::Diagnostic{{path, 0, 0}, "there is no scenario (*.yaml) in this folder", "", "", 1});
     for (const std::string& file : found)
@@ -191,7 +212,9 @@ std::vector<std::string> scenario_files(const std::vector<std::string>& paths) {
 }
 
 void check_model_options(const Arguments& arguments) {
-  check_model(arguments.text("kernel"), arguments.text("heuristic"));
+  const std::vector<std::string> kernels = kernels_of(arguments);
+  if (kernels.empty()) check_model("", arguments.text("heuristic"));
+  for (const std::string& kernel : kernels) check_model(kernel, arguments.text("heuristic"));
 }
 
 void check_model(const std::string& kernel, const std::string& heuristic) {
@@ -199,6 +222,7 @@ void check_model(const std::string& kernel, const std::string& heuristic) {
   profile.kernel = kernel.empty() ? std::string(model::kNewestKernel) : kernel;
   profile.heuristic = heuristic;
   model::machine_config(profile);
+  notice_newer_kernel(profile.kernel);
 }
 
 void add_threads_option(OptionList& options) {
@@ -233,17 +257,103 @@ scenarios::Scenario load(const std::string& path, const Arguments& arguments) {
   return with_model_options(scenarios::load_scenario(path, parse_options(arguments)), arguments);
 }
 
-scenarios::Scenario with_model_options(scenarios::Scenario scenario, const Arguments& arguments) {
+namespace {
+
+scenarios::Scenario on_kernel(scenarios::Scenario scenario, const std::string& kernel, const Arguments& arguments) {
   for (ops::HostSpec& host : scenario.program.hosts)
-    if (arguments.has("kernel")) host.kernel = arguments.text("kernel");
+    if (!kernel.empty()) host.kernel = kernel;
   if (arguments.has("heuristic")) scenario.program.heuristic = arguments.text("heuristic");
+  notice_newer_kernels(scenario.program);
   return scenario;
 }
 
+}  // namespace
+
+scenarios::Scenario with_model_options(scenarios::Scenario scenario, const Arguments& arguments) {
+  return on_kernel(std::move(scenario), one_kernel_of(arguments), arguments);
+}
+
+std::vector<scenarios::Scenario> for_model(const scenarios::Scenario& scenario, const Arguments& arguments) {
+  const std::vector<std::string> kernels = kernels_of(arguments);
+  std::vector<scenarios::Scenario> copies;
+  if (kernels.empty())
+    for (const scenarios::Scenario& copy : scenarios::for_each_kernel(scenario))
+      copies.push_back(on_kernel(copy, "", arguments));
+  for (const std::string& kernel : kernels) {
+    copies.push_back(on_kernel(scenario, kernel, arguments));
+    if (kernels.size() > 1) copies.back().meta.kernel = kernel;  // so that label() tells them apart
+  }
+  return copies;
+}
+
 std::vector<scenarios::Scenario> load_for_model(const std::string& path, const Arguments& arguments) {
-  const scenarios::Scenario scenario = load(path, arguments);
-  if (arguments.has("kernel")) return {scenario};
-  return scenarios::for_each_kernel(scenario);
+  return for_model(scenarios::load_scenario(path, parse_options(arguments)), arguments);
+}
+
+namespace {
+
+// A scenario, or the plainest that uses a procedure; nullopt for a file that cannot be read.
+std::optional<scenarios::Scenario> readable(const std::string& file, const scenarios::ParseOptions& options) {
+  try {
+    return scenarios::is_procedure_file(file) ? scenarios::scenario_of_procedure(file, options)
+                                              : scenarios::load_scenario(file, options);
+  } catch (const ops::InputError&) {
+    return std::nullopt;
+  }
+}
+
+bool uses(const scenarios::Scenario& scenario, const std::string& procedure) {
+  return std::any_of(scenario.procedures.begin(), scenario.procedures.end(),
+                     [&](const scenarios::ProcedureUse& use) { return use.name == procedure; });
+}
+
+// Which of --procedure's replacements took place in some file, and which name a procedure at all.
+struct Replacements {
+  explicit Replacements(std::vector<scenarios::ProcedureReplacement> given)
+      : all(std::move(given)), known(all.size()), done(all.size()) {}
+
+  std::vector<scenarios::ProcedureReplacement> all;
+  std::vector<bool> known, done;
+  std::vector<std::string> names;  // of all procedures that there are for some file
+};
+
+void look_for(Replacements& replacements, const std::string& file, const Arguments& arguments) {
+  const scenarios::ParseOptions with = parse_options(arguments);
+  scenarios::ParseOptions without = with;
+  without.replace.clear();
+  scenarios::ProcedureLibrary library(file, without);
+  if (replacements.names.empty()) replacements.names = library.names();
+  const auto own = readable(file, without);
+  for (std::size_t i = 0; i < replacements.all.size(); ++i) {
+    const auto& [old_name, new_name] = replacements.all[i];
+    const scenarios::Procedure* made = library.find(new_name);
+    if (made == nullptr) continue;
+    replacements.known[i] = true;
+    const auto variant = readable(file, with);
+    // What cannot be read with it, or without, is for its reader to refuse.
+    const bool took_place =
+        !own || !variant || ((old_name.empty() || uses(*own, old_name)) && uses(*variant, made->name));
+    if (took_place) replacements.done[i] = true;
+  }
+}
+
+}  // namespace
+
+void require_replacements(const std::vector<std::string>& files, const Arguments& arguments) {
+  if (files.empty() || !arguments.has("procedure")) return;
+  Replacements replacements(parse_options(arguments).replace);
+  for (const std::string& file : files) look_for(replacements, file, arguments);
+  for (std::size_t i = 0; i < replacements.all.size(); ++i) {
+    const auto& [old_name, new_name] = replacements.all[i];
+    const std::string where = files.size() == 1 ? "the scenario" : "none of the scenarios";
+    if (!replacements.known[i])
+      throw UsageError(fmt::format("--procedure: there is no procedure '{}'{}", new_name,
+                                   suggestion(new_name, replacements.names, "see 'tscsim list procedures'")));
+    if (!replacements.done[i])
+      throw UsageError(
+          fmt::format("--procedure '{}{}' replaces nothing: {} {}", old_name.empty() ? "" : old_name + "=", new_name,
+                      where, files.size() == 1 ? "uses none that it could replace" : "uses one that it could replace"));
+  }
 }
 
 ops::Recording run_on_model(const scenarios::Scenario& scenario, const Arguments& arguments, model::Tracing tracing) {

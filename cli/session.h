@@ -34,7 +34,7 @@ std::vector<std::string> brought(const Arguments& arguments);
 // Throws UsageError for a name that is none.
 kvm_backend::lab::LabTarget lab_target_named(std::string name);
 
-// All scenario files of the given files and folders, in order, each once.
+// All scenario files of the given files, folders and names of shipped scenarios, in order, each once; "-" is standard input.
 std::vector<std::string> scenario_files(const std::vector<std::string>& paths);
 
 // --threads
@@ -53,11 +53,16 @@ void check_model_options(const Arguments& arguments);
 // Loads a scenario and applies --kernel and --heuristic.
 scenarios::Scenario load(const std::string& path, const Arguments& arguments);
 
-// Applies --kernel and --heuristic to one that is loaded.
+// Applies --heuristic and a --kernel of one version to one that is loaded.
 scenarios::Scenario with_model_options(scenarios::Scenario scenario, const Arguments& arguments);
 
-// What a file makes for the model: one scenario, or one for each of its `kernels` unless --kernel names another.
+// What a scenario makes for the model: one, or one for each version of --kernel or else of its `kernels`.
+std::vector<scenarios::Scenario> for_model(const scenarios::Scenario& scenario, const Arguments& arguments);
 std::vector<scenarios::Scenario> load_for_model(const std::string& path, const Arguments& arguments);
+
+// Throws UsageError for a --procedure that is none, or that replaces nothing in any of the files. Those that cannot be read
+// are for their reader to refuse.
+void require_replacements(const std::vector<std::string>& files, const Arguments& arguments);
 
 ops::Recording run_on_model(const scenarios::Scenario& scenario, const Arguments& arguments,
                             model::Tracing tracing = model::Tracing::off);
@@ -75,7 +80,8 @@ class Target {
  public:
   virtual ~Target() = default;
   virtual std::string name() const = 0;
-  // Calls `done` for each scenario, in order. Throws TargetError when the target cannot be had at all.
+  // Calls `done` for each scenario, in order. Throws TargetError when the target cannot be had at all. An interrupt throws
+  // ops::Interrupted, after `done` for those that ran to their end.
   virtual void run(const std::vector<scenarios::Scenario>& scenarios, const Arguments& arguments,
                    const std::function<void(std::size_t, const Ran&)>& done) = 0;
   // What this KVM is and honours; in the lab, a boot finds it out.

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <iostream>
+#include <iterator>
 #include <span>
 
 #include "cli/commands.h"
@@ -121,10 +122,17 @@ int run(const Arguments& arguments) {
     if (arguments.json()) documents.push_back(json_of(recording.header.scenario, file, all));
     else std::cout << text_of(recording.header.scenario, all);
   };
+  require_scenarios_for_model_options(arguments.positional, arguments);
+  std::vector<std::string> files;
+  std::copy_if(arguments.positional.begin(), arguments.positional.end(), std::back_inserter(files), is_scenario);
+  require_replacements(files, arguments);
   for (const std::string& path : arguments.positional) {
     if (is_scenario(path))
-      for (const scenarios::Scenario& scenario : load_for_model(path, arguments))
-        tell(path, run_on_model(scenario, arguments));
+      for (const scenarios::Scenario& scenario : load_for_model(path, arguments)) {
+        ops::Recording recording = run_on_model(scenario, arguments);
+        recording.header.scenario = scenarios::label(scenario);
+        tell(path, recording);
+      }
     else
       for (const ops::Recording& recording : storage::read_recordings(path)) tell(path, recording);
   }

@@ -14,6 +14,7 @@
 #include "cli/commands.h"
 #include "cli/entry.h"
 #include "cli/interrupt.h"
+#include "cli/kernel_option.h"
 #include "cli/progress.h"
 #include "cli/session.h"
 #include "cli/sweep_report.h"
@@ -78,11 +79,13 @@ void refuse_equal_names(const sweep::SubjectSpec& spec) {
 sweep::SubjectSpec spec_of(const Arguments& arguments) {
   if (arguments.positional.size() != 1) throw UsageError("'sweep' takes one scenario file");
   check_model_options(arguments);
+  require_replacements(arguments.positional, arguments);
+  notice_newer_kernels_in(arguments.positional, arguments);
   sweep::SubjectSpec spec;
   spec.file = arguments.positional.front();
   spec.text = scenarios::read_bounded(spec.file);
   spec.options = parse_options(arguments);
-  spec.kernel = arguments.text("kernel");
+  spec.kernel = one_kernel_of(arguments);
   spec.heuristic = arguments.text("heuristic");
   spec.seed = arguments.number("seed");
   try {

@@ -5,6 +5,7 @@
 #include <array>
 #include <iostream>
 
+#include "cli/notices.h"
 #include "ops/error.h"
 #include "scenarios/errno_names.h"
 
@@ -86,6 +87,10 @@ Json verdicts_json(const std::vector<scenarios::Verdict>& verdicts) {
   return list;
 }
 
-void print(const Json& document) { std::cout << document.dump(2) << "\n"; }
+void print(const Json& document) {
+  Json whole = document;
+  if (!notices().empty()) whole["notices"] = notices();
+  std::cout << whole.dump(2) << "\n";
+}
 
 }  // namespace tscsim::cli

@@ -33,6 +33,6 @@ std::string guest_event_text(const ops::GuestEvent& event);
 std::string verdict_lines(const std::vector<scenarios::Verdict>& verdicts, bool only_bad);
 
 Json verdicts_json(const std::vector<scenarios::Verdict>& verdicts);
-void print(const Json& document);  // one JSON object on standard output
+void print(const Json& document);  // one JSON object on standard output, with what cli/notices.h holds
 
 }  // namespace tscsim::cli

@@ -405,6 +405,7 @@ class Evaluator {
     switch (relation) {
       case Relation::is:
       case Relation::equal:
+      case Relation::at_most_either_way:
         always = farthest <= tolerance;
         never = nearest > tolerance;
         break;
@@ -437,6 +438,11 @@ class Evaluator {
     if (expectation.relation == Relation::is_not) verdict.detail += "not ";
     if (expectation.relation == Relation::at_least) verdict.detail += "at least ";
     if (expectation.relation == Relation::at_most) verdict.detail += "at most ";
+    if (expectation.relation == Relation::at_most_either_way) {
+      verdict.detail += "at most " + wide_text(tolerance) + word + " either way";
+      if (known.slack != 0) verdict.detail += "; slack " + wide_text(known.slack) + word;
+      return;
+    }
     verdict.detail += number_text(wanted, unit) + word;
     if (tolerance != 0) verdict.detail += " within " + wide_text(tolerance) + word;
     if (known.slack != 0) verdict.detail += "; slack " + wide_text(known.slack) + word;
@@ -508,7 +514,17 @@ class Evaluator {
         khz);
   }
 
+  // A bound in both directions is a tolerance around 0.
+  static bool bounds_size(const Expectation& expectation) {
+    return expectation.relation == Relation::at_most_either_way;
+  }
+
+  Wide wanted_of(const Expectation& expectation, const Lookup& lookup, std::uint32_t khz) const {
+    return bounds_size(expectation) ? Wide{0} : side(*expectation.right, lookup, khz);
+  }
+
   Wide tolerance_of(const Expectation& expectation, std::uint32_t khz) const {
+    if (bounds_size(expectation)) return expectation.right->evaluate({}, khz);
     return expectation.within ? expectation.within->evaluate({}, khz) : Wide{0};
   }
 
@@ -690,7 +706,7 @@ class Evaluator {
     const std::optional<Found> found = find_in_guest(expectation, scenario_.program, seen_.recording());
     if (!found) not_run("nothing was recorded that it could be found in");
     const auto plain = [&](const Observation& o) { return seen_.value(o); };
-    const Wide wanted = side(*expectation.right, plain, 1'000'000);
+    const Wide wanted = wanted_of(expectation, plain, 1'000'000);
     verdict.detail = found->where + (found->where.empty() ? "" : ": ");
     conclude(expectation, {found->value - wanted, 0}, found->value, wanted, tolerance_of(expectation, 1'000'000),
              expectation.unit != ops::Unit::ns, verdict);
@@ -837,16 +853,15 @@ class Evaluator {
       reads.push_back(captured(load.name, load.field));
     const std::uint32_t khz = seen_.guest_khz(seen_.entry(pair.late.entry).op, pair.late.entry);
     const Difference difference = [&](const Lookup& lookup) {
-      return pair_difference(pair, lookup, expectation.unit) - pair.host_progress -
-             side(*expectation.right, lookup, khz);
+      return pair_difference(pair, lookup, expectation.unit) - pair.host_progress - wanted_of(expectation, lookup, khz);
     };
     require_rate(expectation, all_roots(reads));
     // Any reading of the window may be the decisive one, so lateness counts up to the last of them.
     const std::vector<Observation> readings = guest_readings(expectation);
     reads.push_back(readings.back());
     const Interval known = interval(difference, reads, expectation.unit);
-    const Wide wanted = side(
-        *expectation.right, [&](const Observation& o) { return seen_.value(o); }, khz);
+    const Wide wanted = wanted_of(
+        expectation, [&](const Observation& o) { return seen_.value(o); }, khz);
     const Wide tolerance = tolerance_of(expectation, khz);
     conclude(expectation, known, pair.value, wanted, tolerance, false, verdict);
     return {known.middle - known.slack, known.middle + known.slack, wanted, known.slack, tolerance};

@@ -396,6 +396,41 @@ TEST(Evaluate, JumpIsTheStepOfGreatestMagnitude) {
   }
 }
 
+// Lost time is not 'at most' some time gained: the size of a jump is bounded, in both directions.
+TEST(Evaluate, AtMostBoundsTheSizeOfAJump) {
+  const struct {
+    const char* expectation;
+    std::uint64_t last;  // 2 s after a reading of 1.7 s, so a jump of 0 would be 2.7 s
+    State model, hardware;
+  } cases[] = {
+      {"{tsc_jump: {of: 0, at_most: 10 ms, from: 2 s}}", 2'700'000'000, State::held, State::held},
+      {"{tsc_jump: {of: 0, at_most: 10 ms, from: 2 s}}", 2'710'000'000, State::held, State::unsure},
+      {"{tsc_jump: {of: 0, at_most: 10 ms, from: 2 s}}", 2'690'000'000, State::held, State::unsure},
+      {"{tsc_jump: {of: 0, at_most: 10 ms, from: 2 s}}", 2'710'000'001, State::failed, State::unsure},
+      {"{tsc_jump: {of: 0, at_most: 10 ms, from: 2 s}}", 2'689'999'999, State::failed, State::unsure},
+      {"{tsc_jump: {of: 0, at_most: 10 ms, from: 2 s}}", 1'700'000'000, State::failed, State::failed},
+      {"{tsc_jump: {of: 0, at_most: 10 ms, from: 2 s}}", 1, State::failed, State::failed},
+      {"{tsc_jump: {of: 0, at_least: 10 ms, from: 2 s}}", 2'720'000'000, State::held, State::held},
+      {"{tsc_jump: {of: 0, at_least: 10 ms, from: 2 s}}", 1, State::failed, State::failed},
+      {"{tsc_jump: {of: 0, at_most: 0, from: 2 s}}", 2'699'999'999, State::failed, State::unsure},
+  };
+  for (const auto& one : cases) {
+    Tape tape(std::string(kJump) + one.expectation + "\n");
+    tape.values({1'000'000'000, 1'700'000'000, one.last});
+    EXPECT_EQ(tape.verdict().state, one.model) << one.last << " " << tape.verdict().detail;
+    tape.on_hardware(100);
+    EXPECT_EQ(tape.verdict().state, one.hardware) << one.last << " " << tape.verdict().detail;
+  }
+}
+
+TEST(Evaluate, AtMostSaysThatItCountsBothWays) {
+  Tape tape(std::string(kJump) + "{tsc_jump: {of: 0, at_most: 10 ms}}\n");
+  tape.values({1'000'000'000, 1'700'000'000, 1});
+  EXPECT_EQ(tape.verdict().text, "tsc_jump of vCPU 0 at most 10 ms either way");
+  EXPECT_NE(tape.verdict().detail.find("expected at most 10_000_000 cycles either way"), std::string::npos)
+      << tape.verdict().detail;
+}
+
 TEST(Evaluate, AJumpThatLatenessMightHaveHiddenIsUnsure) {
   Tape tape(std::string(kJump) + "{tsc_jump: {of: 0, is: -300 ms, within: 1 ms}}\n");
   tape.values({1'000'000'000, 1'700'000'000, 2'999'999'950}).on_hardware(100);

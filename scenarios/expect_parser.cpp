@@ -38,6 +38,24 @@ bool has_from(Subject subject) {
 
 bool is_skew(Subject subject) { return subject == Subject::tsc_skew || subject == Subject::kvmclock_skew; }
 
+// Metrics that say how far something is from where it would be, with a sign.
+bool has_sign(Subject subject) {
+  switch (subject) {
+    case Subject::tsc_jump:
+    case Subject::kvmclock_jump:
+    case Subject::clock_jump:
+    case Subject::paused_time_kept:
+    case Subject::wall_clock_error:
+    case Subject::kvmclock_divergence:
+      return true;
+    default:
+      return false;
+  }
+}
+
+// Positions of a counter of 64 bits that wraps: they differ, and none is before the other.
+bool has_no_order(Subject subject) { return subject == Subject::tsc_offset || subject == Subject::tsc_adjust; }
+
 ops::Unit unit_of(Subject subject) {
   const bool ns = subject == Subject::kvmclock_skew || subject == Subject::kvmclock_jump;
   return ns ? ops::Unit::ns : ops::Unit::cycles;
@@ -197,7 +215,47 @@ class ExpectParser {
     std::string spoken = word;
     std::replace(spoken.begin(), spoken.end(), '_', ' ');
     out.text += " " + spoken + " " + right.text;
+    if (out.right) check_bound(key, *fields.key(word), right, out);
     read_within(fields, plain, out);
+  }
+
+  // A bound of a number with a sign: five seconds lost are not 'at most 10 ms'. So 'at_most' bounds its size, and
+  // 'at_least' asks for more than nothing, forward.
+  void check_bound(const YamlNode& key, const YamlNode& word, const YamlNode& bound, Expectation& out) {
+    if (out.relation != Relation::at_most && out.relation != Relation::at_least) return;
+    if (has_no_order(out.subject)) {
+      diagnostics_.add(word, "'" + key.text + "' counts modulo 2^64, so none is above another",
+                       "write 'is: VALUE, within: TOLERANCE', or compare captured values");
+      return;
+    }
+    if (!has_sign(out.subject)) return;
+    const bool at_most = out.relation == Relation::at_most;
+    const std::string one_way = "'is: -5 s, within: 1 ms' for one direction";
+    const std::optional<ops::Wide> value = constant_of(*out.right);
+    if (!value)
+      diagnostics_.add(bound, "the bound of '" + key.text + "' holds captured names", "write a number or a duration");
+    else if (at_most && *value < 0)
+      diagnostics_.add(bound,
+                       "'at_most' bounds the size of '" + key.text + "' in both directions, and " + found_text(bound) +
+                           " is negative",
+                       "write 'at_most: 5 s', or " + one_way);
+    else if (!at_most && *value <= 0)
+      diagnostics_.add(bound,
+                       "'at_least' asks for '" + key.text + "' forward by more than 0, found " + found_text(bound),
+                       "write 'at_most: 10 ms' to bound it in both directions, or " + one_way);
+    if (!at_most) return;
+    out.relation = Relation::at_most_either_way;
+    out.text += " either way";
+  }
+
+  // At some rate; the sign of a constant is the same at all.
+  static std::optional<ops::Wide> constant_of(const ops::Expression& expression) {
+    constexpr std::uint32_t kAnyKhz = 1'000'000;
+    try {
+      return expression.evaluate({}, kAnyKhz);
+    } catch (const ops::ExpressionError&) {
+      return std::nullopt;
+    }
   }
 
   bool equality(const YamlNode& right, Expectation& out) {

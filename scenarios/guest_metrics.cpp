@@ -20,7 +20,7 @@ constexpr auto id(GuestClock clock) { return static_cast<std::uint32_t>(clock); 
 Metric jump(GuestClock clock, std::string_view name, std::string_view example) {
   return {
       Subject::clock_jump, name,
-      "The progress of a guest clock between two readings of a vCPU in a row minus the host's, where it is greatest, in ns.",
+      "The progress of a guest clock between two readings of a vCPU in a row minus the host's, where its size is greatest, in ns: negative where the guest lost time. 'at_most' bounds its size in both directions, 'at_least' asks for a step forward.",
       example, id(clock)};
 }
 Metric skew(GuestClock clock, std::string_view name, std::string_view example) {

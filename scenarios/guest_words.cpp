@@ -1,8 +1,7 @@
 #include "scenarios/guest_words.h"
 
-#include <cstdio>
-
 #include "ops/operation.h"
+#include "scenarios/kernel_groups.h"
 
 namespace tscsim::scenarios {
 namespace {
@@ -21,14 +20,12 @@ std::vector<std::string> names_of_all(std::size_t count) {
 void read_kernel(Reader& reader, const YamlNode& node, ops::GuestSpec& guest) {
   const auto text = reader.text(node, "a kernel version such as 6.12");
   if (!text) return;
-  unsigned major = 0, minor = 0;
-  char rest = 0;
-  if (std::sscanf(text->c_str(), "%3u.%3u%c", &major, &minor, &rest) == 2) {
-    guest.major = static_cast<std::uint16_t>(major);
-    guest.minor = static_cast<std::uint16_t>(minor);
+  if (const auto version = major_minor(*text)) {
+    guest.major = static_cast<std::uint16_t>(version->major);
+    guest.minor = static_cast<std::uint16_t>(version->minor);
   } else {
     reader.diagnostics().add(node, "expected a kernel version of two numbers, found " + found_text(node),
-                             "write it as in 'kernel: 6.12'");
+                             kernel_mend(*text, "kernel: 6.12"));
   }
 }
 

@@ -5,7 +5,9 @@
 #include <limits>
 
 #include "ops/heuristic.h"
+#include "ops/kernel_release.h"
 #include "scenarios/guest_words.h"
+#include "scenarios/kernel_groups.h"
 
 namespace tscsim::scenarios {
 namespace {
@@ -14,27 +16,13 @@ using Kind = YamlNode::Kind;
 
 constexpr std::int64_t kMaxPcpus = 64;
 
-// "6.12", "6.1.5", "5.10+precise-tsc-v2"; which proposals there are, the model knows.
-bool is_kernel_version(const std::string& whole) {
-  const auto plus = whole.find('+');
-  if (plus != std::string::npos &&
-      (plus + 1 == whole.size() ||
-       whole.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-", plus + 1) != std::string::npos))
-    return false;
-  const std::string text = whole.substr(0, plus);
-  if (text.empty()) return false;
-  const auto dots = std::count(text.begin(), text.end(), '.');
-  return (dots == 1 || dots == 2) && text.front() != '.' && text.back() != '.' &&
-         text.find("..") == std::string::npos && text.find_first_not_of("0123456789.") == std::string::npos;
-}
-
 void read_kernel(Reader& reader, const YamlNode& node, ops::HostSpec& host) {
   const auto kernel = reader.text(node, "a kernel version such as 6.12");
   if (!kernel) return;
-  if (is_kernel_version(*kernel)) host.kernel = *kernel;
+  if (ops::kernel_release(*kernel)) host.kernel = *kernel;  // which proposals there are, the model knows
   else
     reader.diagnostics().add(node, "expected a kernel version, found " + found_text(node),
-                             "write it as in 'kernel: 6.12'");
+                             kernel_mend(*kernel, "kernel: 6.12"));
 }
 
 void read_pcpus(Reader& reader, const YamlNode& node, ops::HostSpec& host) {

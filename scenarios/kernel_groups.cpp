@@ -1,7 +1,6 @@
 #include "scenarios/kernel_groups.h"
 
 #include <cstdlib>
-#include <regex>
 
 namespace tscsim::scenarios {
 
@@ -33,12 +32,19 @@ std::string label(const Scenario& scenario) {
 
 namespace {
 
-bool is_major_minor(const YamlNode& node) {
-  static const std::regex kVersion("[0-9]{1,3}\\.[0-9]{1,3}");
-  return node.is(YamlNode::Kind::scalar) && std::regex_match(node.text, kVersion);
-}
+bool is_major_minor(const YamlNode& node) { return node.is(YamlNode::Kind::scalar) && major_minor(node.text); }
 
 }  // namespace
+
+std::optional<ops::KernelRelease> major_minor(const std::string& word) {
+  const std::optional<ops::KernelRelease> release = ops::kernel_release(word);
+  return release && release->patch < 0 && release->proposal.empty() ? release : std::nullopt;
+}
+
+std::string kernel_mend(const std::string& word, const std::string& form) {
+  const std::string nearest = ops::nearest_kernel_release(word);
+  return nearest.empty() ? "write it as in '" + form + "'" : "did you mean '" + nearest + "'?";
+}
 
 std::vector<std::string> parse_kernels(Reader& reader, const YamlNode& node) {
   Diagnostics& diagnostics = reader.diagnostics();
@@ -52,7 +58,7 @@ std::vector<std::string> parse_kernels(Reader& reader, const YamlNode& node) {
   for (const YamlNode& item : node.items) {
     if (!is_major_minor(item)) {
       diagnostics.add(item, "expected a kernel version, found " + found_text(item),
-                      "write it as in 'kernels: [6.7, 6.8]'");
+                      kernel_mend(item.text, "kernels: [6.7, 6.8]"));
       good = false;
     } else if (!kernels.empty() && version_number(item.text) <= version_number(kernels.back())) {
       diagnostics.add(item, "the kernel " + item.text + " is not after " + kernels.back(),

@@ -2,13 +2,21 @@
 // of them as keys says what holds from each key on, up to the next.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "ops/kernel_release.h"
 #include "scenarios/reader.h"
 #include "scenarios/scenario.h"
 
 namespace tscsim::scenarios {
+
+// A version of two numbers, as where only the series matters; nullopt for other words.
+std::optional<ops::KernelRelease> major_minor(const std::string& word);
+
+// How to mend `word`, which is no version: the nearest one, or `form`, an example such as "kernel: 6.12".
+std::string kernel_mend(const std::string& word, const std::string& form);
 
 // The list after `kernels:`, at least two, ascending; empty when it is not.
 std::vector<std::string> parse_kernels(Reader& reader, const YamlNode& node);

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <iostream>
 #include <system_error>
 
 #include "base/resources.h"
@@ -28,9 +29,21 @@ bool in_other_folder(const fs::path& path, const fs::path& root) {
   });
 }
 
+// Once for all: it may be read to look for something, and again to run it.
+const std::string& standard_input() {
+  static const std::string text = [] {
+    std::string all(kMaxFileBytes + 1, '\0');
+    std::cin.read(all.data(), static_cast<std::streamsize>(all.size()));
+    all.resize(static_cast<std::size_t>(std::cin.gcount()));
+    return all;
+  }();
+  return text;
+}
+
 }  // namespace
 
 std::string read_bounded(const std::string& path) {
+  if (path == "-") return standard_input();
   std::error_code error;
   if (fs::is_directory(path, error)) refuse(path, "is a directory", "name a file in it");
   const auto bytes = fs::is_regular_file(path, error) ? fs::file_size(path, error) : 0;
@@ -57,18 +70,20 @@ Scenario load_scenario(const std::string& path, const ParseOptions& options) {
 
 std::vector<std::string> find_scenarios(const std::string& path) {
   std::error_code error;
+  if (path == "-") return {path};
   const fs::file_status status = fs::status(path, error);
   if (!fs::exists(status)) refuse(path, "there is no such file or folder");
   if (!fs::is_directory(status)) return {path};
   std::vector<std::string> found;
   auto entry = fs::recursive_directory_iterator(path, fs::directory_options::skip_permission_denied, error);
   for (; !error && entry != fs::recursive_directory_iterator(); entry.increment(error)) {
-    if (entry->path().extension() != ".yaml" || in_other_folder(entry->path(), path)) continue;
+    const fs::path ending = entry->path().extension();
+    if ((ending != ".yaml" && ending != ".yml") || in_other_folder(entry->path(), path)) continue;
     std::error_code ignored;
     if (entry->is_regular_file(ignored)) found.push_back(entry->path().string());
   }
   if (error) refuse(path, "cannot be listed: " + error.message());
-  if (found.empty()) refuse(path, "holds no scenario", "scenarios are files that end in .yaml");
+  if (found.empty()) refuse(path, "holds no scenario", "scenarios are files that end in .yaml or .yml");
   std::sort(found.begin(), found.end());
   return found;
 }

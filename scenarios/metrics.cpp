@@ -26,14 +26,14 @@ const std::vector<Metric>& metrics() {
          "ns.",
          "{kvmclock_skew: {at_most: 1 us}}"},
         {Subject::tsc_jump, "tsc_jump",
-         "The progress of a vCPU's guest TSC between two readings in a row minus the host's progress, where it "
-         "is "
-         "greatest, in guest cycles.",
+         "The progress of a vCPU's guest TSC between two readings in a row minus the host's progress, where its size is "
+         "greatest, in guest cycles: negative where the guest lost time. 'at_most' bounds its size in both directions, "
+         "'at_least' asks for a step forward.",
          "{tsc_jump: {of: 0, is: 100 ms, within: 1 ms}}"},
         {Subject::kvmclock_jump, "kvmclock_jump",
-         "The progress of a vCPU's kvmclock between two readings by the guest in a row minus the host's "
-         "progress, "
-         "where it is greatest, in ns.",
+         "The progress of a vCPU's kvmclock between two readings by the guest in a row minus the host's progress, where its "
+         "size is greatest, in ns: negative where the guest lost time. 'at_most' bounds its size in both directions, "
+         "'at_least' asks for a step forward.",
          "{kvmclock_jump: {of: 0, is: -5 s, within: 1 us}}"},
     };
     all.insert(all.end(), guest_metrics().begin(), guest_metrics().end());

@@ -53,11 +53,9 @@ Meta read_meta(Reader& reader, const YamlNode& root, const Fields& fields, const
   meta.source = read("source");
   meta.story = read("story");
   meta.since = read("since");
-  const bool version = meta.since.empty() || (meta.since.find('.') != std::string::npos &&
-                                              meta.since.find_first_not_of("0123456789.") == std::string::npos);
-  if (!version)
+  if (!meta.since.empty() && !major_minor(meta.since))
     reader.diagnostics().add(*fields.find("since"), "expected a kernel version, found '" + meta.since + "'",
-                             "write, for instance, 'since: 5.16'");
+                             kernel_mend(meta.since, "since: 5.16"));
   if (const YamlNode* only = fields.find("only"))
     meta.model_only = reader.word(*only, "a target", {"model"}).has_value();
   return meta;

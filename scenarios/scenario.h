@@ -60,7 +60,8 @@ enum class Subject : std::uint8_t {
 // Metrics of a Linux guest, which only the model has.
 constexpr bool is_guest_metric(Subject subject) { return subject >= Subject::clock_jump; }
 
-enum class Relation : std::uint8_t { is, is_not, at_least, at_most, equal, unequal };
+// at_most_either_way: of a metric with a sign, whose size is bounded in both directions.
+enum class Relation : std::uint8_t { is, is_not, at_least, at_most, at_most_either_way, equal, unequal };
 
 struct Expectation {
   Subject subject{};

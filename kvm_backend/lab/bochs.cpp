@@ -5,6 +5,7 @@
 #include "kvm_backend/lab/bochs_boot.h"
 #include "kvm_backend/lab/files.h"
 #include "kvm_backend/lab/protocol.h"
+#include "ops/executor.h"
 
 namespace tscsim::kvm_backend::lab {
 namespace {
@@ -75,7 +76,11 @@ Ended boot_bochs(const Boot& boot) {
   process.hopeless = [&] { return is_hopeless(boot); };
   process.without_network = true;
   Ended ended;
-  ended.process = run_process(process);
+  try {
+    ended.process = run_process(process);
+  } catch (const ops::Interrupted&) {
+    ended.interrupted = true;
+  }
   ended.results = read_file(process.output_file);
   // It ends with status 1 on a "Shutdown", too, so the last line has to say it.
   ended.as_it_should = ended.results.find("{\"type\":\"done\"}") != std::string::npos;

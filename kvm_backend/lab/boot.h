@@ -26,6 +26,7 @@ struct Boot {
 struct Ended {
   ProcessEnd process;
   bool as_it_should = false;  // the guest itself ended the machine, and said that all is well
+  bool interrupted = false;   // and was killed; `results` holds what it had said by then
   std::string results;
 };
 

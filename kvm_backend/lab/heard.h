@@ -19,6 +19,7 @@ struct LabResult {
   std::optional<ops::Diagnostic> wrong_input;
   std::string failure;               // of the target, when there is neither of the two
   bool begun = true;                 // false: the machine did not come up, so the failure is not the program's
+  bool interrupted = false;          // it did not run to its end, because the run was interrupted
   std::map<int, MemoryImage> saved;  // the guest's memory, by the host that put it aside
 };
 

@@ -13,6 +13,7 @@
 #include "kvm_backend/lab/files.h"
 #include "kvm_backend/lab/protocol.h"
 #include "kvm_backend/lab/shared_machines.h"
+#include "ops/executor.h"
 
 namespace tscsim::kvm_backend::lab {
 namespace {
@@ -65,6 +66,7 @@ class Lab {
 
   Booted boot(const Jobs& jobs, MachineSpec spec) const {
     const MachineSlot slot;
+    if (spec.interrupted != nullptr && *spec.interrupted) return {{}, "", true};
     const ScratchFolder scratch;
     spec.limit += kJobLimit * static_cast<int>(jobs.jobs.size());
     if (options_.notice)
@@ -76,11 +78,19 @@ class Lab {
           fmt::format("lab:{}: ran for {}.{} s", target_.name, end.taken.count() / 1000, end.taken.count() / 100 % 10));
     if (options_.notice && !heard.log.empty())
       options_.notice(fmt::format("lab:{}: in the machine:\n{}", target_.name, heard.log));
+    if (end.interrupted) return {std::move(heard), "", true};
     std::string trouble = end.trouble;
     if (trouble.empty() && (!heard.done || heard.results.size() != jobs.jobs.size()))
       trouble = "the machine ended before its jobs did\n";
     if (!trouble.empty()) trouble = fmt::format("lab:{}: {}{}", target_.name, trouble, heard.log);
-    return {std::move(heard), trouble};
+    return {std::move(heard), trouble, false};
+  }
+
+  // For jobs that are worth nothing when they are not done. Throws ops::Interrupted.
+  Booted boot_to_end(const Jobs& jobs, MachineSpec spec) const {
+    Booted booted = boot(jobs, std::move(spec));
+    if (booted.interrupted) throw ops::Interrupted();
+    return booted;
   }
 
   const std::string& package() const { return kernel_.package; }
@@ -128,7 +138,7 @@ CommandEnd command_in_lab(const LabTarget& target, const std::string& command, c
     spec.memory_mib = kMemoryForPrograms_mib;
     spec.limit *= kPatienceForPrograms;
   }
-  auto [heard, trouble] = lab.boot(jobs, spec);
+  auto [heard, trouble, interrupted] = lab.boot_to_end(jobs, spec);
   if (!heard.command) throw ops::TargetError(trouble);
   return *heard.command;
 }
@@ -145,7 +155,7 @@ ops::LinuxRecording observe_in_lab(const LabTarget& target, const ops::LinuxExpe
   spec.observed = experiment.machine;
   spec.cpus = experiment.machine.cpus;
   spec.limit *= spec.cpus;
-  auto [heard, trouble] = lab.boot(jobs, spec);
+  auto [heard, trouble, interrupted] = lab.boot_to_end(jobs, spec);
   if (!trouble.empty()) throw ops::TargetError(trouble);
   std::istringstream lines(heard.observed);
   ops::LinuxRecording recording = ops::read_linux_recording(lines, "lab:" + target.name);
@@ -158,7 +168,7 @@ std::vector<Finding> doctor_in_lab(const LabTarget& target, const LabOptions& op
   Lab lab(target, options);
   Jobs jobs = lab.jobs();
   jobs.doctor = true;
-  auto [heard, trouble] = lab.boot(jobs, options.machine);
+  auto [heard, trouble, interrupted] = lab.boot_to_end(jobs, options.machine);
   if (!trouble.empty()) throw ops::TargetError(trouble);
   return heard.findings;
 }

@@ -39,8 +39,9 @@ MachineSpec machine_for(MachineSpec usual, Emulator emulator, const ops::HostSpe
 // machine after the other. The state of the guest passes from each machine to the next. What a scenario writes of its
 // host (`tsc:`, `clocksource:`, `tsc_unstable:`, `pcpus:`) the machine is given, so programs share a boot as far as they agree on that. A machine that
 // dies takes one program with it; the rest run in a new one. Where one does not come up, its programs have failed
-// and the other machines go on. Throws ops::TargetError when the target cannot be had at all
-// (no machine came up, for one), ops::Interrupted.
+// and the other machines go on. An interrupt ends all machines; what they had finished is returned, the other programs
+// are marked as interrupted. Throws ops::TargetError when the target cannot be had at all (no machine came up, for one),
+// ops::Interrupted before any machine was booted.
 std::vector<LabResult> run_in_lab(const std::vector<LabPlace>& places, const std::vector<ops::Program>& programs);
 
 // Runs a shell command as root in the machine, with busybox's programs and those of this machine that `bring` names

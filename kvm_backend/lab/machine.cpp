@@ -74,8 +74,8 @@ MachineEnd boot_machine(const LabTarget& target, const KernelFiles& kernel, cons
   const Boot boot{target, kernel, emulator, init, jobs, spec, scratch};
   write_file(boot.initrd(), initramfs(boot));
   const Ended ended = target.emulator == Emulator::qemu ? boot_qemu(boot) : boot_bochs(boot);
-  MachineEnd end{ended.results, "", ended.process.taken};
-  if (ended.as_it_should) return end;
+  MachineEnd end{ended.results, "", ended.interrupted, ended.process.taken};
+  if (ended.as_it_should || ended.interrupted) return end;
   if (ended.process.timed_out)
     end.trouble = fmt::format(
         "the machine did not end within {} s of CPU time and was stopped ({} s used, {} s on the clock)",

@@ -41,13 +41,14 @@ struct MachineSpec {
 inline constexpr int kPatience = 10;
 
 struct MachineEnd {
-  std::string results;  // all that came through the result port
-  std::string trouble;  // how it ended, when not as it should, with the console's tail; else empty
+  std::string results;       // all that came through the result port
+  std::string trouble;       // how it ended, when not as it should, with the console's tail; else empty
+  bool interrupted = false;  // it was killed; what had come through the port by then is there
   std::chrono::milliseconds taken{0};
 };
 
 // `jobs`: protocol.h. `scratch` is a folder of this boot's own. Throws ops::TargetError when the machine
-// cannot even be started, ops::Interrupted.
+// cannot even be started.
 MachineEnd boot_machine(const LabTarget& target, const KernelFiles& kernel, const EmulatorFiles& emulator,
                         const std::filesystem::path& init, const std::string& jobs, const MachineSpec& spec,
                         const std::filesystem::path& scratch);

@@ -5,6 +5,7 @@
 
 #include "kvm_backend/lab/files.h"
 #include "kvm_backend/lab/protocol.h"
+#include "ops/executor.h"
 
 namespace tscsim::kvm_backend::lab {
 namespace {
@@ -70,7 +71,11 @@ Ended boot_qemu(const Boot& boot) {
   process.interrupted = boot.spec.interrupted;
   process.hopeless = [&] { return is_hopeless(boot); };
   Ended ended;
-  ended.process = run_process(process);
+  try {
+    ended.process = run_process(process);
+  } catch (const ops::Interrupted&) {
+    ended.interrupted = true;
+  }
   ended.results = read_file(results);
   ended.as_it_should = ended.process.status == qemu_status(kExitDone);
   return ended;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
 #include <future>
 #include <span>
 
@@ -28,7 +29,11 @@ bool spoils_host(const ops::Program& program) {
 class SharedMachines {
  public:
   SharedMachines(const std::vector<LabPlace>& places, const std::vector<ops::Program>& programs, const Prepare& prepare)
-      : places_(places), programs_(programs), prepare_(prepare), results_(programs.size()) {}
+      : places_(places),
+        programs_(programs),
+        prepare_(prepare),
+        results_(programs.size()),
+        finished_(programs.size()) {}
 
   std::vector<LabResult> run() {
     std::size_t hosts = 0;
@@ -36,7 +41,15 @@ class SharedMachines {
       refuse_impossible(i);
       hosts = std::max(hosts, programs_[i].hosts.size());
     }
-    for (std::size_t host = 0; host < hosts; ++host) run_hosts(static_cast<int>(host));
+    for (std::size_t host = 0; host < hosts && !interrupted_; ++host) {
+      try {
+        run_hosts(static_cast<int>(host));
+      } catch (const ops::Interrupted&) {
+        if (host == 0) throw;
+        interrupted_ = true;
+      }
+    }
+    if (interrupted_) give_up_unfinished();
     return std::move(results_);
   }
 
@@ -62,6 +75,16 @@ class SharedMachines {
   bool goes_on(std::size_t i, int host) const {
     const LabResult& result = results_[i];
     return static_cast<std::size_t>(host) < programs_[i].hosts.size() && !result.wrong_input && result.failure.empty();
+  }
+
+  // A recording of some of a program's hosts is none.
+  void give_up_unfinished() {
+    for (std::size_t i = 0; i < programs_.size(); ++i) {
+      const bool finished = results_[i].recording && finished_[i] == programs_[i].hosts.size();
+      if (finished || results_[i].wrong_input || !results_[i].failure.empty()) continue;
+      results_[i] = {};
+      results_[i].interrupted = true;
+    }
   }
 
   // Programs that ask for the same machine share it; many are run by several, side by side.
@@ -92,6 +115,7 @@ class SharedMachines {
       }
     }
     for (std::future<void>& part : under_way) part.get();
+    if (interrupted_) return;
     const bool came_up = std::any_of(machines.begin(), machines.end(), [this](const Machine& machine) {
       return std::any_of(machine.programs.begin(), machine.programs.end(),
                          [this](std::size_t i) { return results_[i].begun; });
@@ -106,16 +130,20 @@ class SharedMachines {
     while (done < programs.size()) {
       Jobs jobs = jobs_for(place_of(host));
       for (std::size_t at = done; at < programs.size(); ++at) jobs.jobs.push_back(job_of(programs[at], host));
-      auto [heard, trouble] = boot(jobs, spec);
-      if (heard.results.empty()) return give_up(programs.subspan(done), trouble);
+      auto [heard, trouble, interrupted] = boot(jobs, spec);
+      if (interrupted) interrupted_ = true;
+      if (heard.results.empty()) return interrupted ? void() : give_up(programs.subspan(done), trouble);
       if (heard.results.size() > programs.size() - done)
         throw ops::TargetError("the lab machine told results of programs that it was not given");
       for (LabResult& result : heard.results) {
-        if (!result.recording && !result.wrong_input && result.failure.empty())
-          result.failure = trouble.empty() ? "the lab machine told no result of this program" : trouble;
+        const bool ended = result.recording || result.wrong_input || !result.failure.empty();
+        if (!ended && interrupted) return;
+        if (!ended) result.failure = trouble.empty() ? "the lab machine told no result of this program" : trouble;
+        if (result.recording) ++finished_[programs[done]];
         result.saved.merge(results_[programs[done]].saved);
         results_[programs[done++]] = std::move(result);
       }
+      if (interrupted) return;
     }
   }
 
@@ -134,6 +162,8 @@ class SharedMachines {
   const std::vector<ops::Program>& programs_;
   const Prepare& prepare_;
   std::vector<LabResult> results_;
+  std::vector<std::size_t> finished_;  // on how many of its hosts each program has run to its end
+  std::atomic<bool> interrupted_{false};
 };
 
 }  // namespace

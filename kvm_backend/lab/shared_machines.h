@@ -13,7 +13,8 @@ namespace tscsim::kvm_backend::lab {
 
 struct Booted {
   Heard heard;
-  std::string trouble;  // when the machine did not end as it should
+  std::string trouble;       // when the machine did not end as it should
+  bool interrupted = false;  // it was killed before its end; what it had said by then is in `heard`
 };
 // Runs the jobs in a new machine, to its end. Called by several threads at once.
 using Boot = std::function<Booted(const Jobs&, const MachineSpec&)>;

@@ -29,8 +29,8 @@ ops::Program program(const std::string& name, std::uint32_t tsc_khz, int hosts =
   return program;
 }
 
-// Gives each job a recording under its program's name, dies in those called "deadly", and does not come up at all where the
-// TSC is the slow one.
+// Gives each job a recording under its program's name, dies in those called "deadly", is interrupted in those called
+// "last", and does not come up at all where the TSC is the slow one.
 class Emulators {
  public:
   Boot boot() {
@@ -53,6 +53,7 @@ class Emulators {
     for (const Job& job : jobs.jobs) {
       LabResult& result = booted.heard.results.emplace_back();
       if (job.program.name == "deadly") return {std::move(booted.heard), "its kernel died"};
+      if (job.program.name == "last") return {std::move(booted.heard), "", true};
       result.recording.emplace();
       result.recording->header.scenario = job.program.name;
     }
@@ -71,9 +72,28 @@ std::vector<LabResult> run(Emulators& emulators, const std::vector<ops::Program>
 std::vector<std::string> outcomes(const std::vector<LabResult>& results) {
   std::vector<std::string> texts;
   for (const LabResult& result : results)
-    texts.push_back(result.recording ? result.recording->header.scenario
-                                     : (result.begun ? "begun: " : "not begun: ") + result.failure);
+    if (result.interrupted) texts.push_back(result.recording ? "a recording that is none" : "interrupted");
+    else
+      texts.push_back(result.recording ? result.recording->header.scenario
+                                       : (result.begun ? "begun: " : "not begun: ") + result.failure);
   return texts;
+}
+
+TEST(SharedMachines, AnInterruptLeavesWhatWasFinished) {
+  Emulators emulators;
+  const auto results =
+      run(emulators, {program("one", kFast_khz), program("deadly", kFast_khz), program("two", kFast_khz),
+                      program("last", kFast_khz), program("never", kFast_khz)});
+  EXPECT_THAT(outcomes(results), ElementsAre("one", "begun: its kernel died", "two", "interrupted", "interrupted"));
+}
+
+// The second host of "long" never came: half a recording is none, and that of a program of one host is whole.
+TEST(SharedMachines, AnInterruptLeavesNoHalfRecording) {
+  Emulators emulators;
+  const auto results =
+      run(emulators, {program("one", kFast_khz), program("long", kFast_khz, 2), program("last", kFast_khz)});
+  EXPECT_THAT(outcomes(results), ElementsAre("one", "interrupted", "interrupted"));
+  EXPECT_THAT(emulators.boots, SizeIs(1)) << "nothing is booted after an interrupt";
 }
 
 TEST(SharedMachines, ProgramsThatAskForTheSameMachineShareIt) {

@@ -133,7 +133,7 @@ constexpr GuestChange kChanges[] = {
 
 }  // namespace
 
-bool has_guest_era(KernelVersion version) { return version.at_least(3, 6) && !version.at_least(8, 0); }
+bool has_guest_era(KernelVersion version) { return version.at_least(3, 6); }
 
 GuestEra guest_era_for(KernelVersion v) {
   GuestEra era;

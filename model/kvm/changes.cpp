@@ -1,6 +1,7 @@
 #include "model/kvm/changes.h"
 
 #include <array>
+#include <iterator>
 
 namespace tscsim::model {
 namespace {
@@ -130,6 +131,8 @@ bool holds(const Change& change, KernelVersion version) {
   };
   return at_least(change.version) && (change.until.empty() || !at_least(change.until));
 }
+
+KernelVersion newest_known_kernel() { return *KernelVersion::parse(std::rbegin(kChanges)->version); }
 
 std::string_view title_of(const Change& change) { return change.version == "7.4" ? "7.4 (queued)" : change.version; }
 

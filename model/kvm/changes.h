@@ -40,6 +40,9 @@ std::span<const Change> changes();
 
 bool holds(const Change& change, KernelVersion version);
 
+// Of the last change that is known. Kernels after it are taken for it.
+KernelVersion newest_known_kernel();
+
 // "7.4 (queued)" for what is not out yet.
 std::string_view title_of(const Change& change);
 

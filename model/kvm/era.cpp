@@ -3,6 +3,8 @@
 #include <array>
 #include <charconv>
 
+#include "ops/kernel_release.h"
+
 namespace tscsim::model {
 namespace {
 
@@ -126,12 +128,13 @@ void apply(Proposal proposal, Era& era) {
 }  // namespace
 
 std::optional<KernelVersion> KernelVersion::parse_modelled(std::string_view release) {
-  const auto plus = release.find('+');
-  auto version = parse(release.substr(0, plus));
-  if (!version || plus == std::string_view::npos) return version;
+  const std::optional<ops::KernelRelease> written = ops::kernel_release(release);
+  if (!written) return std::nullopt;
+  KernelVersion version{written->major, written->minor, written->patch};
+  if (written->proposal.empty()) return version;
   for (const KnownProposal& known : kProposals) {
-    if (known.name != release.substr(plus + 1) || !version->at_least(known.major, known.minor)) continue;
-    version->proposal = known.proposal;
+    if (known.name != written->proposal || !version.at_least(known.major, known.minor)) continue;
+    version.proposal = known.proposal;
     return version;
   }
   return std::nullopt;

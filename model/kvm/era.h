@@ -34,8 +34,8 @@ struct KernelVersion {
   bool at_least_2_6(int other_patch) const {
     return at_least(3, 0) || (major == 2 && minor == 6 && patch >= other_patch);
   }
-  // The same with a proposal, as in "5.10+precise-tsc-v2"; nullopt also for one that is not known or that was not made
-  // for this kernel. For modelled kernels: a real one that calls itself so need not be it.
+  // A word that a person wrote, read strictly (ops/kernel_release.h); nullopt also for a proposal that is not known or that
+  // was not made for this kernel. For modelled kernels: a real one that calls itself so need not be it.
   static std::optional<KernelVersion> parse_modelled(std::string_view release);
   bool at_least(int other_major, int other_minor) const {
     return major > other_major || (major == other_major && minor >= other_minor);

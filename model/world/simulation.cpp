@@ -8,6 +8,7 @@
 #include "model/guest/kernel.h"
 #include "model/host/scheduler.h"
 #include "model/world/simulated_kvm.h"
+#include "ops/kernel_release.h"
 #include "sim/time.h"
 
 namespace tscsim::model {
@@ -277,6 +278,7 @@ class Simulation final : public SimulatedWorld {
 namespace {
 
 std::string kernel_mend(const std::string& kernel) {
+  if (!ops::kernel_release(kernel)) return ops::kernel_release_mend(kernel);
   const auto plus = kernel.find('+');
   if (plus == std::string::npos)
     return fmt::format("give a version from {} on, such as 6.12; see 'tscsim list kernels'", kOldestKernel);

@@ -97,7 +97,7 @@ file=$hosts/other-kernel.yaml
 refuses_silently 2 "tscsim: 'compare' does not take 'b.yaml'" compare $file b.yaml
 refuses_silently 2 "nowhere.yaml: error: cannot be opened: No such file or directory" compare nowhere.yaml
 refuses_silently 2 "error: unknown kernel '99x'
-  mend: give a version from 2.6.37 on, such as 6.12; see 'tscsim list kernels'" compare $file --kernels 6.1,99x
+  mend: write it as in '6.12', '6.1.5' or '5.10+precise-tsc-v2'" compare $file --kernels 6.1,99x
 refuses_silently 2 "tscsim: --kernels '5.10,,6.1': there is nothing between two ','" compare $file --kernels 5.10,,6.1
 refuses_silently 2 "error: unknown heuristic 'windo'
   mend: did you mean 'window'?" compare $file --heuristics 'never;windo'

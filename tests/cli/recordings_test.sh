@@ -44,7 +44,8 @@ want_status 0 "verify twice.jsonl"
 refuses_silently 2 "one.yaml:1: error: not JSON" verify one.yaml
 refuses_silently 2 "nofile.jsonl: error: cannot be read: No such file or directory" verify nofile.jsonl
 mkdir folder
-refuses_silently 2 "folder: error: is a folder; a recording is a file" verify folder
+refuses_silently 2 "folder: error: holds no recording
+  mend: recordings are files that end in .jsonl or .jsonl.xz" verify folder
 head -c 10485760 /dev/zero | tr '\0' 'a' >big.jsonl
 refuses_silently 2 "big.jsonl: error: the line is longer than any in a recording" verify big.jsonl
 

@@ -11,7 +11,7 @@ refuses_silently 2 "nofile.yaml: error: there is no such file or folder" check n
 refuses_silently 2 "nofile.yaml: error: there is no such file or folder" crosscheck nofile.yaml
 for command in run check crosscheck; do
   refuses_silently 2 "empty: error: holds no scenario
-  mend: scenarios are files that end in .yaml" $command empty
+  mend: scenarios are files that end in .yaml or .yml" $command empty
 done
 
 head -c 10485760 /dev/zero | tr '\0' 'a' >big.yaml

@@ -21,7 +21,7 @@ refuses_silently 2 "tscsim: 'record' needs -o FILE for the recording" record goo
 refuses_silently 2 "tscsim: nothing is called 'windw'; did you mean 'window'?" explain windw
 refuses_silently 2 "tscsim: cannot list 'kernel'; did you mean 'kernels'?" list kernel
 refuses_silently 2 "error: unknown kernel '99x'
-  mend: give a version from 2.6.37 on, such as 6.12; see 'tscsim list kernels'" check good.yaml good.yaml --kernel 99x
+  mend: write it as in '6.12', '6.1.5' or '5.10+precise-tsc-v2'" check good.yaml good.yaml --kernel 99x
 refuses_silently 2 "error: unknown heuristic 'windo'
   mend: did you mean 'window'?" run good.yaml --heuristic windo
 

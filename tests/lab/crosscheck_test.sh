@@ -16,7 +16,7 @@ if [[ $status -eq 3 ]]; then
 fi
 tail -n 1 out.txt
 if [[ $status -ne 0 ]]; then
-  grep -A 12 '^DISAGREE' out.txt
+  grep -A 12 -E '^(DISAGREE|FAILED)' out.txt
   cat err.txt
   exit 1
 fi
