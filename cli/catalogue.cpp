@@ -8,8 +8,11 @@
 #include "cli/guest_text.h"
 #include "cli/kernel_option.h"
 #include "cli/kernel_text.h"
+#include "cli/names.h"
+#include "cli/pages.h"
 #include "cli/session.h"
 #include "cli/text.h"
+#include "logs/explain.h"
 #include "model/kvm/rules.h"
 #include "model/kvm/sync_policy.h"
 #include "ops/error.h"
@@ -132,6 +135,37 @@ std::vector<Item> rule_items(const Arguments&) {
   return items;
 }
 
+std::vector<Item> items_of(const std::string& kind, const std::vector<Name>& names) {
+  std::vector<Item> items;
+  for (const Name& name : names) items.push_back({kind, name.name, name.line, name.details});
+  return items;
+}
+
+// What an imported log can show, beside what lint can find in operations.
+std::vector<Item> log_finding_items(const Arguments&) {
+  std::vector<Item> items;
+  for (const logs::FindingInfo& finding : logs::finding_ids()) {
+    const std::string meaning(finding.meaning);
+    items.push_back(
+        {"log finding", std::string(finding.id), meaning, "in a log of KVM's events or calls: " + meaning + "\n"});
+  }
+  return items;
+}
+
+std::vector<Item> guest_event_items(const Arguments&) {
+  std::vector<Item> items;
+  for (std::size_t i = 0; i < ops::kGuestEventKinds; ++i) {
+    const auto kind = static_cast<ops::GuestEventKind>(i);
+    const std::string text(ops::describe(kind));
+    items.push_back({"guest event", std::string(name_of(kind)), text, text + "\n"});
+  }
+  return items;
+}
+
+std::vector<Item> word_items(const Arguments&) { return items_of("word", output_words()); }
+std::vector<Item> error_items(const Arguments&) { return items_of("error", clock_errors()); }
+std::vector<Item> defect_items(const Arguments&) { return items_of("defect", known_defects()); }
+
 std::string parameters_text(const scenarios::Procedure& procedure) {
   std::string text = procedure.parameters.empty() ? "" : "\nparameters\n";
   for (const scenarios::ProcedureParameter& parameter : procedure.parameters)
@@ -162,13 +196,24 @@ std::vector<Item> procedure_items(const Arguments& arguments) {
   return items;
 }
 
+// In the order in which explain looks: those that read files come last.
 using Lister = std::vector<Item> (*)(const Arguments&);
 const std::vector<std::pair<std::string, Lister>>& subjects() {
-  static const std::vector<std::pair<std::string, Lister>> all = {
-      {"scenarios", scenario_items},   {"kernels", kernel_items},       {"guests", guest_items},
-      {"heuristics", heuristic_items}, {"parameters", parameter_items}, {"operations", operation_items},
-      {"metrics", metric_items},       {"procedures", procedure_items}, {"rules", rule_items},
-      {"findings", finding_items}};
+  static const std::vector<std::pair<std::string, Lister>> all = {{"kernels", kernel_items},
+                                                                  {"guests", guest_items},
+                                                                  {"heuristics", heuristic_items},
+                                                                  {"parameters", parameter_items},
+                                                                  {"operations", operation_items},
+                                                                  {"metrics", metric_items},
+                                                                  {"rules", rule_items},
+                                                                  {"findings", finding_items},
+                                                                  {"log-findings", log_finding_items},
+                                                                  {"guest-events", guest_event_items},
+                                                                  {"words", word_items},
+                                                                  {"errors", error_items},
+                                                                  {"defects", defect_items},
+                                                                  {"procedures", procedure_items},
+                                                                  {"scenarios", scenario_items}};
   return all;
 }
 
@@ -214,7 +259,7 @@ std::string nearest_kernel(const std::string& wanted) {
 }
 
 int run_explain(const Arguments& arguments) {
-  const std::string& wanted = arguments.positional.front();
+  const std::string wanted = fmt::format("{}", fmt::join(arguments.positional, " "));
   std::vector<std::string> names;
   if (const auto version = model::KernelVersion::parse_modelled(wanted); version && model::has_era(*version)) {
     notice_newer_kernel(wanted);
@@ -228,10 +273,11 @@ int run_explain(const Arguments& arguments) {
     throw UsageError(fmt::format("nothing is called '{}'; did you mean '{}'?", wanted, near));
   for (const auto& [subject, lister] : subjects()) {
     for (const Item& item : lister(arguments)) {
-      if (item.name == wanted) return say(item, arguments);
+      if (item.name == wanted || (item.kind == "word" && same_word(wanted, item.name))) return say(item, arguments);
       names.push_back(item.name);
     }
   }
+  if (const auto text = cited_text(wanted)) return say({"place", wanted, "", *text}, arguments);
   throw UsageError(fmt::format("nothing is called '{}'{}", wanted, suggestion(wanted, names, "see 'tscsim list'")));
 }
 
@@ -239,7 +285,8 @@ int run_explain(const Arguments& arguments) {
 
 Command list_command() {
   return {"list",
-          "scenarios|kernels|guests|heuristics|parameters|operations|metrics|procedures|rules|findings",
+          "scenarios|kernels|guests|heuristics|parameters|operations|metrics|procedures|rules|findings|log-findings|"
+          "guest-events|words|errors|defects",
           "what there is",
           "tscsim list kernels",
           add_procedure_options,
@@ -249,8 +296,9 @@ Command list_command() {
 Command explain_command() {
   return {
       "explain",
-      "NAME",
-      "a scenario, kernel, guest-6.8, heuristic, its parameters, operation, metric, procedure, rule or finding, and where it comes from",
+      "NAME...",
+      "a scenario, kernel, guest-6.8, heuristic, its parameters, operation, metric, procedure, rule, finding, word of "
+      "the output, E7, K36 or a place in docs/spec/, and where it comes from",
       "tscsim explain qemu/migrate",
       add_procedure_options,
       run_explain};
