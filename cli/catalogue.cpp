@@ -60,7 +60,9 @@ std::vector<Item> guest_items(const Arguments&) {
   std::vector<Item> items;
   for (const model::guest::GuestChange& change : model::guest::guest_changes())
     items.push_back({"guest", fmt::format("guest-{}", change.version),
-                     fmt::format("{}: {} {}", name_of(change.subject), change.sentence, source_text(change)), ""});
+                     fmt::format("{}: {} {}{}", name_of(change.subject), change.sentence, source_text(change),
+                                 change.not_in.empty() ? "" : "; since " + boundary_text(change)),
+                     ""});
   return items;
 }
 

@@ -134,8 +134,8 @@ Row row_for(std::uint16_t major, std::uint16_t minor, ops::GuestClocksource cloc
 }
 
 std::vector<Row> table() {
-  constexpr std::array<std::pair<std::uint16_t, std::uint16_t>, 9> kKernels{
-      {{3, 10}, {4, 4}, {4, 19}, {5, 10}, {5, 15}, {6, 1}, {6, 8}, {6, 12}, {7, 1}}};
+  constexpr std::array<std::pair<std::uint16_t, std::uint16_t>, 10> kKernels{
+      {{3, 10}, {4, 4}, {4, 19}, {5, 10}, {5, 15}, {6, 1}, {6, 8}, {6, 12}, {7, 1}, {7, 3}}};
   std::vector<Row> rows;
   for (const auto clocksource : {ops::GuestClocksource::kvm_clock, ops::GuestClocksource::tsc})
     for (const auto& [major, minor] : kKernels) rows.push_back(row_for(major, minor, clocksource));

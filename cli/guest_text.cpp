@@ -19,6 +19,12 @@ std::string source_text(const GuestChange& change) {
                      ops::spec_citation(ops::kGuestSpec, change.section));
 }
 
+std::string boundary_text(const GuestChange& change) {
+  if (change.not_in.empty()) return std::string(change.version);
+  if (change.not_in == change.version) return fmt::format("{} or before", change.version);
+  return fmt::format("{}, or a release after {} (not known exactly)", change.version, change.not_in);
+}
+
 std::optional<model::KernelVersion> guest_kernel(std::string_view name) {
   if (!name.starts_with(kPrefix)) return std::nullopt;
   const auto version = model::KernelVersion::parse_modelled(name.substr(kPrefix.size()));
@@ -32,7 +38,7 @@ std::string guest_text(const std::string& name, model::KernelVersion version) {
     std::string lines;
     for (const GuestChange& change : model::guest::guest_changes())
       if (change.subject == static_cast<GuestSubject>(i) && holds(change, version))
-        lines += fmt::format("    since {}: {} {}\n", change.version, change.sentence, source_text(change));
+        lines += fmt::format("    since {}: {} {}\n", boundary_text(change), change.sentence, source_text(change));
     if (!lines.empty()) text += fmt::format("  {}\n{}", name_of(static_cast<GuestSubject>(i)), lines);
   }
   return text;

@@ -34,7 +34,8 @@ std::string guest_event_text(const ops::GuestEvent& event) {
   const auto name = ops::name_of(event.kind);
   if (event.kind == ops::GuestEventKind::clocksource_switched)
     return fmt::format("{} {}", name, ops::name_of(static_cast<ops::GuestClocksource>(event.value)));
-  if (event.kind == ops::GuestEventKind::stop_flag_consumed) return std::string(name);
+  if (event.kind == ops::GuestEventKind::stop_flag_consumed || event.kind == ops::GuestEventKind::watchdog_misled)
+    return std::string(name);
   return fmt::format("{} {}", name, number_text(event.value));
 }
 

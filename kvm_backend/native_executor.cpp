@@ -251,6 +251,7 @@ class NativeExecutor final : public NativeVm {
     if (hyperv && !profile_.hyperv) return "needs: Hyper-V's MSRs in KVM (CONFIG_KVM_HYPERV)";
     if (op.msr == ops::msr::kKvmStealTime && !profile_.steal_time)
       return "needs: MSR_KVM_STEAL_TIME (CONFIG_SCHED_INFO)";
+    if (ops::by_main_thread(op)) return "needs: the model (here each vCPU's calls are made by its own thread)";
     if (op.kind == OpKind::delay_vcpu)
       return "needs: a simulated host (here the scheduler decides how long a thread waits)";
     if (op.kind == OpKind::enter_l2 || op.kind == OpKind::leave_l2)

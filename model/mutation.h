@@ -138,6 +138,7 @@
   MUTANT(mode_keeps_deadline, "a timer that leaves TSC-deadline mode keeps its deadline")                              \
   MUTANT(steal_version_plus_one, "a steal time record has an odd version")                                             \
   MUTANT(steal_counts_from_zero, "each steal time record adds all that the thread has ever waited")                    \
+  MUTANT(steal_enabled_from_zero, "to 4.3 the MSR's write counts all that the thread ever waited")                     \
   MUTANT(steal_forgets_past, "a steal time record replaces what lay there")                                            \
   MUTANT(preempted_at_every_unload, "every unload marks the vCPU preempted (5.19)")                                    \
   /* nested */                                                                                                         \
@@ -174,7 +175,7 @@
   MUTANT(guest_long_interval_judged, "the watchdog judges intervals above 1 s (6.8)")                                  \
   MUTANT(guest_exempt_without_invariant, "a TSC that is not invariant is not watched either (5.14)")                   \
   MUTANT(guest_steal_cut_forgotten, "stolen time above the limit is forgotten")                                        \
-  MUTANT(guest_stolen_remainder_lost, "before 4.19 the rest of a stolen tick is lost")                                 \
+  MUTANT(guest_stolen_remainder_lost, "before 4.11 the rest of a stolen tick is lost")                                 \
   MUTANT(guest_task_time_with_steal, "a task's run time holds what was stolen")                                        \
   MUTANT(guest_lockup_after_once, "a soft lockup is reported after one threshold instead of two")                      \
   MUTANT(guest_gap_ignored, "the TSC test sees a skew below the hand-over gap")                                        \
@@ -182,7 +183,7 @@
   MUTANT(guest_reference_scale_63, "reference time takes half of the scale's bits")                                    \
   MUTANT(guest_timecounter_31_bits, "FreeBSD's timecounters count in 31 bits")                                         \
   /* the guest's kernel */                                                                                             \
-  MUTANT(guest_vdso_reads_own_page, "the vDSO reads the page of the vCPU that runs (4.19)")                            \
+  MUTANT(guest_vdso_reads_own_page, "the vDSO reads the page of the vCPU that runs (4.5)")                             \
   MUTANT(guest_forward_always_exact, "setting the clock after a long jump loses nothing (to 6.9)")                     \
   MUTANT(guest_kvmclock_never_yields, "kvm-clock is rated above an invariant TSC (5.1)")                               \
   MUTANT(guest_user_counts_steal, "a tick that was stolen counts as user time, too")                                   \
@@ -193,6 +194,12 @@
   MUTANT(guest_scan_not_skipped, "the stop flag does not skip the scan for hung tasks")                                \
   MUTANT(guest_watchdog_stays, "the clocksource watchdog stays on one vCPU (to 7.0)")                                  \
   MUTANT(guest_sleep_not_in_boottime, "CLOCK_BOOTTIME leaves the guest's sleep out")                                   \
+  MUTANT(guest_watchdog_never_misled, "a watchdog's pass right after another finds nothing (7.1, 7.2)")                \
+  MUTANT(guest_watchdog_timer_from_now, "the watchdog's timer expires half a second after it ran (to 7.2)")            \
+  MUTANT(guest_max_skew_ignored, "the watchdog's margins have the default floor, whatever the build")                  \
+  MUTANT(guest_devices_stop_always, "emulated devices stand still whenever the vCPUs do")                              \
+  MUTANT(guest_devices_never_stop, "emulated devices count on while the VMM has stopped them")                         \
+  MUTANT(guest_knows_what_came_later, "a guest that is restored remembers what came after it was saved")               \
   MUTANT(host_waits_while_paused, "a paused vCPU waits for its pCPU")
 
 namespace tscsim::model {

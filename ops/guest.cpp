@@ -26,6 +26,8 @@ constexpr std::array<EventInfo, kGuestEventKinds> kEvents{{
     {"tsc_adjusted", "The bring-up of a vCPU wrote its TSC_ADJUST."},
     {"tsc_adjust_restored", "The guest found another TSC_ADJUST than it remembered, and wrote it back."},
     {"accumulation_spun", "A tick of the guest went round more than a million times with interrupts off."},
+    {"watchdog_misled",
+     "The guest's clocksource watchdog ran twice within microseconds and took the noise of its readings for skew."},
 }};
 
 template <class Enum, std::size_t N>

@@ -34,11 +34,12 @@ struct GuestSpec {
   std::uint16_t hz = 250;                                      // CONFIG_HZ
   GuestClocksource clocksource = GuestClocksource::automatic;  // boot option `clocksource=`
   TscOption tsc = TscOption::none;
-  bool invtsc = false;        // CPUID says that the TSC is invariant
-  bool tsc_adjust = true;     // CPUID says that there is TSC_ADJUST
-  bool kvmclock = true;       // without boot option `no-kvmclock`
-  std::uint8_t packages = 1;  // sockets that the vCPUs are spread over
-  std::uint8_t online = 0;    // vCPUs that come up at boot; 0: all
+  bool invtsc = false;                     // CPUID says that the TSC is invariant
+  bool tsc_adjust = true;                  // CPUID says that there is TSC_ADJUST
+  bool kvmclock = true;                    // without boot option `no-kvmclock`
+  std::uint8_t packages = 1;               // sockets that the vCPUs are spread over
+  std::uint8_t online = 0;                 // vCPUs that come up at boot; 0: all
+  std::uint16_t watchdog_max_skew_us = 0;  // CONFIG_CLOCKSOURCE_WATCHDOG_MAX_SKEW_US, 50 to 1000; 0: the default
   friend bool operator==(const GuestSpec&, const GuestSpec&) = default;
 };
 
@@ -57,8 +58,9 @@ enum class GuestEventKind : std::uint8_t {
   tsc_adjusted,          // value: what bring-up added to TSC_ADJUST, signed
   tsc_adjust_restored,   // value: what it was written back to
   accumulation_spun,     // value: rounds of the tick's loop, with interrupts off
+  watchdog_misled,       // it ran twice in a row and took the noise of its readings for skew
 };
-inline constexpr std::size_t kGuestEventKinds = 13;
+inline constexpr std::size_t kGuestEventKinds = 14;
 
 enum class UnstableReason : std::uint8_t { watchdog, sync_test, skew_between_vcpus };
 

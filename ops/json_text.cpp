@@ -51,16 +51,18 @@ Json decimal(std::int64_t value) { return std::to_string(value); }
 namespace {
 
 Json guest_json(const GuestSpec& guest) {
-  return {{"major", guest.major},
-          {"minor", guest.minor},
-          {"hz", guest.hz},
-          {"clocksource", name_of(guest.clocksource)},
-          {"tsc", name_of(guest.tsc)},
-          {"invtsc", guest.invtsc},
-          {"tsc_adjust", guest.tsc_adjust},
-          {"kvmclock", guest.kvmclock},
-          {"packages", guest.packages},
-          {"online", guest.online}};
+  Json json = {{"major", guest.major},
+               {"minor", guest.minor},
+               {"hz", guest.hz},
+               {"clocksource", name_of(guest.clocksource)},
+               {"tsc", name_of(guest.tsc)},
+               {"invtsc", guest.invtsc},
+               {"tsc_adjust", guest.tsc_adjust},
+               {"kvmclock", guest.kvmclock},
+               {"packages", guest.packages},
+               {"online", guest.online}};
+  if (guest.watchdog_max_skew_us != 0) json["watchdog_max_skew_us"] = guest.watchdog_max_skew_us;
+  return json;
 }
 
 template <class Enum>
@@ -74,7 +76,8 @@ void read_named(const Members& in, const char* key, std::optional<Enum> (*from)(
 
 GuestSpec read_guest(const Json& json) {
   const Members in(json, "guest");
-  in.only({"major", "minor", "hz", "clocksource", "tsc", "invtsc", "tsc_adjust", "kvmclock", "packages", "online"});
+  in.only({"major", "minor", "hz", "clocksource", "tsc", "invtsc", "tsc_adjust", "kvmclock", "packages", "online",
+           "watchdog_max_skew_us"});
   GuestSpec guest;
   in.read_small("major", guest.major);
   in.read_small("minor", guest.minor);
@@ -86,6 +89,7 @@ GuestSpec read_guest(const Json& json) {
   in.read("kvmclock", guest.kvmclock);
   in.read_small("packages", guest.packages);
   in.read_small("online", guest.online);
+  if (in.has("watchdog_max_skew_us")) in.read_small("watchdog_max_skew_us", guest.watchdog_max_skew_us);
   if (guest.hz == 0 || guest.packages == 0) fail("guest: hz and packages are above 0");
   return guest;
 }

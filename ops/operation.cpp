@@ -83,7 +83,10 @@ constexpr std::array<KindInfo, kOpKinds> kKinds{{
      "The VMM looks at a vCPU's steal time record in guest memory."},
     {OpKind::bump_vmclock, "bump_vmclock", {}, "The VMM changes the disruption marker of its VMClock page."},
     {OpKind::move_vcpu, "move_vcpu", {}, "The host moves a vCPU's thread to another pCPU."},
-    {OpKind::delay_vcpu, "delay_vcpu", {}, "A vCPU's thread was runnable for a while, and did not run."},
+    {OpKind::delay_vcpu,
+     "delay_vcpu",
+     {},
+     "A vCPU's thread, or the VMM's main thread, was runnable for a while and did not run."},
     {OpKind::set_clocksource,
      "set_clocksource",
      {},
@@ -201,6 +204,9 @@ bool is_host_event(OpKind kind) { return kind >= OpKind::set_clocksource && kind
 bool is_proposal(OpKind kind) { return kind >= OpKind::get_tsc_state && kind <= OpKind::get_tsc_scale; }
 
 bool needs_linux_guest(OpKind kind) { return kind >= OpKind::boot_guest; }
+bool by_main_thread(const Operation& op) {
+  return op.kind == OpKind::set_msr && (op.flags & thread_flag::kMainThread) != 0;
+}
 
 bool is_guest(OpKind kind) { return kind >= OpKind::rdtsc && kind <= OpKind::leave_l2; }
 

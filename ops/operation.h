@@ -52,8 +52,8 @@ enum class OpKind : std::uint8_t {
   peek_steal_time,   // the vCPU's steal time record
   bump_vmclock,      // it writes its VMClock page: the disruption marker is another one
   // Host.
-  move_vcpu,          // the vCPU's thread is pinned to pCPU `value`
-  delay_vcpu,         // the vCPU's thread has been runnable for `value` ns more without running
+  move_vcpu,   // the vCPU's thread is pinned to pCPU `value`
+  delay_vcpu,  // the vCPU's thread has been runnable for `value` ns more without running; kVm: the VMM's main thread
   set_clocksource,    // the host's clocksource becomes TSC (value 1) or something else (value 0)
   mark_tsc_unstable,  // the kernel's mark_tsc_unstable()
   jump_host_tsc,      // value (signed) is added to the host's TSC, of pCPU `pcpu` or of all
@@ -109,6 +109,16 @@ inline constexpr std::uint32_t kFails = 1;  // the entry fails late: the process
 // Operation::flags of suspend_host.
 namespace suspend_flag {
 inline constexpr std::uint32_t kTscRestarts = 1;
+}
+
+// Operation::flags of pause_vm.
+namespace pause_flag {
+inline constexpr std::uint32_t kDevicesStop = 1;  // the VMM's emulated devices stand still, too: QEMU's virtual clock
+}
+
+// Operation::flags of set_msr.
+namespace thread_flag {
+inline constexpr std::uint32_t kMainThread = 1;  // the VMM's main thread makes the call, not the vCPU's own
 }
 
 // MSR indices (Linux arch/x86/include/asm/msr-index.h, arch/x86/include/uapi/asm/kvm_para.h,
@@ -177,8 +187,8 @@ struct Operation {
   OpKind kind{};
   std::int32_t vcpu = kVm;
   std::uint32_t msr = 0;
-  std::uint32_t flags = 0;     // set_clock, set_tsc_state, suspend_host, create_vm, create_vcpu, enter_l2
-  std::uint64_t value = 0;     // what `kind` says; operations without a value leave it 0
+  std::uint32_t flags = 0;  // set_clock, set_tsc_state, suspend_host, create_vm, create_vcpu, enter_l2, pause_vm, ...
+  std::uint64_t value = 0;  // what `kind` says; operations without a value leave it 0
   std::uint64_t realtime = 0;  // set_clock, set_tsc_state: ns; set_clock_guest: system_time; enter_l2: L1's multiplier
   std::int32_t pcpu = kAllPcpus;  // jump_host_tsc, online_vcpu
   std::int64_t at_ns = 0;         // scenario time at which it is due
@@ -302,6 +312,9 @@ bool is_proposal(OpKind kind);
 
 // Only the model has it: it takes a Linux guest.
 bool needs_linux_guest(OpKind kind);
+
+// True where the VMM's main thread makes a vCPU's call. Only the model tells threads apart.
+bool by_main_thread(const Operation& op);
 
 // True for operations that the guest executes, inside KVM_RUN.
 bool is_guest(OpKind kind);

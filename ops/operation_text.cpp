@@ -57,6 +57,8 @@ std::string action_text(const Operation& op) {
     const bool restarts = (op.flags & suspend_flag::kTscRestarts) != 0;
     text += fmt::format(" for {} ns, the TSC {}", op.value, restarts ? "restarts" : "continues");
   }
+  if (op.kind == OpKind::pause_vm && (op.flags & pause_flag::kDevicesStop) != 0) text += " and its devices";
+  if (by_main_thread(op)) text += " by the VMM's main thread";
   if (op.kind == OpKind::set_lapic) text += fmt::format(" timer {}", timer_mode_name(op.value));
   if (op.kind == OpKind::read_clock) text += fmt::format(" {}", name_of(static_cast<GuestClock>(op.flags)));
   if (op.kind == OpKind::boot_guest) text += fmt::format(" Linux {}.{}", op.guest.major, op.guest.minor);

@@ -75,7 +75,9 @@ class Search {
  public:
   Search(const Expectation& expectation, const ops::Program& program, const ops::Recording& recording)
       : expectation_(expectation), program_(program), recording_(recording) {
+    std::map<std::uint64_t, std::size_t> saved;  // readings when the memory was saved, by host
     for (const ops::Entry& entry : recording.entries) {
+      if (expectation.subject != Subject::kvmclock_divergence) forget(entry.op, saved);
       const std::uint64_t* ns = entry.outcome.find(Field::ns);
       if (!reads_for(expectation, entry.op) || ns == nullptr || !in_window(entry.op.at_ns)) continue;
       const std::uint64_t* tsc = entry.outcome.find(Field::tsc);
@@ -105,6 +107,15 @@ class Search {
   }
 
  private:
+  // A guest that boots has read nothing yet; one that is restored knows nothing of what came after it was saved.
+  void forget(const ops::Operation& op, std::map<std::uint64_t, std::size_t>& saved) {
+    if (op.kind == OpKind::boot_guest) readings_.clear();
+    if (op.kind == OpKind::save_memory) saved[static_cast<std::uint64_t>(op.host)] = readings_.size();
+    if (op.kind != OpKind::load_memory) return;
+    if (const auto then = saved.find(op.value); then != saved.end() && then->second < readings_.size())
+      readings_.erase(readings_.begin() + static_cast<std::ptrdiff_t>(then->second), readings_.end());
+  }
+
   bool in_window(std::int64_t at_ns) const {
     return (!expectation_.at_ns || at_ns <= *expectation_.at_ns) &&
            (!expectation_.from_ns || at_ns >= *expectation_.from_ns);

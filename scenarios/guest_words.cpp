@@ -34,6 +34,21 @@ void read_number(Reader& reader, const Fields& fields, const char* key, std::int
     out = static_cast<std::remove_reference_t<decltype(out)>>(reader.integer(*node, 1, max).value_or(1));
 }
 
+// As Kconfig has it.
+void read_max_skew(Reader& reader, const YamlNode& node, ops::GuestSpec& guest) {
+  constexpr std::int64_t kMicrosecond_ns = 1000, kLeast_us = 50, kMost_us = 1000;
+  const auto ns = reader.duration_ns(node);
+  if (!ns) return;
+  const std::int64_t us = *ns / kMicrosecond_ns;
+  if (*ns % kMicrosecond_ns == 0 && us >= kLeast_us && us <= kMost_us) {
+    guest.watchdog_max_skew_us = static_cast<std::uint16_t>(us);
+    return;
+  }
+  reader.diagnostics().add(
+      node, "CONFIG_CLOCKSOURCE_WATCHDOG_MAX_SKEW_US is from 50 us to 1000 us, found " + found_text(node),
+      "write whole microseconds between, such as '100 us'");
+}
+
 void read_switch(Reader& reader, const Fields& fields, const char* key, bool& out) {
   if (const YamlNode* node = fields.find(key)) out = reader.on_off(*node).value_or(out);
 }
@@ -45,7 +60,8 @@ std::vector<std::string> guest_clock_names() { return names_of_all<ops::GuestClo
 ops::GuestSpec parse_guest(Reader& reader, const YamlNode& node) {
   ops::GuestSpec guest;
   const Fields fields(reader.diagnostics(), node, "guest",
-                      {"kernel", "clocksource", "tsc", "invtsc", "tsc_adjust", "kvmclock", "hz", "packages", "online"});
+                      {"kernel", "clocksource", "tsc", "invtsc", "tsc_adjust", "kvmclock", "hz", "packages", "online",
+                       "watchdog_max_skew"});
   if (const YamlNode* kernel = fields.find("kernel")) read_kernel(reader, *kernel, guest);
   else if (fields.valid()) reader.diagnostics().add(node, "this guest has no 'kernel'", "add 'kernel: 6.12'");
   if (const YamlNode* word = fields.find("clocksource"))
@@ -61,6 +77,7 @@ ops::GuestSpec parse_guest(Reader& reader, const YamlNode& node) {
   read_number(reader, fields, "hz", 1000, guest.hz);
   read_number(reader, fields, "packages", ops::layout::kMaxVcpus, guest.packages);
   read_number(reader, fields, "online", ops::layout::kMaxVcpus, guest.online);
+  if (const YamlNode* skew = fields.find("watchdog_max_skew")) read_max_skew(reader, *skew, guest);
   return guest;
 }
 

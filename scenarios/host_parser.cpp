@@ -131,9 +131,10 @@ std::vector<ops::HostSpec> parse_hosts(Reader& reader, const YamlNode& node) {
 VmSpec parse_vm(Reader& reader, const YamlNode& node) {
   VmSpec vm;
   const Fields fields(reader.diagnostics(), node, "vm",
-                      {"vcpus", "heuristic", "kvmclock", "hyperv", "irqchip", "guest"});
+                      {"vcpus", "tsc", "heuristic", "kvmclock", "hyperv", "irqchip", "guest"});
   if (const YamlNode* vcpus = fields.find("vcpus"))
     vm.vcpus = static_cast<std::int32_t>(reader.integer(*vcpus, 0, ops::layout::kMaxVcpus).value_or(1));
+  if (const YamlNode* tsc = fields.find("tsc")) vm.tsc_khz = reader.frequency_khz(*tsc).value_or(0);
   if (const YamlNode* heuristic = fields.find("heuristic")) vm.heuristic = read_heuristic(reader, *heuristic);
   if (const YamlNode* kvmclock = fields.find("kvmclock")) vm.kvmclock = reader.on_off(*kvmclock).value_or(false);
   if (const YamlNode* hyperv = fields.find("hyperv")) vm.hyperv = reader.on_off(*hyperv).value_or(false);

@@ -18,6 +18,7 @@ struct VmSpec {
   bool hyperv = false;
   std::optional<ops::GuestSpec> guest;  // a Linux guest that boots in the set-up
   bool irqchip = false;
+  std::uint32_t tsc_khz = 0;  // that the VMM sets on each vCPU in the set-up; 0: none, they have the host's
 };
 
 ops::HostSpec parse_host(Reader& reader, const YamlNode& node);

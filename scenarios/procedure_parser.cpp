@@ -201,8 +201,8 @@ const ProcedureParameter* Procedure::find(const std::string& parameter) const {
 }
 
 std::vector<std::string> procedure_step_keys() {
-  std::vector<std::string> keys{"at", "instant", "on",       "vcpu",    "gap",
-                                "as", "fails",   "may_fail", "only_if", "each_vcpu"};
+  std::vector<std::string> keys{"at",    "instant",  "on",      "vcpu",      "gap",   "as",
+                                "fails", "may_fail", "only_if", "each_vcpu", "thread"};
   for (const std::string& word : words()) keys.push_back(word);
   return keys;
 }

@@ -47,6 +47,7 @@ class ProcedureScope {
 
   // ---- instants ----
   void begin_at(std::int64_t ns) { instants_["begin"] = ns; }
+  std::int64_t begin_ns() const { return instants_.at("begin"); }
   void set_instant(const std::string& name, std::int64_t ns) { instants_[name] = ns; }
   void drop_instant(const std::string& name) { instants_.erase(name); }
   bool has_instant(const std::string& name) const { return instants_.count(name) != 0 || name == "end"; }

@@ -114,7 +114,97 @@ TEST(Procedure, AStartMakesTheVm) {
   EXPECT_EQ(scenario.program.timeline.back().op.kind, ops::OpKind::wrmsr) << "the guest enables kvmclock";
 }
 
+// ---- a Linux guest ----
+
+constexpr const char* kLinux = "name: t\nhosts: {a: {}, b: {}}\nvm: {vcpus: 2, guest: {kernel: 6.12}}\ntimeline:\n";
+
+bool is_of_guest(const ops::Step& step) {
+  return step.op.kind == ops::OpKind::pause_vm || step.op.kind == ops::OpKind::resume_vm ||
+         step.op.kind == ops::OpKind::boot_guest;
+}
+
+// "1000000 a pause_vm": what is done to the guest, in the order of time.
+std::vector<std::string> guest_steps(const std::string& lines, const ParseOptions& options = {}) {
+  const Scenario scenario = parse_scenario(kLinux + lines, "t.yaml", options);
+  std::vector<std::string> out;
+  for (const ops::Step& step : scenario.program.timeline)
+    if (is_of_guest(step))
+      out.push_back(std::to_string(step.op.at_ns / 1000) + " " + name_of_host(scenario, step) + " " +
+                    std::string(ops::name_of(step.op.kind)));
+  return out;
+}
+
+TEST(ProcedureAndGuest, TheFirstRunLetsItGoOn) {
+  using testing::ElementsAre;
+  EXPECT_THAT(guest_steps("  - {at: 1 s, pause: {with: qemu/stop-cont, for: 5 s}}\n"),
+              ElementsAre("1000000 a pause_vm", "6000000 a resume_vm"));
+  EXPECT_THAT(guest_steps("  - {at: 1 s, migrate: {to: b, with: qemu/migrate, downtime: 1 s, entry_gap: 7 ms}}\n"),
+              ElementsAre("1000000 a pause_vm", "2007000 b resume_vm"));
+  EXPECT_THAT(guest_steps("  - {at: 1 s, snapshot: {with: firecracker/snapshot, save_gap: 1 ms}}\n"),
+              ElementsAre("1000000 a pause_vm", "1001000 a resume_vm"))
+      << "there is no run: the end";
+  EXPECT_THAT(guest_steps("  - {at: 1 s, reset: {with: qemu/reset}}\n"),
+              ElementsAre("1000000 a pause_vm", testing::EndsWith("a boot_guest")));
+  EXPECT_THAT(guest_steps("  - {at: 1 s, hotplug: {with: qemu/hotplug}}\n"), ElementsAre());
+  EXPECT_THAT(guest_steps("  - {at: 0 s, start: {with: qemu/start}}\n"),
+              ElementsAre(testing::EndsWith("a boot_guest")));
+  EXPECT_THAT(guest_steps("  - {at: 1 s, pause: {with: qemu/stop-cont}}\n", {{}, {{"", "firecracker/pause-resume"}}}),
+              ElementsAre("1000000 a pause_vm", "11000000 a resume_vm"))
+      << "one in the place of another";
+}
+
+// Who has paused the guest lets it go on.
+TEST(ProcedureAndGuest, AGuestThatIsPausedStaysSo) {
+  EXPECT_THAT(guest_steps("  - {at: 1 s, pause_vm: }\n"
+                          "  - {at: 2 s, migrate: {to: b, with: qemu/migrate-paused, paused: 1 s}}\n"
+                          "  - {at: 20 s, resume_vm: }\n"
+                          "  - {at: 20 s, pause: {with: qemu/stop-cont, for: 1 s}}\n"),
+              testing::ElementsAre("1000000 a pause_vm", "20000000 b resume_vm", "20000000 b pause_vm",
+                                   "21000000 b resume_vm"));
+}
+
+// Without a Linux guest nobody is stopped, and a recording of real calls stays as it is.
+TEST(ProcedureAndGuest, NoStepsWithoutOne) {
+  const Scenario scenario = parse("  - {at: 1 s, pause: {with: qemu/stop-cont}}\n");
+  for (const ops::Step& step : scenario.program.timeline) EXPECT_FALSE(is_of_guest(step));
+}
+
 // ---- the shipped ones ----
+
+// Each that stops a VM stops the guest once, at its begin, and lets it go on, not before and not on another host than it is.
+TEST(ShippedProcedures, StopALinuxGuest) {
+  ProcedureLibrary library("", {});
+  for (const std::string& name : library.names()) {
+    const Procedure& procedure = *library.find(name);
+    const std::string kind(name_of(procedure.kind));
+    if (procedure.kind == ProcedureKind::start || procedure.kind == ProcedureKind::hotplug) continue;
+    std::string lines, use = "with: " + name;
+    if (!procedure.of.empty()) {
+      const Procedure& before = *library.find(procedure.of.front());
+      const std::string first(name_of(before.kind));
+      lines = "  - {at: 5 s, " + first + ": {with: " + before.name + ", as: before}}\n";
+      use += ", of: before";
+    }
+    const bool moves = procedure.kind == ProcedureKind::migrate;
+    if (moves) use += ", to: b";
+    if (procedure.kind == ProcedureKind::restore) use += ", to: a";
+    lines += "  - {at: 60 s, " + kind + ": {" + use + "}}\n";
+    const Scenario scenario = parse_scenario(kLinux + lines, "t.yaml", {});
+    int pauses = 0, goes_on = 0;
+    std::int64_t last_ns = 0;
+    for (const ops::Step& step : scenario.program.timeline) {
+      if (step.procedure != name || !is_of_guest(step)) continue;
+      const bool pause = step.op.kind == ops::OpKind::pause_vm;
+      (pause ? pauses : goes_on)++;
+      EXPECT_TRUE(!pause || step.op.at_ns == 60'000'000'000) << name;
+      EXPECT_GE(step.op.at_ns, last_ns) << name;
+      EXPECT_TRUE(pause || name_of_host(scenario, step) == (moves ? "b" : "a")) << name;
+      last_ns = step.op.at_ns;
+    }
+    EXPECT_EQ(pauses, 1) << name;
+    EXPECT_EQ(goes_on, 1) << name;
+  }
+}
 
 std::set<std::string> used_by_the_library() {
   std::set<std::string> used;

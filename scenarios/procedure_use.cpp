@@ -38,7 +38,7 @@ const char* example_of(const std::string& kind) {
 }  // namespace
 
 void TimelineParser::use_procedure(const Line& line) {
-  for (const char* key : {"on", "vcpu", "gap", "as", "fails", "may_fail"})
+  for (const char* key : {"on", "vcpu", "gap", "as", "fails", "may_fail", "thread"})
     if (const YamlNode* node = line.fields->key(key)) {
       diagnostics().add(*node, std::string("'") + key + "' belongs to steps; this line is a procedure's", "remove it");
       return;
@@ -62,6 +62,7 @@ void TimelineParser::use_procedure(const Line& line) {
     if (past_.empty()) out_.stays.clear();
     out_.stays.push_back({past_.empty() ? 0 : line.at_ns, scope.source});
   }
+  stop_guest(scope);
   expand(scope);
   finish_use(line, scope);
 }
@@ -425,10 +426,59 @@ void TimelineParser::enable_kvmclock(const Line& line, std::int64_t at_ns) {
   }
 }
 
+// A step of the guest's that no line of the procedure's file is.
+ops::Operation& TimelineParser::plan_for_guest(OpKind kind, std::int64_t at_ns, const ProcedureScope& scope) {
+  Planned planned;
+  planned.step.op.kind = kind;
+  planned.step.op.at_ns = at_ns;
+  planned.step.op.host = out_.stays.back().host;
+  planned.step.place = planned.step.used_at = scope.used_at();
+  planned.step.procedure = scope.procedure().name;
+  planned_.push_back(std::move(planned));
+  return planned_.back().step.op;
+}
+
+// A procedure begins when the VMM stops the vCPUs; QEMU's emulated devices stand still with them. Who pauses the guest by steps of
+// his own lets it go on by such, too.
+void TimelineParser::stop_guest(const ProcedureScope& scope) {
+  const ProcedureKind kind = scope.procedure().kind;
+  const std::vector<YamlNode>& steps = scope.procedure().steps;
+  const bool says_so = std::any_of(steps.begin(), steps.end(), [](const YamlNode& step) {
+    return std::any_of(step.members.begin(), step.members.end(),
+                       [](const YamlMember& member) { return member.key.text == "pause_vm"; });
+  });
+  guest_stopped_at_ns_.reset();
+  if (!vm_.guest || guest_paused_ || says_so || kind == ProcedureKind::start || kind == ProcedureKind::hotplug) return;
+  guest_stopped_at_ns_ = scope.begin_ns();
+  plan_for_guest(OpKind::pause_vm, *guest_stopped_at_ns_, scope).flags = ops::pause_flag::kDevicesStop;
+}
+
+// After a reset the guest boots again.
+void TimelineParser::let_guest_go(std::int64_t at_ns, const ProcedureScope& scope) {
+  const bool boots = scope.procedure().kind == ProcedureKind::reset;
+  ops::Operation& op = plan_for_guest(boots ? OpKind::boot_guest : OpKind::resume_vm, at_ns, scope);
+  if (boots) op.guest = *vm_.guest;
+  guest_stopped_at_ns_.reset();
+}
+
+// The first `run` that lies behind the stop lets the guest go on, on all vCPUs.
+void TimelineParser::note_pause(const Line& line) {
+  if (line.word->kind == OpKind::pause_vm) guest_paused_ = true;
+  if (line.word->kind == OpKind::resume_vm) guest_paused_ = false;
+  const bool goes_on = scope_ != nullptr && guest_stopped_at_ns_ && line.word->kind == OpKind::run &&
+                       line.word->operand == Operand::nothing && host_ == out_.stays.back().host &&
+                       line.at_ns >= *guest_stopped_at_ns_;
+  if (goes_on) let_guest_go(line.at_ns, *scope_);
+}
+
 void TimelineParser::finish_use(const Line& line, const ProcedureScope& scope) {
   host_ = out_.stays.back().host;
   const ProcedureKind kind = scope.procedure().kind;
-  if (kind == ProcedureKind::start || kind == ProcedureKind::reset) enable_kvmclock(line, scope.end_ns());
+  if (guest_stopped_at_ns_) let_guest_go(scope.end_ns(), scope);
+  if (kind == ProcedureKind::start && vm_.guest)
+    plan_for_guest(OpKind::boot_guest, scope.end_ns(), scope).guest = *vm_.guest;
+  if ((kind == ProcedureKind::start || kind == ProcedureKind::reset) && !vm_.guest)
+    enable_kvmclock(line, scope.end_ns());
   out_.pivots.insert(out_.pivots.end(), scope.pivots().begin(), scope.pivots().end());
   past_.push_back({scope.prefix(), scope.procedure().name, scope.captures(), host_, here().vcpus()});
   last_at_ns_ = free_from_ns_ = scope.end_ns();

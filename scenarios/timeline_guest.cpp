@@ -24,6 +24,9 @@ void TimelineParser::guest_step(const Line& line) {
       if (const auto ns = reader().duration_ns(node))
         plan_each(line, [&](ops::Step& step) { step.op.value = static_cast<std::uint64_t>(*ns); });
       break;
+    case OpKind::pause_vm:
+      pause_vm(line);
+      break;
     case OpKind::block_task:
       if (const auto on = reader().on_off(node)) plan_each(line, [&](ops::Step& step) { step.op.value = *on ? 1 : 0; });
       break;
@@ -31,6 +34,18 @@ void TimelineParser::guest_step(const Line& line) {
       switch_vcpu(line);
       break;
   }
+}
+
+// `pause_vm:`, `pause_vm: {devices: stop}`: the VMM's emulated devices stand still, too.
+void TimelineParser::pause_vm(const Line& line) {
+  if (line.operand->is(Kind::null)) return plan_each(line, [](ops::Step&) {});
+  const Fields fields(diagnostics(), *line.operand, "pause_vm", {"devices"});
+  if (!fields.valid()) return;
+  const YamlNode* node = fields.find("devices");
+  const auto devices =
+      node ? reader().word(*node, "state of the devices", {"run", "stop"}) : std::optional<std::string>("run");
+  if (devices)
+    plan_each(line, [&](ops::Step& step) { step.op.flags = *devices == "stop" ? ops::pause_flag::kDevicesStop : 0; });
 }
 
 // `online_vcpu: 1`, `online_vcpu: {vcpu: 1, moves_to: 2}`: its thread goes to another pCPU during the test of its TSC.

@@ -135,6 +135,20 @@ bool TimelineParser::read_gap(Line& line) {
   return false;
 }
 
+// Which thread of the VMM makes the call.
+bool TimelineParser::read_thread(Line& line) {
+  const YamlNode* node = line.fields->find("thread");
+  if (!node) return true;
+  if (line.word->kind != OpKind::set_msr) {
+    diagnostics().add(*line.fields->key("thread"), "'thread' stands beside writes of the VMM to MSRs only",
+                      "remove it");
+    return false;
+  }
+  const auto thread = reader().word(*node, "thread", {"vcpu", "main"});
+  line.by_main_thread = thread == "main";
+  return thread.has_value();
+}
+
 bool TimelineParser::read_fails(Line& line) {
   const YamlNode* node = line.fields->find("fails");
   if (!node) return true;

@@ -41,6 +41,7 @@ class TimelineParser {
     const YamlNode* operand = nullptr;
     std::int64_t at_ns = 0;
     std::int64_t gap_ns = 0;
+    bool by_main_thread = false;      // of the VMM
     std::vector<std::int32_t> vcpus;  // kVm alone for operations on the VM
     std::string capture;
     std::vector<Refusal> fails;
@@ -90,6 +91,7 @@ class TimelineParser {
   // ---- timeline_parser.cpp: the list, and what becomes of it ----
   void set_up(const YamlNode* timeline, const ops::Place& place);
   ops::Operation& setup_step(OpKind kind, std::int32_t vcpu, const ops::Place& place);
+  void set_up_rate(const ops::Place& place);
   std::uint32_t vm_flags() const { return vm_.irqchip ? ops::vm_flag::kIrqchip : 0; }
   std::uint32_t vcpu_flags() const { return vm_.hyperv ? ops::vcpu_flag::kHyperv : 0; }
   void parse_steps(const YamlNode& node);
@@ -107,6 +109,7 @@ class TimelineParser {
   bool read_vcpus(Line& line);
   bool read_vcpu_list(const YamlNode& node, std::vector<std::int32_t>& out);
   bool read_gap(Line& line);
+  bool read_thread(Line& line);
   bool read_fails(Line& line);
   bool read_fails_by_kernel(Line& line, const YamlNode& node);
   bool read_may_fail(Line& line);
@@ -157,6 +160,7 @@ class TimelineParser {
       planned_.back().fails = line.fails;
       planned_.back().may_fail = line.may_fail;
       fill(step);
+      if (line.by_main_thread) step.op.flags |= ops::thread_flag::kMainThread;
       localise(step);
       at_ns = vcpu == line.vcpus.back() ? at_ns : at_ns + line.gap_ns;
     }
@@ -187,6 +191,7 @@ class TimelineParser {
   // timeline_guest.cpp
   void guest_step(const Line& line);
   void switch_vcpu(const Line& line);
+  void pause_vm(const Line& line);
   void delay(const Line& line);
   void enter_l2(const Line& line);
 
@@ -213,6 +218,10 @@ class TimelineParser {
   void check_arrival(const ProcedureScope& scope);
   void enable_kvmclock(const Line& line, std::int64_t at_ns);
   void finish_use(const Line& line, const ProcedureScope& scope);
+  ops::Operation& plan_for_guest(OpKind kind, std::int64_t at_ns, const ProcedureScope& scope);
+  void stop_guest(const ProcedureScope& scope);
+  void let_guest_go(std::int64_t at_ns, const ProcedureScope& scope);
+  void note_pause(const Line& line);
   bool read_vcpus_of_procedure(Line& line);
   void create_vcpus_of_procedure(const Line& line);
   bool keep_local_capture(Line& line, const YamlNode& node, const std::string& name);
@@ -230,10 +239,12 @@ class TimelineParser {
   std::map<std::string, int> uses_;                  // of each kind, so far
   std::map<std::string, bool> kvmclock_of_capture_;  // MSR_KVM_SYSTEM_TIME, captured: does it enable?
   std::map<std::string, std::uint32_t> khz_of_capture_;
-  std::string busy_with_;          // the procedure that the line above uses, if it uses one
-  std::int64_t free_from_ns_ = 0;  // the last step of a procedure so far
-  std::vector<HostVm> vms_;        // of each host
-  std::int32_t host_ = 0;          // that the line acts on
+  std::string busy_with_;                            // the procedure that the line above uses, if it uses one
+  std::int64_t free_from_ns_ = 0;                    // the last step of a procedure so far
+  bool guest_paused_ = false;                        // by a step of the timeline or of a procedure file
+  std::optional<std::int64_t> guest_stopped_at_ns_;  // by the use that is written out
+  std::vector<HostVm> vms_;                          // of each host
+  std::int32_t host_ = 0;                            // that the line acts on
   Timeline out_;
   std::vector<Planned> planned_;
   std::optional<Capture> pending_capture_;

@@ -13,7 +13,7 @@ namespace tscsim::scenarios {
 namespace {
 
 std::vector<std::string> step_keys() {
-  std::vector<std::string> keys{"at", "on", "vcpu", "as", "fails", "may_fail", "gap"};
+  std::vector<std::string> keys{"at", "on", "vcpu", "as", "fails", "may_fail", "gap", "thread"};
   for (const auto& some : {words(), procedure_words()}) keys.insert(keys.end(), some.begin(), some.end());
   return keys;
 }
@@ -39,26 +39,37 @@ Timeline TimelineParser::parse(const YamlNode* node, const ops::Place& vm_place)
 
 // A timeline with a `start` makes its VM itself.
 void TimelineParser::set_up(const YamlNode* timeline, const ops::Place& place) {
+  out_.linux_guest = vm_.guest.has_value();
   if (begins_with_start(timeline)) {
-    if (vm_.guest)
-      reader().diagnostics().add(*timeline, "a Linux guest boots in the set-up, and this timeline starts its VM itself",
-                                 "remove 'guest', or write the VMM's calls as steps");
+    if (vm_.tsc_khz != 0)
+      reader().diagnostics().add(*timeline,
+                                 "'vm: {tsc: ...}' is set in the set-up, and this timeline starts its VM itself",
+                                 "remove 'tsc' from 'vm', and use 'start: {with: qemu/start-tsc-frequency, ...}'");
     return;
   }
   setup_step(OpKind::create_vm, ops::kVm, place).flags = vm_flags();
   for (std::int32_t vcpu = 0; vcpu < vm_.vcpus; ++vcpu)
     setup_step(OpKind::create_vcpu, vcpu, place).flags = vcpu_flags();
+  set_up_rate(place);
   forget_vm();
   // A Linux guest enables its pages itself.
   here().vcpu.assign(static_cast<std::size_t>(vm_.vcpus),
-                     {vm_.kvmclock || (vm_.guest && vm_.guest->kvmclock), here().khz});
+                     {vm_.kvmclock || (vm_.guest && vm_.guest->kvmclock), vm_.tsc_khz != 0 ? vm_.tsc_khz : here().khz});
   for (std::int32_t vcpu = 0; vm_.kvmclock && vcpu < vm_.vcpus; ++vcpu) {
     ops::Operation& op = setup_step(OpKind::set_msr, vcpu, place);
     op.msr = ops::msr::kKvmSystemTimeNew;
     op.value = page_of(ops::layout::kPvclockPages, vcpu) | 1;
   }
-  out_.linux_guest = vm_.guest.has_value();
   if (vm_.guest && vm_.vcpus > 0) setup_step(OpKind::boot_guest, ops::kVm, place).guest = *vm_.guest;
+}
+
+// As QEMU does with tsc-frequency: the rate of each vCPU, then the TSCs, which begin at 0.
+void TimelineParser::set_up_rate(const ops::Place& place) {
+  if (vm_.tsc_khz == 0) return;
+  for (std::int32_t vcpu = 0; vcpu < vm_.vcpus; ++vcpu)
+    setup_step(OpKind::set_tsc_khz, vcpu, place).value = vm_.tsc_khz;
+  for (std::int32_t vcpu = 0; vcpu < vm_.vcpus; ++vcpu)
+    setup_step(OpKind::set_msr, vcpu, place).msr = ops::msr::kIa32Tsc;
 }
 
 ops::Operation& TimelineParser::setup_step(OpKind kind, std::int32_t vcpu, const ops::Place& place) {
@@ -110,6 +121,7 @@ void TimelineParser::parse_line(Line& line, bool good) {
     line.vcpus.clear();  // a vCPU that does not exist is not looked up below
   }
   good = read_gap(line) && good;
+  good = read_thread(line) && good;
   good = read_fails(line) && good;
   good = read_may_fail(line) && good;
   good = read_capture(line) && good;
@@ -117,6 +129,7 @@ void TimelineParser::parse_line(Line& line, bool good) {
   const std::size_t before = planned_.size();
   read_operand(line);
   if (!good) planned_.resize(before);
+  else if (planned_.size() > before) note_pause(line);
 }
 
 ops::Step& TimelineParser::plan(const Line& line, OpKind kind, std::int32_t vcpu, std::int64_t at_ns) {

@@ -31,7 +31,7 @@ struct Timeline {
   std::vector<std::string> hosts;  // their names
   std::vector<Stay> stays{{}};     // in the order of time
   std::vector<Pivot> pivots;
-  bool linux_guest = false;  // one boots in the set-up
+  bool linux_guest = false;  // one boots, in the set-up or after a `start`
 };
 
 // `node` is nullptr when the file has no timeline.

@@ -2,7 +2,7 @@
 // value for each; the guest asks for behaviours and never compares versions. Spec: docs/spec/linux-guest.md.
 //
 // The specification read certain trees (0.1). Where the release of a change is not known, it counts from the first tree
-// in which it was read.
+// in which it was read, and GuestChange::not_in says which was the last one without it.
 #pragma once
 
 #include <cstdint>
@@ -29,8 +29,8 @@ enum class BackwardStep : std::uint8_t {
 
 // How the vDSO takes the difference.
 enum class VdsoDelta : std::uint8_t {
-  raised_to_base,  // to 5.3: a counter below the base is raised to it
-  only_above,      // 5.4 to 6.5: none unless it is above
+  raised_to_base,  // to 5.2: a counter below the base is raised to it
+  only_above,      // 5.3 to 6.5, 7ac870747988: none unless it is above
   low_63_bits,     // 6.6 to 6.9: counter and difference are cut to 63 bits
   exact,           // 6.10
 };
@@ -48,8 +48,8 @@ enum class WatchdogExemption : std::uint8_t {
   reliable_only,  // to 5.3
   nowatchdog,     // 5.4 to 5.13: or tsc=nowatchdog
   two_nodes,      // 5.14 to 6.5, b50db7095fe0: or invariant with TSC_ADJUST on at most two memory nodes
-  four_nodes,     // 6.6 to 6.11
-  four_packages,  // 6.12
+  four_nodes,     // 6.6 to 6.11, 233756a640be
+  four_packages,  // 6.12, b4bac279319d
 };
 
 // Who looks at PVCLOCK_GUEST_STOPPED.
@@ -75,30 +75,38 @@ enum class RqSteal : std::uint8_t { excess_carried, excess_dropped };
 
 // How a CPU that comes up compares its TSC with the others'.
 enum class SyncTest : std::uint8_t {
-  one_run,      // to 4.4: any warp condemns the TSC
-  with_adjust,  // 4.19: where there is TSC_ADJUST, two corrections are tried
+  one_run,      // to 4.9: any warp condemns the TSC
+  with_adjust,  // 4.10, cc4db26899dc: where there is TSC_ADJUST, two corrections are tried
 };
 
 // From when on sched_clock counts kvmclock.
 enum class SchedOffset : std::uint8_t {
   none,       // to 4.3
-  if_stable,  // 4.4 to 5.3: from its initialisation if the page was stable then
-  always,     // 5.4
+  if_stable,  // 4.4 to 5.0: from its initialisation if the page was stable then
+  always,     // 5.1, b5179ec41872
 };
 
 // How user and steal time are told apart at a tick.
-enum class StealTicks : std::uint8_t { whole_ticks, nanoseconds };
+enum class StealTicks : std::uint8_t { whole_ticks, nanoseconds };  // 4.11
+
+// When the clocksource watchdog's timer expires next.
+enum class WatchdogTimer : std::uint8_t {
+  after_expiry,  // to 7.2: half a second after it was due, which may have gone by; then it runs again at once
+  after_run,     // 7.3: half a second after it ran
+};
 
 struct GuestEra {
   ReadArithmetic read = ReadArithmetic::exact;
   BackwardStep backward = BackwardStep::seven_eighths;
   VdsoDelta vdso = VdsoDelta::exact;
-  bool vdso_reads_first_vcpu = true;  // 4.19: vCPU 0's page, whatever vCPU runs
+  bool vdso_reads_first_vcpu = true;  // 4.5, dac16fba6fc5: vCPU 0's page, whatever vCPU runs
   bool limits_with_reserve = true;    // 4.1
   WatchdogRule watchdog = WatchdogRule::relative;
   std::uint64_t margin_floor_ns = 250'000;  // of each clock
-  bool watchdog_exact_ns = true;            // 6.10, d0304569fb01
-  bool watchdog_rotates = false;            // to 7.0: from vCPU to vCPU
+  bool max_skew_configured = false;         // 5.18 to 7.0, fc153c1c58cb: half of that is the build's choice
+  WatchdogTimer watchdog_timer = WatchdogTimer::after_run;
+  bool watchdog_exact_ns = true;  // 6.10, d0304569fb01
+  bool watchdog_rotates = false;  // to 7.0: from vCPU to vCPU
   WatchdogExemption exemption = WatchdogExemption::four_packages;
   StopFlag stop_flag = StopFlag::checks_only;
   LockupAsks lockup_asks = LockupAsks::every_run;  // 5.15
@@ -107,7 +115,7 @@ struct GuestEra {
   RqSteal rq_steal = RqSteal::excess_dropped;  // 6.14
   StealTicks steal_ticks = StealTicks::nanoseconds;
   SyncTest sync_test = SyncTest::with_adjust;
-  bool verifies_tsc_adjust = true;     // 4.19
+  bool verifies_tsc_adjust = true;     // 4.10, 8b223bc7abe0
   bool kvmclock_yields_to_tsc = true;  // 5.1, 7539b174aef4: rating 299 beside an invariant TSC
   bool known_frequency = true;         // 4.19: the TSC's rate is what kvmclock says, and is not measured again
   SchedOffset sched_offset = SchedOffset::always;
@@ -116,7 +124,7 @@ struct GuestEra {
 };
 
 inline constexpr std::string_view kOldestGuest = "3.6";
-inline constexpr std::string_view kNewestGuest = "7.1";
+inline constexpr std::string_view kNewestGuest = "7.3";
 bool has_guest_era(KernelVersion version);
 GuestEra guest_era_for(KernelVersion version);
 
@@ -140,6 +148,8 @@ struct GuestChange {
   std::string_view sentence;
   std::string_view commits;  // empty: not known
   std::string_view section;  // of docs/spec/linux-guest.md
+  // The last tree that was read and does not have it: the release of the change lies between. Empty: it is known.
+  std::string_view not_in;
 };
 std::span<const GuestChange> guest_changes();
 bool holds(const GuestChange& change, KernelVersion version);

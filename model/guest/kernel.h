@@ -7,6 +7,7 @@
 // Spec: docs/spec/linux-guest.md.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <utility>
@@ -117,7 +118,8 @@ class GuestKernel {
   void check_tsc_adjust(int vcpu);
   void scan_tasks(int vcpu);
   void run_watchdog(int vcpu);
-  void watch(int vcpu);
+  void pass(int vcpu, bool right_after_another);
+  void watch(int vcpu, bool right_after_another);
   void compare_vcpus(int vcpu);
   bool consume_stop_flag(int vcpu);
   void touch_watchdogs(int vcpu);
@@ -128,8 +130,11 @@ class GuestKernel {
   ops::Outcome read_clock(const ops::Operation& op);
   ops::Outcome read_cpu_times(int vcpu);
   ops::Outcome state();
-  void pause(bool paused);
-  std::uint64_t device_ns() const { return static_cast<std::uint64_t>(hw_->now_ns() - paused_ns_); }
+  void pause(bool devices_stop);
+  void resume();
+  std::uint64_t device_ns() const {
+    return static_cast<std::uint64_t>(devices_stopped_at_.value_or(hw_->now_ns()) - devices_stopped_ns_);
+  }
   void suspend(int vcpu);
   void wake(int vcpu);
 
@@ -139,14 +144,16 @@ class GuestKernel {
   Cpu& at(int vcpu) { return cpus_[static_cast<std::size_t>(vcpu)]; }
   const Cpu& at(int vcpu) const { return cpus_[static_cast<std::size_t>(vcpu)]; }
   std::int64_t tick_ns() const { return static_cast<std::int64_t>(kNsPerSecond / spec_.hz); }
+  std::uint64_t watchdog_period() const { return std::max<std::uint64_t>(spec_.hz / 2, 1); }  // jiffies
 
   ops::GuestSpec spec_;
   GuestEra era_;
   Hardware* hw_;
   std::vector<Cpu> cpus_;
-  bool paused_ = false;                            // by the VMM
-  std::int64_t paused_at_ns_ = 0, paused_ns_ = 0;  // since when, and for how long before
-  bool suspended_ = false;                         // by itself
+  bool paused_ = false;                             // by the VMM
+  std::optional<std::int64_t> devices_stopped_at_;  // with it
+  std::int64_t devices_stopped_ns_ = 0;             // for how long before
+  bool suspended_ = false;                          // by itself
   std::vector<ops::GuestEvent> events_;
 
   // Clocksources.

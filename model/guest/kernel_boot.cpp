@@ -25,6 +25,9 @@ GuestKernel::GuestKernel(const ops::GuestSpec& spec, Hardware& hardware)
 
 GuestKernel::GuestKernel(const ops::GuestSpec& spec, Hardware& hardware, const GuestEra& era)
     : spec_(spec), era_(era), hw_(&hardware), cpus_(static_cast<std::size_t>(hardware.vcpus())) {
+  if (spec.watchdog_max_skew_us != 0)  // of each clock twice that
+    era_.margin_floor_ns =
+        TSCSIM_MUTATE(guest_max_skew_ignored, 2000 * std::uint64_t{spec.watchdog_max_skew_us}, era_.margin_floor_ns);
   boot();
 }
 

@@ -42,7 +42,7 @@ std::int64_t GuestKernel::monotonic(int vcpu) {
   return base_ns + read_ns(clock, {era_.read, era_.backward, false}, delta, base_.xtime_nsec);
 }
 
-// The page of vCPU 0 is read whatever vCPU runs (4.19). Where it is not stable the system call is made instead.
+// The page of vCPU 0 is read whatever vCPU runs (4.5). Where it is not stable the system call is made instead.
 std::uint64_t GuestKernel::vdso_monotonic(int vcpu) {
   std::uint64_t counter = 0;
   if (current_ == GuestClocksource::tsc) {

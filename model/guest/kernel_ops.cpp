@@ -26,7 +26,8 @@ ops::Outcome GuestKernel::perform(const ops::Operation& op) {
     case OpKind::pause_vm:
     case OpKind::resume_vm:
       if (paused_ == (op.kind == OpKind::pause_vm)) return refused(EALREADY);
-      pause(op.kind == OpKind::pause_vm);
+      if (paused_) resume();
+      else pause((op.flags & ops::pause_flag::kDevicesStop) != 0);
       return {};
     case OpKind::wake_guest:
       if (!suspended_) return refused(EALREADY);
@@ -124,11 +125,17 @@ ops::Outcome GuestKernel::state() {
   return out;
 }
 
-// Emulated devices stand still with the vCPUs.
-void GuestKernel::pause(bool paused) {
-  if (!paused) paused_ns_ += hw_->now_ns() - paused_at_ns_;
-  paused_at_ns_ = hw_->now_ns();
-  paused_ = paused;
+// Emulated devices count on, unless the VMM stops its own clock, too.
+void GuestKernel::pause(bool devices_stop) {
+  paused_ = true;
+  devices_stop = TSCSIM_MUTATE(guest_devices_stop_always, devices_stop, true);
+  if (TSCSIM_MUTATE(guest_devices_never_stop, devices_stop, false)) devices_stopped_at_ = hw_->now_ns();
+}
+
+void GuestKernel::resume() {
+  paused_ = false;
+  if (devices_stopped_at_) devices_stopped_ns_ += hw_->now_ns() - *devices_stopped_at_;
+  devices_stopped_at_.reset();
 }
 
 // The guest suspends itself (S3). Kernel: timekeeping_suspend(), timekeeping_resume(); docs/spec/linux-guest.md 1.9.

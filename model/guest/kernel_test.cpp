@@ -133,6 +133,50 @@ TEST(GuestKernel, DetectorsFollowTheirClocks) {
   }
 }
 
+// A stop in which both clocks count makes the watchdog's timer late. Two passes in one turn need more than half a second, wherever
+// in its period the watchdog was, and one second always makes them.
+TEST(GuestKernel, AStopMisleadsTheWatchdogOf71And72) {
+  constexpr std::int64_t kMillisecond = 1'000'000;
+  for (const std::int64_t begin_ms : {5010, 5130, 5250, 5370, 5490}) {
+    const auto misled = [&](std::uint16_t major, std::uint16_t minor, std::int64_t stop_ms, bool kvmclock) {
+      ops::GuestSpec spec = kernel(major, minor);
+      spec.kvmclock = kvmclock;
+      World world(spec);
+      world.at(begin_ms * kMillisecond);
+      world.execute(OpKind::pause_vm, ops::kVm);
+      world.at((begin_ms + stop_ms) * kMillisecond);
+      world.execute(OpKind::resume_vm, ops::kVm);
+      world.at((begin_ms + stop_ms + 1000) * kMillisecond);
+      const bool unstable = world.state(ops::Field::unstable) != 0;
+      EXPECT_EQ(unstable, world.count(GuestEventKind::watchdog_misled) == 1);
+      EXPECT_EQ(world.count(GuestEventKind::watchdog_unstable), 0);
+      return unstable;
+    };
+    for (const bool kvmclock : {true, false}) {
+      for (const std::int64_t stop_ms : {1000, 2000, 30'000, 42'000}) {
+        EXPECT_TRUE(misled(7, 1, stop_ms, kvmclock)) << begin_ms << " " << stop_ms;
+        EXPECT_TRUE(misled(7, 2, stop_ms, kvmclock)) << begin_ms << " " << stop_ms;
+        EXPECT_FALSE(misled(7, 3, stop_ms, kvmclock)) << begin_ms << " " << stop_ms;
+        EXPECT_FALSE(misled(6, 12, stop_ms, kvmclock)) << begin_ms << " " << stop_ms;
+      }
+      EXPECT_FALSE(misled(7, 2, 490, kvmclock)) << begin_ms;
+    }
+  }
+}
+
+// A stop of days is over as soon as one of seconds: passes that find nothing new are not made one by one.
+TEST(GuestKernel, AStopOfDaysIsOverAtOnce) {
+  for (const std::uint16_t minor : {std::uint16_t{1}, std::uint16_t{3}}) {
+    World world(kernel(7, minor), 2);
+    world.at(5 * kSecond);
+    world.execute(OpKind::pause_vm, ops::kVm);
+    world.at(30 * 86'400 * kSecond);
+    world.execute(OpKind::resume_vm, ops::kVm);
+    world.at(30 * 86'400 * kSecond + kSecond);
+    EXPECT_EQ(world.state(ops::Field::unstable), minor == 1 ? 1u : 0u);
+  }
+}
+
 TEST(GuestKernel, RefusesWhatAStoppedGuestCannotDo) {
   World world(kernel(6, 12), 2);
   EXPECT_EQ(world.execute(OpKind::offline_vcpu, 0).error, EBUSY);

@@ -198,6 +198,7 @@ Era era_for(KernelVersion v) {
   era.page_rate = v.at_least(4, 9) ? PageRate::effective : PageRate::requested_once;
   queued(v, era);
   era.hyperv_msrs_need_cpuid = v.at_least(5, 12);
+  era.steal_counted_at_load = !v.at_least(4, 4);
   era.every_unload_preempts = !v.at_least(5, 19) && !is_stable_5_10(v);
   era.nested_scaling = v.at_least(5, 14);
   era.host_reads_l1_tsc = v.at_least(5, 9);

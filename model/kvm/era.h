@@ -150,6 +150,7 @@ struct Era {
   ClockStart clock_start = ClockStart::vm_creation;
   PageRate page_rate = PageRate::effective;
   bool hyperv_msrs_need_cpuid = true;  // 5.12, 8f014550dfb1
+  bool steal_counted_at_load = false;  // to 4.3 (7cae2bedcbd4): by whichever thread loads the vCPU or writes the MSR
   bool every_unload_preempts = false;  // to 5.18 (6cd88243c7e0); not in 5.10.y
   bool nested_scaling = true;          // 5.14, d041b5ea9335
   bool host_reads_l1_tsc = true;       // 5.9, ee6fa0530194

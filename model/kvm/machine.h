@@ -141,7 +141,8 @@ struct Vcpu {
   std::uint64_t system_time_msr = 0;  // address | enable
   std::uint64_t wall_clock_address = 0;
   std::uint64_t steal_msr = 0;     // address | enable
-  Num last_steal{};                // run delay of the thread at the last record
+  Num last_steal{};                // run delay of the thread at the last record, to 4.3 of that which loaded it last
+  Num counted_steal{};             // to 4.3: between the last two loads, not recorded yet
   std::uint64_t steal_mapped = 0;  // where the last record was written
   bool told_preempted = false;
   bool hyperv_enabled = false;
@@ -410,7 +411,8 @@ class Machine {
   Outcome guest_read_hyperv_page(const Vcpu<Num>& vcpu, const Num& host_tsc);
 
   // steal_time.inl
-  Outcome write_steal_time(Vcpu<Num>& vcpu, std::uint64_t value, bool by_host);
+  Outcome write_steal_time(Vcpu<Num>& vcpu, std::uint64_t value, bool by_host, HostType& host);
+  void count_steal_at_load(Vcpu<Num>& vcpu, HostType& host);
   void record_steal_time(Vcpu<Num>& vcpu, HostType& host);
   void mark_preempted(Vcpu<Num>& vcpu);
   std::uint64_t steal_record_in_sight(const Vcpu<Num>& vcpu) const;

@@ -100,6 +100,7 @@ typename Machine<Num, HostType>::Outcome Machine<Num, HostType>::perform(const o
     return out;
   }
   load(at(op.vcpu), cpu, host);
+  if (!op.probe) count_steal_at_load(at(op.vcpu), host);
   const Outcome out = vcpu_operation(op, host);
   unload(at(op.vcpu), host);
   return out;
@@ -178,7 +179,7 @@ typename Machine<Num, HostType>::Outcome Machine<Num, HostType>::write_msr(const
       write_wall_clock(at(op.vcpu), op.value, host);
       return {};
     case ops::msr::kKvmStealTime:
-      return write_steal_time(at(op.vcpu), op.value, by_host);
+      return write_steal_time(at(op.vcpu), op.value, by_host, host);
     default:
       return ops::msr::is_hyperv(op.msr) ? write_hyperv_msr(op, by_host) : refuse(EINVAL);
   }

@@ -228,7 +228,7 @@ class Runner::Run {
   }
 
   void perform(Executes executes, FastKvm& kvm, const ops::Operation& op, Kept& kept) {
-    const int pcpu = kvm.arrive(op.at_ns, op.vcpu);
+    const int pcpu = kvm.arrive(op.at_ns, ops::by_main_thread(op) ? ops::kVm : op.vcpu);
     kept.executed = kept.supported = true;
     if (executes == Executes::machine) {
       // In its place: an outcome has nothing to destroy, and copying it is a tenth of a short operation.

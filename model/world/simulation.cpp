@@ -3,10 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "base/check.h"
 #include "model/guest/kernel.h"
 #include "model/host/scheduler.h"
+#include "model/mutation.h"
 #include "model/world/simulated_kvm.h"
 #include "ops/kernel_release.h"
 #include "sim/time.h"
@@ -71,7 +73,7 @@ class RecordedKvm final : public guest::Hardware {
     advance_to(op.at_ns);
     ops::Entry entry;
     entry.op = op;
-    entry.pcpu = enter(op.vcpu);
+    entry.pcpu = enter(ops::by_main_thread(op) ? ops::kVm : op.vcpu);
     const HostClock& clock = kvm_.clock();
     const std::uint64_t tsc = clock.tsc(entry.pcpu), base = clock.base_ns(entry.pcpu), real = clock.realtime_ns();
     entry.bracket = {{tsc, tsc}, {base, base}, {real, real}, {}};
@@ -210,7 +212,7 @@ class RecordedKvm final : public guest::Hardware {
 class Simulation final : public SimulatedWorld {
  public:
   Simulation(const std::vector<ops::HostSpec>& specs, const std::string& heuristic, Tracing tracing)
-      : saved_(specs.size()) {
+      : saved_(specs.size()), saved_guests_(specs.size()) {
     for (const ops::HostSpec& spec : specs)
       hosts_.push_back(std::make_unique<RecordedKvm>(spec, profile_of(spec, heuristic, tracing)));
   }
@@ -224,7 +226,7 @@ class Simulation final : public SimulatedWorld {
     if (guest_) guest_->run_until(op.at_ns);
     RecordedKvm& host = at(op.host);
     ops::Entry entry = host.arrive(op);
-    if (op.kind == OpKind::save_memory) saved_[static_cast<std::size_t>(op.host)] = host.machine().memory();
+    if (op.kind == OpKind::save_memory) save_memory(op, host);
     else if (op.kind == OpKind::load_memory) load_memory(op, host);
     else if (ops::needs_linux_guest(op.kind) && op.kind != OpKind::share_pcpus) execute_in_linux(entry, host);
     else host.execute(entry);
@@ -235,24 +237,40 @@ class Simulation final : public SimulatedWorld {
   }
 
  private:
+  // What a kernel knows lies in its memory.
+  void save_memory(const ops::Operation& op, RecordedKvm& host) {
+    saved_[static_cast<std::size_t>(op.host)] = host.machine().memory();
+    if (guest_) saved_guests_[static_cast<std::size_t>(op.host)] = *guest_;
+  }
+
   void load_memory(const ops::Operation& op, RecordedKvm& host) {
     host.machine().set_memory(saved_.at(op.value));
     if (!guest_) return;
+    if (const auto& saved = saved_guests_.at(op.value))
+      *guest_ = TSCSIM_MUTATE(guest_knows_what_came_later, *saved, *guest_);
     guest_->move_to(host);
     host.want_to_run(!guest_->paused());
   }
 
+  static void check(const ops::GuestSpec& spec) {
+    const KernelVersion version{spec.major, spec.minor};
+    const auto refuse = [](std::string what, std::string mend) {
+      throw ops::InputError(ops::Diagnostic{{}, std::move(what), std::move(mend), "", 1});
+    };
+    if (!guest::has_guest_era(version))
+      refuse(fmt::format("unknown guest kernel '{}.{}'", version.major, version.minor),
+             fmt::format("give a version from {} on, such as 6.12; see 'tscsim list guests'", guest::kOldestGuest));
+    if (spec.watchdog_max_skew_us != 0 && !guest::guest_era_for(version).max_skew_configured)
+      refuse(fmt::format("a guest kernel {}.{} has no CONFIG_CLOCKSOURCE_WATCHDOG_MAX_SKEW_US", version.major,
+                         version.minor),
+             "remove 'watchdog_max_skew', or take a guest kernel from 5.18 to 7.0");
+  }
+
   void execute_in_linux(ops::Entry& entry, RecordedKvm& host) {
     if (entry.op.kind == OpKind::boot_guest) {
-      const KernelVersion version{entry.op.guest.major, entry.op.guest.minor};
-      if (!guest::has_guest_era(version))
-        throw ops::InputError(ops::Diagnostic{
-            {},
-            fmt::format("unknown guest kernel '{}.{}'", version.major, version.minor),
-            fmt::format("give a version from {} on, such as 6.12; see 'tscsim list guests'", guest::kOldestGuest),
-            "",
-            1});
+      check(entry.op.guest);
       guest_ = std::make_unique<guest::GuestKernel>(entry.op.guest, host);
+      host.want_to_run(true);
     } else if (!guest_) {
       entry.supported = false;
       entry.note = "needs: a Linux guest";
@@ -270,6 +288,7 @@ class Simulation final : public SimulatedWorld {
 
   std::vector<std::unique_ptr<RecordedKvm>> hosts_;
   std::vector<GuestMemory<std::uint64_t>> saved_;
+  std::vector<std::optional<guest::GuestKernel>> saved_guests_;
   std::unique_ptr<guest::GuestKernel> guest_;
 };
 
