@@ -8,6 +8,7 @@
 #include <map>
 
 #include "ops/error.h"
+#include "ops/operation_text.h"
 #include "storage/files.h"
 #include "storage/recordings.h"
 
@@ -39,6 +40,30 @@ std::string trouble_text(const crosscheck::Result& result) {
                         result.mismatches.empty() ? "what happened in the first of them can be told in too many ways"
                                                   : "the state is not known after a mismatch");
   return text;
+}
+
+// What no operation says and the comparison rests on, or what it left open.
+std::string notes_text(const crosscheck::Result& result) {
+  std::string text;
+  for (const crosscheck::InferredWrite& write : result.inferred)
+    text += fmt::format(
+        "  inferred  the guest has written {} = {:#x} on vCPU {} in the KVM_RUN of entry {}: entry {} shows it\n",
+        ops::msr_name(write.msr), write.value, write.vcpu, write.run, write.told);
+  for (const crosscheck::Observation& o : result.observations)
+    if (o.verdict == Verdict::undecided) text += fmt::format("  undecided entry {}: {}\n", o.entry, o.what);
+  return text;
+}
+
+Json inferred_json(const crosscheck::Result& result) {
+  Json writes = Json::array();
+  for (const crosscheck::InferredWrite& write : result.inferred)
+    writes.push_back({{"entry", write.run},
+                      {"host", write.host},
+                      {"vcpu", write.vcpu},
+                      {"msr", write.msr},
+                      {"value", std::to_string(write.value)},
+                      {"shown_by_entry", write.told}});
+  return writes;
 }
 
 std::string failed_lines(const std::vector<scenarios::Verdict>& verdicts) {
@@ -144,12 +169,13 @@ void CrosscheckReport::compare(const std::string& name, const ops::Recording& re
                     {"summary", cell.counts.json()},
                     {"explanation", trouble},
                     {"not_exact_nor_bracketed", loose_observations(result)},
+                    {"inferred_guest_writes", inferred_json(result)},
                     {"expectations", verdicts_json(verdicts)}});
   if (text_)
     std::cout << fmt::format("{:<9} {:<42} {}; expectations: {} held, {} unsure, {} not run\n",
                              cell.disagrees ? "DISAGREE" : "agree", name, cell.counts.text(), t.held, t.unsure,
                              t.not_run)
-              << trouble << failed << std::flush;
+              << notes_text(result) << trouble << failed << std::flush;
   cells_.push_back(std::move(cell));
 }
 
