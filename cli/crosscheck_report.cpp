@@ -10,6 +10,7 @@
 #include "cli/kernel_option.h"
 #include "cli/notices.h"
 #include "ops/error.h"
+#include "ops/operation_text.h"
 #include "storage/files.h"
 #include "storage/recordings.h"
 
@@ -41,6 +42,30 @@ std::string trouble_text(const crosscheck::Result& result) {
                         result.mismatches.empty() ? "what happened in the first of them can be told in too many ways"
                                                   : "the state is not known after a mismatch");
   return text;
+}
+
+// What no operation says and the comparison rests on, or what it left open.
+std::string notes_text(const crosscheck::Result& result) {
+  std::string text;
+  for (const crosscheck::InferredWrite& write : result.inferred)
+    text += fmt::format(
+        "  inferred  the guest has written {} = {:#x} on vCPU {} in the KVM_RUN of entry {}: entry {} shows it\n",
+        ops::msr_name(write.msr), write.value, write.vcpu, write.run, write.told);
+  for (const crosscheck::Observation& o : result.observations)
+    if (o.verdict == Verdict::undecided) text += fmt::format("  undecided entry {}: {}\n", o.entry, o.what);
+  return text;
+}
+
+Json inferred_json(const crosscheck::Result& result) {
+  Json writes = Json::array();
+  for (const crosscheck::InferredWrite& write : result.inferred)
+    writes.push_back({{"entry", write.run},
+                      {"host", write.host},
+                      {"vcpu", write.vcpu},
+                      {"msr", write.msr},
+                      {"value", std::to_string(write.value)},
+                      {"shown_by_entry", write.told}});
+  return writes;
 }
 
 std::string failed_lines(const std::vector<scenarios::Verdict>& verdicts) {
@@ -206,13 +231,14 @@ void CrosscheckReport::compare(const RecordedScenario& subject, const ops::Recor
                     {"summary", cell.counts.json()},
                     {"explanation", trouble},
                     {"not_exact_nor_bracketed", loose_observations(result)},
+                    {"inferred_guest_writes", inferred_json(result)},
                     {"expectations", verdicts_json(subject.verdicts)}});
   if (!why.empty()) items_.back()["not_run"] = why;
   if (text_) {
     std::cout << fmt::format("{:<9} {:<42} {}", word_of(cell.agreement), subject.name, cell.counts.text());
     if (t.failed != 0) std::cout << fmt::format("; expectations: {} held, {} failed, ", t.held, t.failed);
     else std::cout << fmt::format("; expectations: {} held, ", t.held);
-    std::cout << fmt::format("{} unsure, {} not run\n", t.unsure, t.not_run) << trouble << failed;
+    std::cout << fmt::format("{} unsure, {} not run\n", t.unsure, t.not_run) << notes_text(result) << trouble << failed;
     if (!why.empty()) std::cout << "  " << why << "\n";
     std::cout << std::flush;
   }

@@ -3,17 +3,21 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
+#include <map>
+#include <optional>
 #include <set>
 
 #include "base/interrupt.h"
 #include "crosscheck/hypothesis.h"
+#include "crosscheck/state.h"
 #include "ops/error.h"
 
 namespace tscsim::crosscheck {
 namespace {
 
-// More histories than this are never followed at once. Dropping some can turn a pass into a mismatch, never the reverse.
-constexpr std::size_t kMaxHypotheses = 256;
+// More histories than this are never followed at once. None is dropped: where there are more, nothing is decided.
+constexpr std::size_t kMaxHypotheses = 1024;
 
 struct Advanced {
   std::vector<Hypothesis> survivors;
@@ -49,42 +53,31 @@ bool explore(const Hypothesis& start, const ops::Entry& entry, std::size_t index
 }
 
 void drop_duplicates(std::vector<Hypothesis>& hypotheses) {
+  if (hypotheses.size() < 2) return;
   std::set<std::string> seen;
-  std::erase_if(hypotheses, [&](const Hypothesis& h) { return !seen.insert(digest(h)).second; });
-  if (hypotheses.size() > kMaxHypotheses) hypotheses.erase(hypotheses.begin() + kMaxHypotheses, hypotheses.end());
+  std::erase_if(hypotheses, [&](Hypothesis& h) { return !seen.insert(digest(h)).second; });
 }
 
-// Executes entries in this order. Without survivors, the entry that none survived is `stopped_at`; with too many histories the
+// What came of some entries. Without survivors, the entry that none survived is `stopped_at`; with too many histories the
 // entry that has them, and the survivors are those before it.
 struct Followed {
   Advanced result;
   std::size_t stopped_at = 0;
   bool too_many = false;
 };
-Followed follow(std::vector<Hypothesis> hypotheses, const ops::Recording& recording, const Limits& limits,
-                const std::vector<std::size_t>& order) {
-  for (const std::size_t i : order) {
-    Advanced advanced;
-    std::size_t histories = 0;
-    const std::size_t most = limits.histories + limits.each * hypotheses.size();
-    for (const Hypothesis& hypothesis : hypotheses)
-      if (!explore(hypothesis, recording.entries[i], i, most, histories, advanced))
-        return {{std::move(hypotheses), {}}, i, true};
-    drop_duplicates(advanced.survivors);
-    if (advanced.survivors.empty()) return {std::move(advanced), i, false};
-    hypotheses = std::move(advanced.survivors);
-  }
-  return {{std::move(hypotheses), {}}, 0, false};
-}
 
-// The entries of one call of a VMM, from `begin` on: they share a thread and a bracket.
-std::size_t end_of_call(const ops::Recording& recording, std::size_t begin) {
-  const auto& entries = recording.entries;
-  std::size_t end = begin + 1;
-  while (end < entries.size() && entries[begin].thread != 0 && entries[end].thread == entries[begin].thread &&
-         entries[end].bracket == entries[begin].bracket)
-    ++end;
-  return end;
+Followed follow(std::vector<Hypothesis> hypotheses, const ops::Recording& recording, const Limits& limits,
+                std::size_t index) {
+  Advanced advanced;
+  std::size_t histories = 0;
+  const std::size_t most = limits.histories + limits.each * hypotheses.size();
+  for (const Hypothesis& hypothesis : hypotheses)
+    if (!explore(hypothesis, recording.entries[index], index, most, histories, advanced))
+      return {{std::move(hypotheses), {}}, index, true};
+  drop_duplicates(advanced.survivors);
+  const bool too_many = advanced.survivors.size() > kMaxHypotheses;
+  if (too_many) return {{std::move(hypotheses), {}}, index, true};
+  return {std::move(advanced), index, false};
 }
 
 // Calls of two threads at the same time: which came first in the kernel is not known. Not so KVM_RUN, which does what it
@@ -95,28 +88,120 @@ bool overlap(const ops::Entry& a, const ops::Entry& b) {
          b.bracket.base_ns.lo < a.bracket.base_ns.hi && b.bracket.base_ns.hi != 0;
 }
 
-// The next call, or the next two in both orders. `next` becomes the entry after them.
+// The MSRs of one call of a VMM are entries of their own, and share a thread and a bracket.
+bool of_one_call(const ops::Entry& a, const ops::Entry& b) {
+  return a.thread != 0 && a.thread == b.thread && a.bracket == b.bracket;
+}
+
+// Entries from `begin` on whose order is not known: each overlaps one before it, or is of the same call as the one before.
+std::size_t end_of_group(const ops::Recording& recording, std::size_t begin) {
+  const auto& entries = recording.entries;
+  std::size_t end = begin + 1;
+  const auto belongs = [&](const ops::Entry& entry) {
+    for (std::size_t i = begin; i < end; ++i)
+      if (overlap(entries[i], entry)) return true;
+    return of_one_call(entries[end - 1], entry);
+  };
+  while (end < entries.size() && belongs(entries[end])) ++end;
+  return end;
+}
+
+// Every order of a group that its brackets allow. Histories that have the same entries behind them are compared: of equal ones
+// one goes on.
+class Orders {
+ public:
+  Orders(const ops::Recording& recording, const Limits& limits, std::size_t begin, std::size_t end)
+      : recording_(recording), limits_(limits), begin_(begin), size_(end - begin) {}
+
+  Followed follow_all(std::vector<Hypothesis> start) {
+    std::map<Done, std::vector<Hypothesis>> level;
+    std::vector<Hypothesis> before = start;
+    level.emplace(Done(size_), std::move(start));
+    for (std::size_t done = 0; done < size_; ++done) {
+      std::map<Done, std::vector<Hypothesis>> next;
+      for (const auto& [entries, hypotheses] : level)
+        if (!take_each(entries, hypotheses, next)) return {{std::move(before), {}}, begin_, true};
+      if (next.empty()) return std::move(*as_begun_);
+      level = std::move(next);
+    }
+    return {{std::move(level.begin()->second), {}}, 0, false};
+  }
+
+ private:
+  using Done = std::vector<bool>;
+  const ops::Entry& entry(std::size_t i) const { return recording_.entries[begin_ + i]; }
+
+  bool may_come(const Done& done, std::size_t next) const {
+    if (done[next]) return false;
+    for (std::size_t i = 0; i < next; ++i)
+      if (!done[i] && !overlap(entry(i), entry(next))) return false;
+    return !vcpu_is_taken(done, next);
+  }
+
+  // A call holds its vCPU until it is done (vcpu->mutex); on what is the VM's, those on different vCPUs may take turns.
+  bool vcpu_is_taken(const Done& done, std::size_t next) const {
+    for (std::size_t i = 0; i < size_; ++i) {
+      if (!done[i] || entry(i).op.vcpu == ops::kVm || entry(i).op.vcpu != entry(next).op.vcpu) continue;
+      if (of_one_call(entry(i), entry(next))) continue;
+      for (std::size_t rest = i + 1; rest < size_; ++rest)
+        if (!done[rest] && of_one_call(entry(i), entry(rest))) return true;
+    }
+    return false;
+  }
+
+  // False when there are too many histories.
+  bool take_each(const Done& done, const std::vector<Hypothesis>& hypotheses,
+                 std::map<Done, std::vector<Hypothesis>>& result) {
+    for (std::size_t next = 0; next < size_; ++next) {
+      if (!may_come(done, next)) continue;
+      followed_ += hypotheses.size();
+      if (followed_ > size_ * kMaxHypotheses) return false;
+      Followed followed = follow(hypotheses, recording_, limits_, begin_ + next);
+      if (followed.too_many) return false;
+      if (followed.result.survivors.empty()) {
+        const bool in_order =
+            std::is_sorted(done.begin(), done.end(), std::greater<>()) && !done[next] && (next == 0 || done[next - 1]);
+        if (in_order || !as_begun_) as_begun_ = std::move(followed);
+        continue;
+      }
+      note_order(done, next, followed.result.survivors);
+      Done with = done;
+      with[next] = true;
+      std::vector<Hypothesis>& all = result[with];
+      for (Hypothesis& h : followed.result.survivors) all.push_back(std::move(h));
+      drop_duplicates(all);
+      if (all.size() > kMaxHypotheses) return false;
+    }
+    return true;
+  }
+
+  // Whether it came before all that began later.
+  void note_order(const Done& done, std::size_t next, std::vector<Hypothesis>& survivors) const {
+    bool open = false, first = true;
+    for (std::size_t i = next + 1; i < size_; ++i) {
+      if (!overlap(entry(next), entry(i))) continue;
+      open = true;
+      first = first && !done[i];
+    }
+    if (!open) return;
+    for (Hypothesis& h : survivors) h.answers.push_back({begin_ + next, kOrderQuestion, first});
+  }
+
+  const ops::Recording& recording_;
+  const Limits& limits_;
+  std::size_t begin_;
+  std::size_t size_;
+  std::size_t followed_ = 0;
+  std::optional<Followed> as_begun_;  // how the entries in the order of their beginnings were contradicted
+};
+
+// The next entry, or the next ones in every order that may be. `next` becomes the one after them.
 Followed follow_next(std::vector<Hypothesis> hypotheses, const ops::Recording& recording, const Limits& limits,
                      std::size_t& next) {
-  const std::size_t first = next, second = end_of_call(recording, first);
-  std::vector<std::size_t> order;
-  for (std::size_t i = first; i < second; ++i) order.push_back(i);
-  next = second;
-  if (second == recording.entries.size() || !overlap(recording.entries[first], recording.entries[second]))
-    return follow(std::move(hypotheses), recording, limits, order);
-  next = end_of_call(recording, second);
-  for (std::size_t i = second; i < next; ++i) order.push_back(i);
-  Followed as_begun = follow(hypotheses, recording, limits, order);
-  if (as_begun.too_many) return as_begun;
-  std::rotate(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(second - first), order.end());
-  Followed other = follow(std::move(hypotheses), recording, limits, order);
-  if (other.too_many) return other;
-  for (Hypothesis& h : as_begun.result.survivors) h.answers.push_back({first, kOrderQuestion, true});
-  for (Hypothesis& h : other.result.survivors) h.answers.push_back({first, kOrderQuestion, false});
-  if (as_begun.result.survivors.empty() && other.result.survivors.empty()) return as_begun;
-  for (Hypothesis& h : other.result.survivors) as_begun.result.survivors.push_back(std::move(h));
-  drop_duplicates(as_begun.result.survivors);
-  return as_begun;
+  const std::size_t begin = next;
+  next = end_of_group(recording, begin);
+  if (next == begin + 1) return follow(std::move(hypotheses), recording, limits, begin);
+  return Orders(recording, limits, begin, next).follow_all(std::move(hypotheses));
 }
 
 // Questions of the machine (not about delayed work) that the surviving histories answer differently.
@@ -141,7 +226,27 @@ void tell(const std::vector<Hypothesis>& survivors, Result& result) {
   result.observations = survivors.front().observations;
   result.order = survivors.front().order;
   result.answers = survivors.front().answers;
+  result.inferred = survivors.front().inferred;
   add_undecided(survivors, result);
+}
+
+// What tells the history that is shown from the one that it is most like.
+std::string others_text(std::vector<Hypothesis>& failed, Hypothesis& shown) {
+  if (failed.size() < 2) return "";
+  std::vector<std::string> least;
+  for (Hypothesis& other : failed) {
+    if (&other == &shown) continue;
+    std::vector<std::string> lines = state_diff(shown, other);
+    if (least.empty() || (!lines.empty() && lines.size() < least.size())) least = std::move(lines);
+  }
+  constexpr std::size_t kMostLines = 3;
+  std::string text = fmt::format("\n  {:<9} {} other {} been followed up to here, and {} contradicted, too", "others",
+                                 failed.size() - 1, failed.size() == 2 ? "history has" : "histories have",
+                                 failed.size() == 2 ? "is" : "are");
+  for (std::size_t i = 0; i < std::min(least.size(), kMostLines); ++i)
+    text += fmt::format("\n  {:<9} {}", "", least[i]);
+  if (least.size() > kMostLines) text += fmt::format("\n  {:<9} and {} more members", "", least.size() - kMostLines);
+  return text;
 }
 
 void require_operations(const ops::Recording& recording) {
@@ -191,7 +296,8 @@ Result check(const ops::Recording& recording, const Limits& limits) {
       result.observations = best->observations;
       result.order = best->order;
       result.answers = best->answers;
-      result.mismatches.push_back({stopped_at, best->failure});
+      result.inferred = best->inferred;
+      result.mismatches.push_back({stopped_at, best->failure + others_text(advanced.failed, *best)});
       result.unchecked_entries = recording.entries.size() - stopped_at - 1;
       return result;
     }

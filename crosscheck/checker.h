@@ -43,6 +43,17 @@ struct Answer {
   bool answer = false;
 };
 
+// What the guest of somebody else's VMM must have written, or may have: no operation of the recording says so.
+struct InferredWrite {
+  std::size_t run =
+      0;  // the KVM_RUN in which it was done; in other histories that explain the recording it may be another
+  std::int32_t host = 0;
+  std::int32_t vcpu = 0;
+  std::uint32_t msr = 0;
+  std::uint64_t value = 0;
+  std::size_t told = 0;  // the entry that shows it
+};
+
 struct Mismatch {
   std::size_t entry = 0;
   std::string explanation;  // several lines: operation, both values, rule and why, where docs/spec/ says so
@@ -55,6 +66,7 @@ struct Result {
   // Of a history that explains the recording, or most of it: in which order its entries came, and the answers.
   std::vector<std::size_t> order;
   std::vector<Answer> answers;
+  std::vector<InferredWrite> inferred;  // by that history
   std::size_t count(Verdict verdict) const;
 };
 

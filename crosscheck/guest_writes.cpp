@@ -66,7 +66,7 @@ class Finder {
   void learn(Known& known, std::size_t index, const ops::Operation& op, std::uint32_t reg, std::uint64_t value) {
     const bool fired = reg == msr::kIa32TscDeadline && value == 0;
     const bool told_now = known.guess && (value & 1) != 0;
-    if (told_now) writes[*known.guess].op.value = value;
+    if (told_now) writes[*known.guess].value = value;
     else if (value != known.value && !fired) add(known.since, index, op, reg, value);
     known = {value, index, std::nullopt};
   }
@@ -85,12 +85,12 @@ class Finder {
 
   void add(std::size_t since, std::size_t until, const ops::Operation& op, std::uint32_t reg, std::uint64_t value) {
     GuestWrite write;
-    write.op.kind = OpKind::wrmsr;
-    write.op.host = op.host;
-    write.op.vcpu = op.vcpu;
-    write.op.msr = reg;
-    write.op.value = value;
+    write.host = op.host;
+    write.vcpu = op.vcpu;
+    write.msr = reg;
+    write.value = value;
     write.by_any_vcpu = is_of_vm(reg);
+    write.told = until;
     bool found = false;
     for (const Run& run : runs_[op.host]) {
       if (run.entry < since || run.entry > until || (!write.by_any_vcpu && run.vcpu != op.vcpu)) continue;
@@ -105,7 +105,77 @@ class Finder {
   std::map<int, std::vector<Run>> runs_;  // by host
 };
 
+// Which KVM_RUNs may hold a write of the TSC that nothing shows.
+class UnseenWrites {
+ public:
+  void take(std::size_t index, const ops::Entry& entry) {
+    const ops::Operation& op = entry.op;
+    if (!entry.supported) return;
+    Vcpu& vcpu = vcpus_[{op.host, op.vcpu}];
+    switch (op.kind) {
+      case OpKind::create_vm:
+        std::erase_if(vcpus_, [&](const auto& known) { return known.first.first == op.host; });
+        return;
+      case OpKind::run:
+        vcpu.run = index;
+        return;
+      case OpKind::get_tsc_offset:
+        return read(vcpu, index, entry);
+      case OpKind::get_msr:
+        if (op.msr == msr::kIa32Tsc) return read(vcpu, index, entry);
+        // Whatever the guest did until here is told by it.
+        if (op.msr == msr::kIa32TscAdjust && entry.outcome.error == 0) tell(vcpu);
+        return;
+      case OpKind::set_msr:
+        if (op.msr == msr::kIa32Tsc) vcpu = {};
+        if (op.msr == msr::kIa32TscAdjust) cover(vcpu);
+        return;
+      case OpKind::set_tsc_offset:
+        vcpu = {};
+        return;
+      default:
+        return;
+    }
+  }
+
+  std::map<std::size_t, std::size_t> readings;
+
+ private:
+  struct Vcpu {
+    std::optional<std::size_t> run;      // the last one since the TSC was read or written, IA32_TSC_ADJUST may tell yet
+    std::optional<std::size_t> covered;  // the same, but what would have told was written by the VMM
+    std::vector<std::size_t> open;       // readings that IA32_TSC_ADJUST may explain yet
+  };
+
+  void read(Vcpu& vcpu, std::size_t index, const ops::Entry& entry) {
+    if (entry.outcome.error != 0 || (!vcpu.run && !vcpu.covered)) return;
+    readings[index] = vcpu.run ? *vcpu.run : *vcpu.covered;
+    if (!vcpu.covered) vcpu.open.push_back(index);
+    vcpu.run.reset();
+    vcpu.covered.reset();
+  }
+  void tell(Vcpu& vcpu) {
+    for (const std::size_t reading : vcpu.open) readings.erase(reading);
+    vcpu.open.clear();
+    vcpu.run.reset();
+  }
+  static void cover(Vcpu& vcpu) {
+    if (vcpu.run) vcpu.covered = vcpu.run;
+    vcpu.run.reset();
+    vcpu.open.clear();
+  }
+
+  std::map<std::pair<int, int>, Vcpu> vcpus_;  // by host and vCPU
+};
+
 }  // namespace
+
+std::map<std::size_t, std::size_t> readings_after_unseen_writes(const ops::Recording& recording) {
+  if (recording.header.vmm.empty()) return {};
+  UnseenWrites unseen;
+  for (std::size_t i = 0; i < recording.entries.size(); ++i) unseen.take(i, recording.entries[i]);
+  return std::move(unseen.readings);
+}
 
 std::vector<GuestWrite> guest_writes(const ops::Recording& recording) {
   if (recording.header.vmm.empty()) return {};

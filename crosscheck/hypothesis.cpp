@@ -18,9 +18,6 @@ namespace {
 using ops::Field;
 using ops::OpKind;
 
-// Linux rounds a delay down by up to one tick; ticks are 10 ms at the longest (HZ=100).
-constexpr std::uint64_t kTick_ns = 10'000'000;
-
 HostHistory& host_of(Hypothesis& h, const ops::Entry& entry) {
   CHECK(static_cast<std::size_t>(entry.op.host) < h.hosts.size());
   return h.hosts[static_cast<std::size_t>(entry.op.host)];
@@ -191,11 +188,25 @@ class BracketedHost final : public model::Host<Witness> {
   }
   void schedule(model::DelayedWork work, std::int64_t delay_ns) override {
     const std::uint64_t delay = static_cast<std::uint64_t>(delay_ns);
-    history_.pending.push_back({work, history_.least_jiffies_at(bracket_.base_ns.lo) + delay - kTick_ns});
+    // A timer never comes before its delay is over, reckoned from the tick before; nor, since 4.8, from now.
+    const std::uint64_t early = history_.machine.config().era.timers_round_up || delay == 0 ? 0 : jiffies().longest_ns;
+    history_.pending.push_back(
+        {work, history_.least_jiffies_at(bracket_.base_ns.lo) + jiffies().delay(delay).lo - early});
+  }
+  Witness jiffies_ns() override {
+    const std::uint64_t least = history_.least_jiffies_at(bracket_.base_ns.lo);
+    const bool behind = least < bracket_.base_ns.lo;
+    return (behind ? space().unknown(least, bracket_.base_ns.hi) : base_ns()) - history_.slept_ns;
+  }
+  // Where between two ticks `now` is, is open: so is the end, by a tick.
+  Witness jiffies_past(const Witness& now, std::int64_t delay_ns) override {
+    const ops::Range delay = jiffies().delay(static_cast<std::uint64_t>(delay_ns));
+    return now + space().unknown(delay.lo + 1, delay.hi + jiffies().longest_ns);
   }
 
  private:
   WitnessSpace& space() { return space_; }
+  const Jiffies& jiffies() const { return history_.jiffies; }
   // Counted at the host's rate, and a thousandth more for what the rate is not.
   std::uint64_t highest_tsc_now() const {
     const auto passed_ns = static_cast<std::int64_t>(bracket_.base_ns.hi - history_.highest_at_base_ns);
@@ -281,6 +292,7 @@ ops::Bracket resume_bracket(const ops::Entry& entry) {
 
 void resume(WitnessSpace& space, HostHistory& h, const ops::Entry& entry, const TraceComparison& traces) {
   h.machine.prepare_suspend();
+  h.slept_ns += space.unknown(0, entry.bracket.base_ns.hi - entry.bracket.base_ns.lo);
   const ops::Bracket bracket = resume_bracket(entry);
   std::set<int> cpus = {0};
   for (const auto& vcpu : h.machine.vcpus()) cpus.insert(std::max(vcpu.cpu, 0));
@@ -402,9 +414,53 @@ void note_waiting(HostHistory& here, const ops::Entry& entry) {
   if (entry.bracket.run_delay_ns.hi > entry.bracket.run_delay_ns.lo) here.waited_in_guest.insert(entry.op.vcpu);
 }
 
-bool compare_field(Hypothesis& h, const ops::Entry& entry, std::size_t index, Field field, const Witness& derived) {
+void leave_undecided(Hypothesis& h, std::size_t index, std::string what) {
+  h.observations.push_back({index, std::move(what), Verdict::undecided, 0, 0, 0});
+}
+
+// A guest of its own ran, and its IA32_TSC_ADJUST was not read: it may have moved its TSC, and nothing tells. What the TSC reads is
+// then where it goes on from.
+void take_for_guests(Hypothesis& h, const ops::Entry& entry, std::size_t index, std::size_t run, const Witness& derived,
+                     std::uint64_t observed, BracketedHost& host) {
+  auto& machine = machine_of(h, entry);
+  const int vcpu = entry.op.vcpu;
+  const Witness moved_by = Witness(observed) - derived;
+  const bool tsc = h.space.choose("delayed: the guest has written its TSC, not IA32_TSC_ADJUST");
+  if (tsc && entry.op.kind == OpKind::get_msr) machine.guest_write_tsc(vcpu, Witness(observed), host);
+  else machine.guest_write_tsc_adjust(vcpu, machine.vcpus()[static_cast<std::size_t>(vcpu)].ia32_tsc_adjust + moved_by);
+  leave_undecided(
+      h, index,
+      fmt::format("whether the guest has written vCPU {}'s TSC, in the KVM_RUN of entry {} at the latest; the VMM "
+                  "has not read IA32_TSC_ADJUST, which would tell",
+                  vcpu, run));
+}
+
+// A TSC that is not where the model has it, for which there may be a reason that the recording does not hold.
+bool follow_unseen_write(Hypothesis& h, const ops::Entry& entry, std::size_t index, const Witness& derived,
+                         std::uint64_t observed, BracketedHost& host) {
+  auto& here = h.hosts[static_cast<std::size_t>(entry.op.host)];
+  const bool of_tsc = entry.op.kind == OpKind::get_tsc_offset ||
+                      (entry.op.kind == OpKind::get_msr && entry.op.msr == ops::msr::kIa32Tsc);
+  if (!here.strange_guest || !of_tsc || h.space.interval(derived).contains(observed)) return false;
+  if (const auto run = h.unseen_writes->find(index); run != h.unseen_writes->end()) {
+    take_for_guests(h, entry, index, run->second, derived, observed, host);
+    return true;
+  }
+  if (!here.one_reg_unseen) return false;
+  here.joined_late = true;  // it may have written anything
+  leave_undecided(
+      h, index,
+      fmt::format("whether the VMM has written vCPU {}'s TSC by KVM_SET_ONE_REG, which this recording does not "
+                  "hold; record again with this program",
+                  entry.op.vcpu));
+  return true;
+}
+
+bool compare_field(Hypothesis& h, const ops::Entry& entry, std::size_t index, Field field, const Witness& derived,
+                   BracketedHost& host) {
   const std::uint64_t* observed = entry.outcome.find(field);
   if (observed == nullptr) return true;  // recorded by another version of the vocabulary: refused by the reader
+  if (follow_unseen_write(h, entry, index, derived, *observed, host)) return true;
   if (follow_extra_records(h, entry, field, derived, *observed) ||
       follow_extra_updates(h, entry, field, derived, *observed)) {
     h.observations.push_back({index, "version", Verdict::bracketed, *observed, derived.constant(), *observed});
@@ -426,53 +482,16 @@ void leave_vm(HostHistory& here) {
   here.waited_in_guest.clear();
 }
 
-template <class Spell>
-std::string digest_of(const model::GuestMemory<Witness>& memory, const Spell& spell) {
-  std::string text;
-  for (const auto& [address, page] : memory.pages) {
-    text += fmt::format("|{},{},{},", address, page.version, page.flags);
-    text += spell(page.tsc_timestamp) + spell(page.system_time);
-  }
-  for (const auto& [address, page] : memory.hyperv_pages)
-    text += fmt::format("|{},{},{},", address, page.sequence, page.scale) + spell(page.offset);
-  for (const auto& [address, record] : memory.steal_records)
-    text += fmt::format("|{},{},{},", address, record.version, record.preempted) + spell(record.steal);
-  return text;
-}
-
-template <class Spell>
-std::string digest_of(const HostHistory& h, const Spell& spell) {
-  const auto& vm = h.machine.vm();
-  std::string text =
-      fmt::format("{}{}{}{}{}{}{}{}{}{}{}|", h.tsc_clocksource, h.tsc_unstable, h.clocksource_left,
-                  h.machine.had_master_clock(), vm.backwards_tsc_observed, vm.use_master_clock, vm.cur_tsc_generation,
-                  vm.nr_vcpus_matched_tsc, vm.user_set_tsc, vm.last_tsc_khz, h.machine.delayed_update_pending());
-  text += fmt::format("{},{},{},{}{}{}|", vm.cur_tsc_khz, vm.cur_freq_generation, vm.nr_vcpus_matched_freq,
-                      vm.all_vcpus_matched_tsc, vm.all_vcpus_matched_freq, vm.disabled_quirks);
-  text += fmt::format("{},{},{},", static_cast<int>(vm.hyperv.state), vm.hyperv.last.sequence, vm.hyperv.last.scale);
-  for (const Witness* x :
-       {&vm.hyperv.last.offset, &vm.last_tsc_nsec, &vm.last_tsc_write, &vm.last_tsc_offset, &vm.cur_tsc_nsec,
-        &vm.cur_tsc_write, &vm.cur_tsc_offset, &vm.master_kernel_ns, &vm.master_cycle_now, &vm.kvmclock_offset})
-    text += spell(*x);
-  for (const auto& v : h.machine.vcpus()) {
-    text +=
-        fmt::format("|{},{},{},{},{},", v.requests, v.cpu, v.this_tsc_generation, v.guest_stopped_request, v.hw_tsc_hz);
-    if (v.tsc_offset_adjustment) text += spell(*v.tsc_offset_adjustment);
-    if (h.tsc_unstable) text += spell(v.last_guest_tsc);
-    text += fmt::format("{},{},", v.told_preempted, v.l2.has_value()) + spell(v.last_steal) + spell(v.tsc_offset);
-    text += fmt::format("{},{},", v.timer_mode, v.deadline_in_doubt) + spell(v.tsc_deadline);
-    text += spell(v.l1_tsc_offset) + spell(v.ia32_tsc_adjust) + spell(v.this_tsc_nsec) + spell(v.this_tsc_write);
-  }
-  text += digest_of(h.machine.memory(), spell) + "|" + digest_of(h.saved, spell);
-  for (const Pending& item : h.pending)
-    text += fmt::format("|{}@{}", static_cast<int>(item.work), item.earliest_base_ns);
-  return text;
-}
-
 model::MachineConfig config_for(const ops::Header& header, int host) {
   model::MachineConfig config = model::machine_config(header.host(host).profile);
   if (header.memory_bytes != 0) config.memory_bytes = header.memory_bytes;
   return config;
+}
+
+// KVM_SET_ONE_REG reaches MSRs since 6.18.
+bool may_miss_one_reg(const ops::Header& header, int host) {
+  const auto version = model::KernelVersion::parse(header.host(host).profile.kernel);
+  return !header.vmm.empty() && !header.sees_one_reg && version && version->at_least(6, 18);
 }
 
 bool looks_at_pages(const ops::Recording& recording) {
@@ -504,9 +523,18 @@ bool was_not_entered(WitnessSpace& space, const ops::Entry& entry) {
          !space.choose("delayed: the guest was entered before KVM_RUN was interrupted");
 }
 
+// The numbers 0x12 and 0x4b564d01 read the same, and only vCPU 0's use of the older one, which costs the master clock, differs.
+std::uint32_t number_used(WitnessSpace& space, const HostHistory& here, const GuestWrite& write) {
+  const bool differs = write.msr == ops::msr::kKvmSystemTimeNew && write.vcpu == 0 &&
+                       here.machine.config().era.old_msr_vetoes_master_clock;
+  if (!differs || space.choose("delayed: the guest has used MSR_KVM_SYSTEM_TIME_NEW")) return write.msr;
+  return ops::msr::kKvmSystemTime;
+}
+
 // The deadline counts only in its mode, which the guest sets without an MSR.
-void perform_guest_write(HostHistory& here, ops::Operation op, int pcpu, BracketedHost& host) {
-  if (op.msr == ops::msr::kIa32TscDeadline) vcpu_of(here.machine, op.vcpu).timer_mode = ops::timer_mode::kTscDeadline;
+void perform_guest_write(HostHistory& here, const ops::Operation& op, int pcpu, BracketedHost& host) {
+  if (op.msr == ops::msr::kIa32TscDeadline)
+    vcpu_of(here.machine, op.vcpu).timer_mode = ops::timer_mode::kTscDeadline;
   here.machine.perform(op, pcpu, host);
 }
 
@@ -514,12 +542,17 @@ void perform_guest_write(HostHistory& here, ops::Operation op, int pcpu, Bracket
 void let_guest_write(Hypothesis& h, HostHistory& here, const ops::Entry& entry, std::size_t index,
                      BracketedHost& host) {
   std::erase_if(h.guest_writes, [&](const GuestWrite& write) {
-    if (write.op.host != entry.op.host || (!write.by_any_vcpu && write.op.vcpu != entry.op.vcpu)) return false;
+    if (write.host != entry.op.host || (!write.by_any_vcpu && write.vcpu != entry.op.vcpu)) return false;
     if (index < write.first || index > write.last) return false;
     if (index != write.last && !h.space.choose("delayed: the guest has written an MSR by now")) return false;
-    ops::Operation op = write.op;
+    ops::Operation op;
+    op.kind = OpKind::wrmsr;
+    op.host = write.host;
     op.vcpu = entry.op.vcpu;
+    op.msr = number_used(h.space, here, write);
+    op.value = write.value;
     perform_guest_write(here, op, entry.pcpu, host);
+    h.inferred.push_back({index, op.host, op.vcpu, op.msr, op.value, write.told});
     return true;
   });
 }
@@ -535,8 +568,24 @@ bool run_strange_guest(Hypothesis& h, HostHistory& here, const ops::Entry& entry
 
 }  // namespace
 
+// The lab's machines and the model's keep their clocks to themselves; elsewhere NTP may slew CLOCK_MONOTONIC, by 500 ppm at the
+// most (Linux include/linux/timex.h MAXFREQ). HZ is 100 to 1000.
+Jiffies::Jiffies(const ops::TargetProfile& profile)
+    : known(profile.tick_ns != 0),
+      longest_ns(known ? profile.tick_ns : 10'000'000),
+      slew_ppm(profile.target == "model" || profile.target.starts_with("lab:") ? 0 : 500) {}
+
+ops::Range Jiffies::delay(std::uint64_t ns) const {
+  constexpr std::uint64_t kSecond_ns = 1'000'000'000, kMillion = 1'000'000;
+  const std::uint64_t hz = (kSecond_ns + longest_ns / 2) / longest_ns;
+  const std::uint64_t whole_ns = ns / kMillion * hz / 1000 * longest_ns;
+  const std::uint64_t least = known ? whole_ns : ns - ns / 10'000'000;  // HZ=300 is the farthest off
+  const std::uint64_t most = known ? whole_ns : ns;
+  return {least - least / kMillion * slew_ppm, most + most / kMillion * slew_ppm};
+}
+
 std::uint64_t HostHistory::least_jiffies_at(std::uint64_t base_ns) const {
-  return jump && base_ns < jump->hi + kTick_ns ? std::min(jump->lo, base_ns) : base_ns;
+  return jump && base_ns < jump->hi + jiffies.longest_ns ? std::min(jump->lo, base_ns) : base_ns;
 }
 
 bool advance(Hypothesis& h, const ops::Entry& entry, std::size_t index) {
@@ -569,7 +618,7 @@ bool advance(Hypothesis& h, const ops::Entry& entry, std::size_t index) {
   if (!entry.supported) return true;
   if (!compare_error(h, entry, index, derived.error)) return false;
   for (const auto& [field, value] : in_observation_order(derived))
-    if (!compare_field(h, entry, index, field, value)) return false;
+    if (!compare_field(h, entry, index, field, value, host)) return false;
   if (!h.space.consistent())
     h.failure = operation_text(entry.op) + "\n  the readings it needs cannot all lie in their brackets";
   return h.space.consistent();
@@ -581,9 +630,13 @@ HostHistory::HostHistory(const ops::Recording& recording, int host)
       tsc_unstable(recording.header.host(host).profile.tsc_unstable),
       traces(recording.header.host(host).profile.traces),
       strange_guest(!recording.header.vmm.empty()),
-      pages_are_seen((!traces.empty() || looks_at_pages(recording)) && (strange_guest || has_pages(recording))) {}
+      pages_are_seen((!traces.empty() || looks_at_pages(recording)) && (strange_guest || has_pages(recording))),
+      one_reg_unseen(may_miss_one_reg(recording.header, host)),
+      jiffies(recording.header.host(host).profile) {}
 
-Hypothesis::Hypothesis(const ops::Recording& recording) : guest_writes(crosscheck::guest_writes(recording)) {
+Hypothesis::Hypothesis(const ops::Recording& recording)
+    : guest_writes(crosscheck::guest_writes(recording)),
+      unseen_writes(std::make_shared<std::map<std::size_t, std::size_t>>(readings_after_unseen_writes(recording))) {
   for (int host = 0; host < recording.header.hosts(); ++host) hosts.emplace_back(recording, host);
 }
 
@@ -600,14 +653,6 @@ void retrace(const ops::Recording& recording, const Result& found,
     advance(history, recording.entries[i], i);
     visit(history, i);
   }
-}
-
-std::string digest(const Hypothesis& h) {
-  const auto spell = [&](const Witness& x) { return h.space.spelled(x) + ","; };
-  std::string text;
-  for (const HostHistory& host : h.hosts) text += digest_of(host, spell) + "||";
-  for (const GuestWrite& write : h.guest_writes) text += fmt::format("|{}:{}", write.op.vcpu, write.op.msr);
-  return text;
 }
 
 }  // namespace tscsim::crosscheck

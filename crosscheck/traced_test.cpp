@@ -2,7 +2,10 @@
 // same time, and the recorder may have come late. The truth is the model's; what a recorder does not see is taken out.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <tuple>
+#include <utility>
 
 #include "crosscheck/checker.h"
 #include "model/world/simulation.h"
@@ -165,6 +168,115 @@ TEST(Traced, CallsThatOverlapAreTriedInBothOrders) {
   EXPECT_EQ(check(recording).count(Verdict::undecided), 0u);
   entries[first].thread = entries[first + 1].thread;  // one thread makes one call after the other
   EXPECT_NE(why(recording), "");
+}
+
+// One MSR for the VM, written by three threads at once: any may be last, as whoever reads it afterwards sees.
+TEST(Traced, ThreeCallsThatOverlapAreTriedInEveryOrder) {
+  constexpr std::uint64_t kPages[] = {0x280000, 0x281000, 0x282000};
+  std::vector<ops::Step> timeline;
+  for (int i = 0; i < 3; ++i) timeline.push_back(step(OpKind::set_msr, kMs, i, kPages[i], ops::msr::kKvmWallClockNew));
+  timeline.push_back(step(OpKind::get_msr, 2 * kMs, 0, 0, ops::msr::kKvmWallClockNew));
+  ops::Recording recording = traced(vcpus(3, timeline));
+  recording.header.vmm.clear();  // no guest that may have written it
+  const auto reads = [&](std::uint64_t value) {
+    last(recording, OpKind::get_msr).outcome.fields[0].value = value;
+    return recording;
+  };
+  for (ops::Entry& entry : recording.entries)
+    if (entry.op.kind == OpKind::set_msr) entry.thread = 1 + entry.op.vcpu;
+  for (const std::uint64_t page : kPages) {
+    EXPECT_EQ(why(reads(page)), "") << page;
+    EXPECT_EQ(check(reads(page)).count(Verdict::undecided), 0u) << page;
+  }
+  EXPECT_NE(why(reads(0x283000)), "");
+  for (ops::Entry& entry : recording.entries) entry.thread = 1;
+  EXPECT_NE(why(reads(kPages[0])), "") << "one thread makes one call after the other";
+}
+
+// The MSRs of one call are written one by one: another thread's may come in between on what is the VM's.
+TEST(Traced, CallsThatOverlapMayTakeTurns) {
+  const auto write = [](int vcpu, std::uint64_t page) {
+    return step(OpKind::set_msr, kMs, vcpu, page, ops::msr::kKvmWallClockNew);
+  };
+  // The first call writes it twice, the second reads it and finds the first of these.
+  ops::Recording recording = traced(
+      vcpus(2, {write(0, 0x280000), write(0, 0x281000), step(OpKind::get_msr, kMs, 1, 0, ops::msr::kKvmWallClockNew)}));
+  recording.header.vmm.clear();
+  last(recording, OpKind::get_msr).outcome.fields[0].value = 0x280000;
+  EXPECT_NE(why(recording), "");
+  last(recording, OpKind::get_msr).thread = 2;
+  EXPECT_EQ(why(recording), "");
+  last(recording, OpKind::get_msr).op.vcpu = 0;
+  EXPECT_NE(why(recording), "") << "a call holds its vCPU";
+}
+
+// A guest's write of its TSC is known by IA32_TSC_ADJUST. Where nobody read that, KVM is not to blame, and the reader is told.
+TEST(Traced, ATscThatTheGuestMayHaveWrittenIsUndecided) {
+  const auto read = [](std::int64_t at_ms, std::uint32_t msr) { return step(OpKind::get_msr, at_ms * kMs, 0, 0, msr); };
+  constexpr std::uint64_t kWritten = 9'000'000'000'000;
+  const ops::Recording unread = traced(guest_that_writes(ops::msr::kIa32Tsc, kWritten, {read(3, ops::msr::kIa32Tsc)}));
+  const Result result = check(unread);
+  EXPECT_EQ(result.count(Verdict::mismatch), 0u);
+  ASSERT_EQ(result.count(Verdict::undecided), 1u);
+  const auto hint = std::find_if(result.observations.begin(), result.observations.end(),
+                                 [](const Observation& o) { return o.verdict == Verdict::undecided; });
+  EXPECT_EQ(hint->what,
+            "whether the guest has written vCPU 0's TSC, in the KVM_RUN of entry 3 at the latest; the VMM has not read "
+            "IA32_TSC_ADJUST, which would tell");
+
+  // From there it goes on: the next reading, without a KVM_RUN in between, is KVM's.
+  ops::Recording twice = traced(
+      guest_that_writes(ops::msr::kIa32Tsc, kWritten, {read(3, ops::msr::kIa32Tsc), read(4, ops::msr::kIa32Tsc)}));
+  EXPECT_EQ(why(twice), "");
+  last(twice, OpKind::get_msr).outcome.fields[0].value += 10'000'000;
+  EXPECT_NE(why(twice), "");
+
+  // IA32_TSC_ADJUST tells: moved with the TSC, it was the guest; where it was, it was not.
+  ops::Recording told = traced(guest_that_writes(ops::msr::kIa32Tsc, kWritten,
+                                                 {read(3, ops::msr::kIa32Tsc), read(4, ops::msr::kIa32TscAdjust)}));
+  EXPECT_EQ(why(told), "");
+  EXPECT_EQ(check(told).count(Verdict::undecided), 0u);
+  last(told, OpKind::get_msr).outcome.fields[0].value = 0;
+  EXPECT_NE(why(told), "");
+
+  // Not so where the VMM has written IA32_TSC_ADJUST before it read it.
+  const ops::Recording covered =
+      traced(guest_that_writes(ops::msr::kIa32Tsc, kWritten,
+                               {step(OpKind::set_msr, 3 * kMs, 0, 5, ops::msr::kIa32TscAdjust),
+                                read(4, ops::msr::kIa32TscAdjust), read(5, ops::msr::kIa32Tsc)}));
+  EXPECT_EQ(why(covered), "");
+  EXPECT_EQ(check(covered).count(Verdict::undecided), 1u);
+}
+
+// Both numbers of the kvmclock MSR read the same; the loss of the master clock tells which one vCPU 0's guest has used.
+TEST(Traced, TheOldClockMsrIsInferred) {
+  for (const std::uint32_t msr : {ops::msr::kKvmSystemTime, ops::msr::kKvmSystemTimeNew}) {
+    const ops::Recording recording =
+        traced(guest_that_writes(msr, 0x2001,
+                                 {step(OpKind::run, 3 * kMs, 0), step(OpKind::get_clock, 4 * kMs),
+                                  step(OpKind::get_msr, 5 * kMs, 0, 0, ops::msr::kKvmSystemTimeNew)}));
+    EXPECT_EQ(why(recording), "") << msr;
+    const Result result = check(recording);
+    ASSERT_EQ(result.inferred.size(), 1u) << msr;
+    EXPECT_EQ(result.inferred.front().msr, msr);
+    EXPECT_EQ(result.inferred.front().value, 0x2001u);
+    EXPECT_EQ(result.inferred.front().told, recording.entries.size() - 1);
+  }
+}
+
+// A recording from before KVM_SET_ONE_REG was recorded, of a kernel that has it, accuses nobody of a TSC that was written.
+TEST(Traced, WhatMayHaveBeenWrittenByACallThatIsNotThereIsUndecided) {
+  ops::Program program = vcpus(1, {step(OpKind::run, kMs, 0), step(OpKind::get_msr, 2 * kMs, 0, 0, ops::msr::kIa32Tsc),
+                                   step(OpKind::get_msr, 3 * kMs, 0, 0, ops::msr::kIa32Tsc)});
+  for (const auto& [kernel, sees_one_reg, accused] :
+       {std::tuple{"6.12", false, true}, {"6.18", false, false}, {"6.18", true, true}}) {
+    program.hosts.front().kernel = kernel;
+    ops::Recording recording = traced(program);
+    recording.header.sees_one_reg = sees_one_reg;
+    last(recording, OpKind::get_msr).outcome.fields[0].value += 1'000'000'000;
+    EXPECT_EQ(why(recording) != "", accused) << kernel << sees_one_reg;
+    EXPECT_EQ(check(recording).count(Verdict::undecided), accused ? 0u : 1u) << kernel << sees_one_reg;
+  }
 }
 
 TEST(Traced, NothingIsJudgedWhereTheRecorderCameLate) {

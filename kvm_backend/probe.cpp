@@ -242,6 +242,13 @@ Probed probe(const NativeOptions& options) {
   return probed;
 }
 
+// The coarse clocks' resolution is a jiffy.
+std::uint32_t tick_ns() {
+  timespec tick{};
+  if (::clock_getres(CLOCK_MONOTONIC_COARSE, &tick) != 0 || tick.tv_sec != 0) return 0;
+  return static_cast<std::uint32_t>(tick.tv_nsec);
+}
+
 ops::TargetProfile profile_from(const NativeOptions& options, const Probed& probed) {
   const auto& [capabilities, behaviour, tsc_jumps] = probed;
   const Clocksource clocksource;
@@ -262,6 +269,7 @@ ops::TargetProfile profile_from(const NativeOptions& options, const Probed& prob
   profile.hyperv = capabilities.hyperv;
   profile.steal_time = capabilities.steal_time;
   profile.pcpus = static_cast<int>(allowed_cpus().size());
+  profile.tick_ns = tick_ns();
   if (options.may_change_host) {
     profile.clocksource_changes = clocksource.available().size() > 1;
     profile.tsc_jumps = tsc_jumps;

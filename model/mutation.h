@@ -85,6 +85,9 @@
   MUTANT(delayed_update_a_second, "the delayed update comes after 1 s instead of 100 ms (before 6.19)")                \
   MUTANT(immediate_update_own_only, "the immediate update of all pages reaches one (6.19)")                            \
   MUTANT(load_update_not_limited, "a load requests any number of global updates in a second (7.1)")                    \
+  MUTANT(load_update_counts_ns, "the second of the limit for global updates is not one of whole jiffies (7.1)")        \
+  MUTANT(load_update_burst_nine, "nine global updates in a second are the limit (7.1)")                                \
+  MUTANT(delay_without_tick, "delayed work runs at its delay sharp, whatever the tick's phase")                        \
   MUTANT(move_updates_no_page, "without master clock, a vCPU that moves keeps its page")                               \
   /* KVM_GET_CLOCK, KVM_SET_CLOCK, wall clock */                                                                       \
   MUTANT(get_clock_without_offset, "KVM_GET_CLOCK leaves the kvmclock offset out")                                     \

@@ -55,6 +55,7 @@ Json profile_json(const TargetProfile& profile) {
   if (profile.hyperv) json["hyperv"] = true;
   if (profile.steal_time) json["steal_time"] = true;
   if (profile.tsc_unstable) json["tsc_unstable"] = true;
+  if (profile.tick_ns != 0) json["tick_ns"] = profile.tick_ns;
   json["pcpus"] = profile.pcpus;
   json["heuristic"] = profile.heuristic;
   for (const TraceKind kind : profile.traces) json["traces"].push_back(name_of(kind));
@@ -75,6 +76,7 @@ Json header_json(const Header& header) {
   if (!header.vmm.empty()) {
     json["vmm"] = header.vmm;
     json["memory_bytes"] = decimal(header.memory_bytes);
+    if (header.sees_one_reg) json["sees_one_reg"] = true;
   }
   if (header.other_hosts.empty()) return json;
   json["host"] = header.name;
@@ -176,6 +178,7 @@ TargetProfile read_profile(const Json& json) {
            "hyperv",
            "steal_time",
            "tsc_unstable",
+           "tick_ns",
            "pcpus",
            "heuristic",
            "traces"});
@@ -202,6 +205,7 @@ TargetProfile read_profile(const Json& json) {
   read_if_there("hyperv", profile.hyperv);
   read_if_there("steal_time", profile.steal_time);
   read_if_there("tsc_unstable", profile.tsc_unstable);
+  if (json.contains("tick_ns")) in.read_small("tick_ns", profile.tick_ns);
   in.read_small("pcpus", profile.pcpus);
   in.read("heuristic", profile.heuristic);
   if (const Json* traces = optional_array(json, "traces"))
@@ -235,7 +239,7 @@ Header read_header(const Json& json) {
              std::to_string(kRecordingVersion),
          "record again with this program");
   in.only({"type", "version", "tool_version", "scenario", "scenario_hash", "seed", "profile", "zero_tsc",
-           "zero_base_ns", "host", "other_hosts", "vmm", "memory_bytes"});
+           "zero_base_ns", "host", "other_hosts", "vmm", "memory_bytes", "sees_one_reg"});
   in.read("tool_version", header.tool_version);
   in.read("scenario", header.scenario);
   in.read("scenario_hash", header.scenario_hash);
@@ -245,6 +249,7 @@ Header read_header(const Json& json) {
   if (in.has("vmm")) {
     in.read("vmm", header.vmm);
     in.read_decimal("memory_bytes", header.memory_bytes);
+    if (in.has("sees_one_reg")) in.read("sees_one_reg", header.sees_one_reg);
   }
   return header;
 }

@@ -83,7 +83,8 @@ struct TargetProfile {
   bool hyperv = false;      // Hyper-V's MSRs (CONFIG_KVM_HYPERV since 6.8)
   bool steal_time = false;  // MSR_KVM_STEAL_TIME
   int pcpus = 1;
-  std::string heuristic;  // synchronisation policy, when it is not the kernel's own
+  std::uint32_t tick_ns = 0;  // how long a jiffy of the host is; 0: not known. Written only where it is
+  std::string heuristic;      // synchronisation policy, when it is not the kernel's own
   // The tracepoints that were listened to. What one of these did not print, KVM did not do.
   std::vector<TraceKind> traces;
   friend bool operator==(const TargetProfile&, const TargetProfile&) = default;
@@ -110,6 +111,8 @@ struct Header : HostHeader {
   // its own, so that KVM_RUN may do more than is told. Written only where there is one.
   std::string vmm;
   std::uint64_t memory_bytes = 0;
+  // Its recorder saw what was written by KVM_SET_ONE_REG, too, which reaches MSRs since 6.18. Written only where true.
+  bool sees_one_reg = false;
 
   int hosts() const { return 1 + static_cast<int>(other_hosts.size()); }
   HostHeader& host(int index) { return index == 0 ? *this : other_hosts[static_cast<std::size_t>(index) - 1]; }

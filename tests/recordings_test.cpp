@@ -9,6 +9,7 @@
 #include "crosscheck/checker.h"
 #include "ops/recording.h"
 #include "sim/random.h"
+#include "storage/recordings.h"
 #include "stored_recordings.h"
 
 namespace tscsim {
@@ -33,6 +34,28 @@ TEST(Recordings, TheModelDerivesEveryValue) {
     exact += result.count(Verdict::exact);
   }
   EXPECT_GE(exact, 100u);
+}
+
+// Recordings that were once called a mismatch, and what is right. None is KVM's fault.
+TEST(Recordings, WhatWasFalselyAccusedIsNot) {
+  const struct {
+    const char* name;
+    std::size_t undecided;
+    const char* because;
+  } rows[] = {
+      {"hostile/overlap-first-last", 0, "two threads write one MSR at the same time: either may be last"},
+      {"hostile/overlap-second-last", 0, "its mirror"},
+      {"peers/guest-tsc-only-lab-amd-7.2", 1, "the guest writes its TSC, the VMM does not read IA32_TSC_ADJUST"},
+      {"peers/one-reg-tsc-unseen-lab-amd-7.2", 1, "the VMM writes its TSC by a call that was not recorded then"},
+  };
+  for (const auto& row : rows) {
+    const std::string path = std::string(TSCSIM_CASES) + "/" + row.name + ".jsonl";
+    const std::vector<ops::Recording> found = storage::read_recordings(path);
+    ASSERT_EQ(found.size(), 1u) << path;
+    const crosscheck::Result result = crosscheck::check(found.front());
+    EXPECT_EQ(result.count(Verdict::mismatch), 0u) << path << ": " << row.because;
+    EXPECT_EQ(result.count(Verdict::undecided), row.undecided) << path << ": " << row.because;
+  }
 }
 
 struct FieldAt {
@@ -60,6 +83,14 @@ void flip(ops::Recording& recording, FieldAt at) {
 
 bool mismatch(const ops::Recording& recording) { return crosscheck::check(recording).count(Verdict::mismatch) != 0; }
 
+// A TSC that the guest of somebody else's VMM may have written is not KVM's doing: the change is told all the same.
+bool noticed(const ops::Recording& changed, const ops::Recording& good) {
+  const crosscheck::Result result = crosscheck::check(changed);
+  if (result.count(Verdict::mismatch) != 0) return true;
+  return !good.header.vmm.empty() &&
+         result.count(Verdict::undecided) > crosscheck::check(good).count(Verdict::undecided);
+}
+
 TEST(Recordings, AChangedValueIsAMismatch) {
   constexpr std::uint64_t kSeed = 1;
   for (const auto& [name, archived, good] : stored()) {
@@ -72,8 +103,8 @@ TEST(Recordings, AChangedValueIsAMismatch) {
           fields[static_cast<std::size_t>(random.uniform(0, static_cast<std::int64_t>(fields.size()) - 1))];
       ops::Recording changed = good;
       flip(changed, at);
-      EXPECT_TRUE(mismatch(changed)) << name << ": entry " << at.entry << ", field "
-                                     << ops::name_of(good.entries[at.entry].outcome.fields[at.field].field);
+      EXPECT_TRUE(noticed(changed, good)) << name << ": entry " << at.entry << ", field "
+                                          << ops::name_of(good.entries[at.entry].outcome.fields[at.field].field);
     }
   }
 }

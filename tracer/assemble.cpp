@@ -30,6 +30,7 @@ class VmRecording {
     const auto command = seen.commands.find(creation.vm);
     header.vmm = command == seen.commands.end() || command->second.empty() ? "not told" : command->second;
     header.scenario = program_name(header.vmm);
+    header.sees_one_reg = true;
     header.zero_tsc = creation.begin.tsc;
     header.zero_base_ns = creation.begin.raw_ns + circumstances.suspended_ns.lo;
     recording_.cut = circumstances.cut;
@@ -57,6 +58,9 @@ class VmRecording {
       case request::kSetMsrs:
       case request::kGetMsrs:
         return msrs(call);
+      case request::kGetOneReg:
+      case request::kSetOneReg:
+        return one_reg(call);
       case KVM_SET_DEVICE_ATTR:
         push(call, OpKind::set_tsc_offset, call.error).op.value = call.value;
         return;
@@ -232,6 +236,16 @@ class VmRecording {
       if (first && call.other_msrs != 0) add_note(entry, fmt::format("with {} other MSRs", call.other_msrs));
       first = false;
     }
+  }
+
+  // An MSR: read_one_reg() lets no other register through.
+  void one_reg(const RawCall& call) {
+    if (call.msrs == 0) return set_aside(call);
+    const bool reads = call.request == request::kGetOneReg;
+    Entry& entry = push(call, reads ? OpKind::get_msr : OpKind::set_msr, call.error);
+    entry.op.msr = call.msr[0].index;
+    if (!reads) entry.op.value = call.msr[0].value;
+    else if (call.result >= 0) entry.outcome.add(Field::value, call.msr[0].value);
   }
 
   // ---- what has no operation

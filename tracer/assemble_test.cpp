@@ -100,6 +100,40 @@ TEST(Assemble, MsrsBecomeOneOperationEachAsFarAsTheKernelCame) {
   EXPECT_EQ(recording.entries[3].outcome.error, EINVAL);
 }
 
+// KVM_SET_ONE_REG of KVM_X86_REG_MSR() (6.18) is the MSR's write, of any other register a call like others.
+TEST(Assemble, OneRegisterIsAnMsr) {
+  std::uint64_t value = 77;
+  kvm_one_reg reg{};
+  reg.addr = reinterpret_cast<std::uint64_t>(&value);
+  const auto from_here = [](std::uint64_t address, void* to, std::size_t bytes) {
+    std::memcpy(to, reinterpret_cast<const void*>(address), bytes);
+    return true;
+  };
+  const auto seen = [&](unsigned long request, std::uint64_t id) {
+    reg.id = id;
+    RawCall made = call(request, 3000, 0);
+    return std::pair(read_payload(made, reinterpret_cast<std::uint64_t>(&reg), from_here), made);
+  };
+  EXPECT_EQ(kOneRegMsr | ops::msr::kIa32Tsc, 0x2030'0002'0000'0010u);
+  const auto [writes, set] = seen(request::kSetOneReg, kOneRegMsr | ops::msr::kIa32Tsc);
+  const auto [reads, get] = seen(request::kGetOneReg, kOneRegMsr | ops::msr::kIa32TscAdjust);
+  ASSERT_TRUE(writes && reads);
+  EXPECT_FALSE(seen(request::kSetOneReg, kOneRegMsr | 0xc0000080).first) << "EFER";
+  EXPECT_FALSE(seen(request::kSetOneReg, 0x2030'0003'0000'0000).first) << "KVM_X86_REG_KVM()";
+  RawCall later = get;
+  later.begin.raw_ns += 1000;
+  later.end.raw_ns += 1000;
+  const ops::Recording recording = one({call(KVM_CREATE_VM, 1000, kNoVcpu, 5), create_vcpu(2000, 0), set, later});
+  ASSERT_EQ(recording.entries.size(), 4u);
+  EXPECT_TRUE(recording.header.sees_one_reg);
+  EXPECT_EQ(recording.entries[2].op.kind, OpKind::set_msr);
+  EXPECT_EQ(recording.entries[2].op.msr, ops::msr::kIa32Tsc);
+  EXPECT_EQ(recording.entries[2].op.value, 77u);
+  EXPECT_EQ(recording.entries[3].op.kind, OpKind::get_msr);
+  EXPECT_EQ(recording.entries[3].op.msr, ops::msr::kIa32TscAdjust);
+  EXPECT_EQ(*recording.entries[3].outcome.find(ops::Field::value), 77u);
+}
+
 TEST(Assemble, RunsAreCounted) {
   Seen seen;
   seen.runs[{1, 0}] = 30;

@@ -84,6 +84,19 @@ bool read_attribute(RawCall& call, std::uint64_t address, const Reader& read) {
   return true;
 }
 
+// An MSR (6.18). False when the register is another one.
+template <class Reader>
+bool read_one_reg(RawCall& call, std::uint64_t address, const Reader& read) {
+  kvm_one_reg reg{};
+  if (call.vcpu == kNoVcpu || !read(address, &reg, sizeof reg)) return false;
+  const auto index = static_cast<std::uint32_t>(reg.id);
+  if (reg.id - index != kOneRegMsr || !is_time_msr(index)) return false;
+  call.msr[0] = {index, 0, 0};
+  call.msrs = 1;
+  read(reg.addr, &call.msr[0].value, sizeof call.msr[0].value);
+  return true;
+}
+
 template <class Reader>
 void read_memory_slot(RawCall& call, std::uint64_t address, const Reader& read) {
   kvm_userspace_memory_region region{};
@@ -110,6 +123,9 @@ bool read_payload(RawCall& call, std::uint64_t argument, const Reader& read) {
     case KVM_GET_DEVICE_ATTR:
     case KVM_SET_DEVICE_ATTR:
       return read_attribute(call, argument, read);
+    case request::kGetOneReg:
+    case request::kSetOneReg:
+      return read_one_reg(call, argument, read);
     case request::kSetCpuid2:
       read_cpuid(call, argument, read);
       return true;

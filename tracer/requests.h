@@ -17,6 +17,8 @@ inline constexpr unsigned long kGetMsrs = kvm_backend::abi::kGetMsrs;
 inline constexpr unsigned long kSetMsrs = kvm_backend::abi::kSetMsrs;
 inline constexpr unsigned long kSetCpuid2 = kvm_backend::abi::kSetCpuid2;
 inline constexpr unsigned long kSetMemory = KVM_SET_USER_MEMORY_REGION;
+inline constexpr unsigned long kGetOneReg = KVM_GET_ONE_REG;
+inline constexpr unsigned long kSetOneReg = KVM_SET_ONE_REG;
 inline constexpr unsigned long kSetMemory2 = 0x40a0ae49;  // KVM_SET_USER_MEMORY_REGION2 (6.8): begins like the other
 }  // namespace request
 
@@ -36,6 +38,8 @@ constexpr bool is_recorded(unsigned long number) {
     case KVM_GET_TSC_KHZ:
     case request::kGetMsrs:
     case request::kSetMsrs:
+    case request::kGetOneReg:
+    case request::kSetOneReg:
     case KVM_SET_DEVICE_ATTR:
     case KVM_GET_DEVICE_ATTR:
     case KVM_GET_CLOCK:
@@ -72,5 +76,8 @@ constexpr bool is_time_msr(std::uint32_t index) {
       return msr::is_hyperv(index);
   }
 }
+
+// Kernel: Linux v6.18 arch/x86/include/uapi/asm/kvm.h KVM_X86_REG_MSR(): the MSR's number below this.
+inline constexpr std::uint64_t kOneRegMsr = KVM_REG_X86 | KVM_REG_SIZE_U64 | std::uint64_t{2} << 32;
 
 }  // namespace tscsim::tracer

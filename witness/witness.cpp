@@ -38,6 +38,24 @@ Interval intersection(const Interval& known, std::uint64_t lo, std::uint64_t hi)
 
 }  // namespace
 
+namespace {
+
+// At the powers of two and below each: two of our products and quotients that agree there are the same function.
+std::uint64_t hash_of_values(const Monotone& f) {
+  std::uint64_t hash = 14'695'981'039'346'656'037u;
+  const auto add = [&hash](std::uint64_t word) {
+    for (int byte = 0; byte < 8; ++byte, word >>= 8) hash = (hash ^ (word & 0xff)) * 1'099'511'628'211u;
+  };
+  add(f.domain_hi);
+  for (std::uint64_t power = 1; power != 0 && power <= f.domain_hi; power <<= 1) {
+    add(f.apply(power - 1));
+    add(f.apply(power));
+  }
+  return hash;
+}
+
+}  // namespace
+
 bool Oracle::ask(const std::string& question) {
   const bool answer = answers.size() < script.size() ? script[answers.size()] : true;
   answers.push_back(answer);
@@ -121,15 +139,6 @@ Witness WitnessSpace::canonical(const Witness& x) const {
     }
   }
   return result;
-}
-
-std::string WitnessSpace::spelled(const Witness& x) const {
-  const Witness c = canonical(x);
-  std::vector<Witness::Term> terms(c.terms_.begin(), c.terms_.begin() + c.count_);
-  std::sort(terms.begin(), terms.end(), [](const auto& a, const auto& b) { return a.unknown < b.unknown; });
-  std::string text = std::to_string(c.constant_);
-  for (const auto& [unknown, factor] : terms) text += "+" + std::to_string(factor) + "u" + std::to_string(unknown);
-  return text;
 }
 
 // The values of the integer sum constant + sum of factor * unknown, without reduction.
@@ -325,7 +334,7 @@ Witness WitnessSpace::map(const Witness& x, const Monotone& f) {
   const Interval range = interval(c);
   if (range.wraps() || range.hi() > f.domain_hi) return unknown(0, ~std::uint64_t{0});
   const Witness result = unknown(f.apply(range.lo), f.apply(range.hi()));
-  if (!result.is_constant()) relations_.push_back({result, c, f, false});
+  if (!result.is_constant()) relations_.push_back({result, c, f, hash_of_values(f), false});
   return result;
 }
 

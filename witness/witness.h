@@ -24,6 +24,7 @@
 
 namespace tscsim::witness {
 
+class Spelling;
 class WitnessSpace;
 
 // An affine expression, modulo 2^64. Holds at most kMaxTerms unknowns; beyond that it is replaced by a fresh unknown.
@@ -53,6 +54,7 @@ class Witness {
 
  private:
   friend class WitnessSpace;
+  friend class Spelling;
   struct Term {
     std::uint32_t unknown = 0;
     std::int64_t factor = 0;
@@ -118,9 +120,6 @@ class WitnessSpace {
 
   Oracle& oracle() { return oracle_; }
 
-  // The expression spelled out, for comparing two states of one history.
-  std::string spelled(const Witness& x) const;
-
   // x with all eliminated unknowns substituted.
   Witness canonical(const Witness& x) const;
 
@@ -138,6 +137,7 @@ class WitnessSpace {
   };
 
  private:
+  friend class Spelling;
   bool is_canonical(const Witness& x) const;
   static bool same_terms(const Witness& a, const Witness& b);
 
@@ -156,6 +156,7 @@ class WitnessSpace {
     Witness result;
     Witness argument;
     Monotone function;
+    std::uint64_t values_hash = 0;  // of the function's values: equal functions, equal hashes
     bool settled = false;
   };
   struct WideInterval {

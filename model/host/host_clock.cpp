@@ -30,10 +30,26 @@ void HostClock::restart(const ops::HostSpec& spec) {
   tsc_unstable_ = spec.tsc_unstable;
   now_ns_ = base_scenario_ns_ = cycle_last_since_ns_ = tick_ns_ = 0;
   cycles_now_ = cycles_at_tick_ = cycles_since_boot(0);
-  base_tsc_ = least_cycle_last_ = 0;
+  base_tsc_ = least_cycle_last_ = slept_ns_ = 0;
   // Since boot the raw clock has run on whatever is the clocksource at the start.
   base_raw_ns_ = tsc_clocksource_ ? 0 : uptime_ns_;
   realtime_jumped_ns_ = jumped_cycles_ = 0;
+}
+
+// Each round goes on by what is missing yet, which is all but some millionths of what was missing before.
+std::int64_t HostClock::when_jiffies(std::uint64_t jiffies_ns, int pcpu) const {
+  const auto shown_at = [&](std::int64_t at_ns) {
+    if (!tsc_clocksource_) return base_raw_ns_ + static_cast<std::uint64_t>(at_ns - base_scenario_ns_) - slept_ns_;
+    return raw_ns_at(std::max(cycles_since_boot(at_ns) + offset_of(pcpu), cycle_last())) - slept_ns_;
+  };
+  constexpr int kRounds = 64;  // of a clock that all but stands nobody waits for the end
+  std::int64_t at_ns = now_ns_;
+  for (int i = 0; i < kRounds; ++i) {
+    const auto missing = static_cast<std::int64_t>(jiffies_ns - shown_at(at_ns));
+    if (missing <= 0 || missing > std::numeric_limits<std::int64_t>::max() - at_ns) break;
+    at_ns += missing;
+  }
+  return at_ns;
 }
 
 std::uint64_t HostClock::realtime_ns() const {
@@ -92,6 +108,7 @@ void HostClock::jump_tsc(int pcpu, std::int64_t cycles) {
 void HostClock::suspend(std::int64_t for_ns, bool tsc_restarts) {
   const sim::SimTime wakes = sim::SimTime{now_ns_} + for_ns;
   rebase(for_ns);
+  slept_ns_ += static_cast<std::uint64_t>(for_ns);
   advance_to(wakes.ns);
   if (tsc_restarts)
     for (std::uint64_t& offset : tsc_offsets_) offset = 0 - cycles_since_boot(now_ns_);

@@ -79,6 +79,13 @@ class HostClock {
   }
   std::optional<ClockPair<std::uint64_t>> realtime_pair(int pcpu) const;
 
+  // What jiffies count: the base clock without the time asleep. A tick is wherever this is a multiple of kTick_ns.
+  std::uint64_t jiffies_ns(int pcpu) const { return base_ns(pcpu) - slept_ns_; }
+  // The scenario time at which jiffies_ns(), if nobody touches the clocks meanwhile, has come to `jiffies_ns`; not before now.
+  std::int64_t when_jiffies(std::uint64_t jiffies_ns, int pcpu) const;
+
+  static constexpr std::int64_t kTick_ns = 4'000'000;  // HZ=250
+
   bool tsc_clocksource() const { return tsc_clocksource_; }
   void set_tsc_clocksource(bool tsc);
   bool tsc_unstable() const { return tsc_unstable_; }
@@ -96,7 +103,7 @@ class HostClock {
     return rate_.cycles_in(uptime_ns_ + static_cast<std::uint64_t>(scenario_ns));
   }
   std::uint64_t clamped_tsc(int pcpu) const { return std::max(tsc(pcpu), cycle_last()); }
-  // The timekeeper's, at the last tick.
+  // The timekeeper's, at the last tick. (These are at multiples of kTick_ns of scenario time.)
   std::uint64_t cycle_last() const {
     const std::int64_t tick_ns = now_ns_ - now_ns_ % kTick_ns;
     if (tick_ns < cycle_last_since_ns_) return least_cycle_last_;
@@ -112,8 +119,6 @@ class HostClock {
   std::uint64_t raw_ns_at(std::uint64_t tsc) const {
     return base_raw_ns_ + static_cast<std::uint64_t>(u128{tsc - base_tsc_} * scale_.mult >> scale_.shift);
   }
-
-  static constexpr std::int64_t kTick_ns = 4'000'000;  // the timekeeper's cycle_last moves with the tick; HZ=250
 
   std::uint64_t uptime_ns_ = 0;
   TrueRate rate_;
@@ -131,6 +136,7 @@ class HostClock {
   // The raw clock continues from here since the last change of the clocksource.
   std::uint64_t base_tsc_ = 0;
   std::uint64_t base_raw_ns_ = 0;
+  std::uint64_t slept_ns_ = 0;  // in all
   std::int64_t base_scenario_ns_ = 0;
   // The timekeeper's cycle_last is at least this: what it was before the TSC was changed, at `cycle_last_since_ns_`.
   std::uint64_t least_cycle_last_ = 0;

@@ -149,6 +149,44 @@ TEST(HostClock, WallClockErrorAndDrift) {
   EXPECT_EQ(clock.realtime_ns(), 1'000'000'990u + 500);
 }
 
+// A tick is wherever the clock without the time asleep is a multiple of 4 ms, whatever the counter's error and a sleep before.
+TEST(HostClock, ATicksTimeIsTheFirstAtWhichTheClockHasComeToIt) {
+  for (const std::int64_t error_ppb : {0, 100'000, -100'000})
+    for (const bool tsc : {true, false})
+      for (const std::int64_t slept_ns : std::initializer_list<std::int64_t>{0, 7'000'000'123}) {
+        ops::HostSpec spec = host();
+        spec.tsc_error_ppb = error_ppb;
+        spec.tsc_clocksource = tsc;
+        HostClock clock(spec);
+        clock.advance_to(1'000'003);
+        if (slept_ns != 0) clock.suspend(slept_ns, false);
+        const std::uint64_t tick = (clock.jiffies_ns(0) / 4'000'000 + 26) * 4'000'000;
+        const std::int64_t at_ns = clock.when_jiffies(tick, 0);
+        EXPECT_GT(at_ns, clock.now_ns() + 99'000'000);
+        EXPECT_LT(at_ns, clock.now_ns() + 105'000'000);
+        clock.advance_to(at_ns);
+        EXPECT_GE(clock.jiffies_ns(0), tick);
+        EXPECT_LT(clock.jiffies_ns(0), tick + 20'000) << "a counter that is fast is a little late";
+        EXPECT_EQ(clock.when_jiffies(tick, 0), clock.now_ns()) << "it is over";
+      }
+}
+
+TEST(HostClock, JiffiesStandWhileTheHostSleeps) {
+  HostClock clock(host());
+  const std::uint64_t jiffies_ns = clock.jiffies_ns(0), base_ns = clock.base_ns(0);
+  clock.suspend(5'000'000'000, false);
+  EXPECT_EQ(clock.jiffies_ns(0), jiffies_ns);
+  EXPECT_EQ(clock.base_ns(0), base_ns + 5'000'000'000);
+}
+
+// A counter that all but stands: nobody waits for the end.
+TEST(HostClock, ATickThatNeverComesIsFound) {
+  ops::HostSpec spec = host();
+  spec.tsc_error_ppb = -999'999'999;
+  HostClock clock(spec);
+  EXPECT_GT(clock.when_jiffies(clock.jiffies_ns(0) + 100'000'000, 0), 0);
+}
+
 // 292 years of nanoseconds are SimTime's range; the counter's product must not overflow there.
 TEST(HostClock, LongTimesDoNotOverflow) {
   ops::HostSpec spec = host(2'147'483'647);

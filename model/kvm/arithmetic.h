@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <optional>
 
+#include "model/members.h"
+
 namespace tscsim::model {
 
 using u128 = unsigned __int128;
@@ -18,6 +20,7 @@ constexpr int ratio_fraction_bits(Vendor vendor) { return vendor == Vendor::vmx 
 struct TscRatio {
   std::uint64_t value = std::uint64_t{1} << 32;
   int fraction_bits = 32;
+  TSCSIM_MEMBERS(value, fraction_bits)
   constexpr bool is_default() const { return value == std::uint64_t{1} << fraction_bits; }
   friend constexpr bool operator==(const TscRatio&, const TscRatio&) = default;
 };
@@ -55,6 +58,7 @@ ToleranceBand tolerance_band(std::uint32_t host_khz, std::uint32_t ppm = kDefaul
 struct TimeScale {
   std::uint32_t mul = 0;
   std::int8_t shift = 0;
+  TSCSIM_MEMBERS(mul, shift)
   friend constexpr bool operator==(const TimeScale&, const TimeScale&) = default;
 };
 

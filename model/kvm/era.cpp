@@ -193,6 +193,7 @@ Era era_for(KernelVersion v) {
   era.backwards_tsc_vetoes_master_clock = v.at_least(3, 16);
   era.suspend_sets_guest_stopped = v.at_least(5, 14);
   era.load_update_rate_limited = v.at_least(7, 1);
+  era.timers_round_up = v.at_least(4, 8);
   era.base_clock = base_clock_for(v);
   era.clock_start = clock_start_for(v);
   era.page_rate = v.at_least(4, 9) ? PageRate::effective : PageRate::requested_once;

@@ -142,6 +142,7 @@ struct Era {
   bool backwards_tsc_vetoes_master_clock = true;  // 3.16, 16a960215886
   bool suspend_sets_guest_stopped = true;         // 5.14, 2fdef3a2ae4d
   bool load_update_rate_limited = false;          // 7.1, 8fe2e698fce4
+  bool timers_round_up = true;                    // 4.8, 500462a9de65: what is put off never comes early
   // Queued for 7.4, as posted; what was committed has not been read.
   bool get_clock_scales = false;      // abdef42276d8
   bool get_clock_falls_back = false;  // 25f75fb43fd5: as without master clock when the pair cannot be read

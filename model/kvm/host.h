@@ -62,7 +62,16 @@ class Host {
   virtual bool deadline_timer_fired(bool due) { return due; }
   // Work put off earlier that runs now, while the guest runs on this CPU; asked around each thing the guest does.
   virtual std::optional<DelayedWork> work_during_guest() { return std::nullopt; }
+  // `delay_ns` is of jiffies, as all that schedule_delayed_work() puts off.
   virtual void schedule(DelayedWork work, std::int64_t delay_ns) = 0;
+  // What jiffies count, in ns: the base clock without the time asleep. Jiffies are its whole ticks, as far as a tick has
+  // counted them.
+  virtual Num jiffies_ns() { return base_ns(); }
+  // The first jiffies_ns() with more jiffies than `delay_ns`, a whole number of them, above those of `now`. The default
+  // is a host whose ticks are a nanosecond long.
+  virtual Num jiffies_past(const Num& now, std::int64_t delay_ns) {
+    return now + Num(static_cast<std::uint64_t>(delay_ns) + 1);
+  }
 };
 
 }  // namespace tscsim::model

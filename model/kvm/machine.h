@@ -17,6 +17,7 @@
 #include "model/kvm/host.h"
 #include "model/kvm/rules.h"
 #include "model/kvm/sync_policy.h"
+#include "model/members.h"
 #include "ops/operation.h"
 #include "witness/witness.h"
 
@@ -44,6 +45,7 @@ struct PvclockPage {
   Num system_time{};
   TimeScale scale;
   std::uint8_t flags = 0;
+  TSCSIM_MEMBERS(version, tsc_timestamp, system_time, scale, flags)
 };
 
 template <class Num>
@@ -51,6 +53,7 @@ struct WallClockPage {
   std::uint32_t version = 0;
   Num sec{};
   Num nsec{};
+  TSCSIM_MEMBERS(version, sec, nsec)
 };
 
 // struct ms_hyperv_tsc_page.
@@ -59,6 +62,7 @@ struct HypervPage {
   std::uint32_t sequence = 0;
   std::uint64_t scale = 0;
   Num offset{};
+  TSCSIM_MEMBERS(sequence, scale, offset)
 };
 
 // struct kvm_steal_time.
@@ -67,6 +71,7 @@ struct StealRecord {
   std::uint32_t version = 0;
   Num steal{};
   std::uint8_t preempted = 0;
+  TSCSIM_MEMBERS(version, steal, preempted)
 };
 
 // What KVM wrote into the guest's memory, by guest physical address.
@@ -76,12 +81,10 @@ struct GuestMemory {
   std::vector<std::pair<std::uint64_t, WallClockPage<Num>>> wall_clocks;
   std::vector<std::pair<std::uint64_t, HypervPage<Num>>> hyperv_pages;
   std::vector<std::pair<std::uint64_t, StealRecord<Num>>> steal_records;
+  TSCSIM_MEMBERS(pages, wall_clocks, hyperv_pages, steal_records)
 
   void clear() {
-    pages.clear();
-    wall_clocks.clear();
-    hyperv_pages.clear();
-    steal_records.clear();
+    each_member(*this, [](const char*, auto& values) { values.clear(); });
   }
 };
 
@@ -114,6 +117,7 @@ enum Request : std::uint8_t {
 struct NestedTsc {
   std::uint64_t offset = 0;
   TscRatio ratio;
+  TSCSIM_MEMBERS(offset, ratio)
 };
 
 // struct kvm_vcpu_arch, as far as time goes.
@@ -154,6 +158,12 @@ struct Vcpu {
   std::uint8_t requests = 0;
   int cpu = -1;
   std::uint64_t memory_bytes = ops::layout::kMemoryBytes;  // of the VM
+  TSCSIM_MEMBERS(l1_tsc_offset, l1_tsc_scaling_ratio, tsc_offset, tsc_scaling_ratio, l2, virtual_tsc_khz, virtual_scale,
+                 hw_tsc_hz, pvclock_scale, this_tsc_generation, this_freq_generation, this_tsc_nsec, this_tsc_write,
+                 last_guest_tsc, last_host_tsc, tsc_offset_adjustment, tsc_catchup, tsc_always_catchup, ia32_tsc_adjust,
+                 system_time_msr, wall_clock_address, steal_msr, last_steal, steal_mapped, told_preempted,
+                 hyperv_enabled, timer_mode, tsc_deadline, deadline_in_doubt, guest_stopped_request, requests, cpu,
+                 memory_bytes)
 
   // Enabled, and where there is memory.
   bool page_active() const {
@@ -177,6 +187,7 @@ struct HypervClock {
   std::uint64_t emulation_control = 0;
   HypervPage<Num> last;                                    // tsc_ref: what KVM wrote, or read back
   std::uint64_t memory_bytes = ops::layout::kMemoryBytes;  // of the VM
+  TSCSIM_MEMBERS(page_msr, state, emulation_control, last, memory_bytes)
 
   bool enabled() const { return (page_msr & 1) != 0; }
   std::uint64_t address() const { return page_msr & ~std::uint64_t{0xfff}; }
@@ -214,12 +225,38 @@ struct VmClock {
   std::uint32_t default_tsc_khz = 0;
   std::uint64_t wall_clock_msr = 0;
   HypervClock<Num> hyperv;
+  TSCSIM_MEMBERS(last_tsc_nsec, last_tsc_write, last_tsc_khz, last_tsc_offset, last_tsc_scaling_ratio,
+                 cur_tsc_generation, cur_tsc_nsec, cur_tsc_write, cur_tsc_offset, nr_vcpus_matched_tsc, cur_tsc_khz,
+                 cur_freq_generation, nr_vcpus_matched_freq, all_vcpus_matched_tsc, all_vcpus_matched_freq,
+                 disabled_quirks, irqchip, user_set_tsc, use_master_clock, master_kernel_ns, master_cycle_now,
+                 kvmclock_offset, backwards_tsc_observed, boot_vcpu_runs_old_kvmclock, default_tsc_khz, wall_clock_msr,
+                 hyperv)
+};
+
+// struct ratelimit_state, as far as it goes.
+template <class Num>
+struct RateLimit {
+  std::optional<Num> until;  // Host::jiffies_ns() from which on another interval begins; empty: none has begun
+  int used = 0;              // in this one
+  TSCSIM_MEMBERS(until, used)
+};
+
+// All that a machine remembers from one operation to the next.
+template <class Num>
+struct MachineState {
+  VmClock<Num> vm_;
+  std::vector<Vcpu<Num>> vcpus_;
+  GuestMemory<Num> memory_;
+  bool delayed_update_pending_ = false;  // kvmclock_update_work
+  RateLimit<Num> update_limit_;          // kvmclock_update_rs
+  bool had_master_clock_ = false;        // kvm_guest_has_master_clock, one for the host
+  TSCSIM_MEMBERS(vm_, vcpus_, memory_, delayed_update_pending_, update_limit_, had_master_clock_)
 };
 
 // `HostType` is Host<Num>, or one final host whose answers the compiler then sees through: the same rules, for runs by the
 // million. Such a machine tells no story and traces nothing (HostType::kObserved).
 template <class Num, class HostType = Host<Num>>
-class Machine {
+class Machine : private MachineState<Num> {
  public:
   explicit Machine(const MachineConfig& config);
 
@@ -287,7 +324,8 @@ class Machine {
   StealRecord<Num>& steal_record_at(std::uint64_t address) { return at_address(memory_.steal_records, address); }
   void continue_hyperv_sequence(std::uint32_t sequence);  // updates that nobody saw one by one
   void set_memory(const GuestMemory<Num>& memory);
-  bool delayed_update_pending() const { return delayed_update_pending_; }
+  const MachineState<Num>& state() const { return *this; }
+  MachineState<Num>& state() { return *this; }
 
   // Who hears of trace events from now on; null: nobody. A copy of the machine talks to the same listener.
   void listen(TraceListener<Num>* listener) { listener_ = listener; }
@@ -296,6 +334,14 @@ class Machine {
   std::span<const Rule> story() const { return {story_.data(), story_length_}; }
 
  private:
+  using State = MachineState<Num>;
+  using State::delayed_update_pending_;
+  using State::had_master_clock_;
+  using State::memory_;
+  using State::update_limit_;
+  using State::vcpus_;
+  using State::vm_;
+
   using Outcome = ops::BasicOutcome<Num>;
   struct Clock {
     Num clock{};
@@ -442,14 +488,7 @@ class Machine {
   Outcome peek_wall_clock(int vcpu);
 
   MachineConfig config_;
-  VmClock<Num> vm_;
-  std::vector<Vcpu<Num>> vcpus_;
-  GuestMemory<Num> memory_;
   RememberedScale scales_;
-  bool delayed_update_pending_ = false;
-  bool had_master_clock_ = false;  // kvm_guest_has_master_clock, one for the host
-  std::optional<Num> rate_limit_begin_;
-  int rate_limit_used_ = 0;
   TraceListener<Num>* listener_ = nullptr;
   std::array<Rule, 12> story_{};
   std::size_t story_length_ = 0;

@@ -11,6 +11,13 @@
 
 namespace tscsim::model {
 
+// As new. A list keeps what it has allocated.
+template <class Value>
+void empty(Value& value) {
+  if constexpr (requires { value.clear(); }) value.clear();
+  else value = Value{};
+}
+
 template <class Num, class HostType>
 Machine<Num, HostType>::Machine(const MachineConfig& config) : config_(config) {
   vm_.default_tsc_khz = config.host_khz;
@@ -20,14 +27,11 @@ Machine<Num, HostType>::Machine(const MachineConfig& config) : config_(config) {
 template <class Num, class HostType>
 void Machine<Num, HostType>::restart(std::uint32_t host_khz) {
   config_.host_khz = host_khz;
-  vm_ = {};
+  const bool of_the_host = had_master_clock_;
+  State::each_member(state(), [](const char*, auto& member) { empty(member); });
+  had_master_clock_ = of_the_host;
   vm_.default_tsc_khz = host_khz;
   vm_.hyperv.memory_bytes = config_.memory_bytes;
-  vcpus_.clear();
-  memory_.clear();
-  delayed_update_pending_ = false;
-  rate_limit_begin_.reset();
-  rate_limit_used_ = 0;
 }
 
 template <class Num, class HostType>

@@ -86,19 +86,21 @@ void Machine<Num, HostType>::apply_offset_adjustment(Vcpu<Num>& vcpu) {
   follow(Rule::offset_adjusted_on_load);
 }
 
-// At most ten global updates a second since 7.1 (8fe2e698fce4). Jiffies stand for the base clock here.
+// At most ten global updates a second since 7.1 (8fe2e698fce4). The second is one of jiffies: it has ended when more of them
+// than HZ have begun since it began, which is between 1 s and a tick more. Kernel: Linux v7.1 lib/ratelimit.c ___ratelimit().
 template <class Num, class HostType>
 bool Machine<Num, HostType>::load_update_allowed(HostType& host) {
   if (!TSCSIM_MUTATE(load_update_not_limited, config_.era.load_update_rate_limited, false)) return true;
   constexpr int kBurst = 10;
-  constexpr std::uint64_t kInterval_ns = 1'000'000'000;
-  const Num now = host.base_ns();
-  if (!rate_limit_begin_ || Num(kInterval_ns) < now - *rate_limit_begin_) {
-    rate_limit_begin_ = now;
-    rate_limit_used_ = 0;
+  constexpr std::int64_t kInterval_ns = 1'000'000'000;
+  const Num now = host.jiffies_ns();
+  if (!update_limit_.until || !(now < *update_limit_.until)) {
+    update_limit_.until = TSCSIM_MUTATE(load_update_counts_ns, host.jiffies_past(now, kInterval_ns),
+                                        now + Num(std::uint64_t{kInterval_ns} + 1));
+    update_limit_.used = 0;
   }
-  if (rate_limit_used_ >= kBurst) return false;
-  ++rate_limit_used_;
+  if (update_limit_.used >= TSCSIM_MUTATE(load_update_burst_nine, kBurst, kBurst - 1)) return false;
+  ++update_limit_.used;
   return true;
 }
 

@@ -24,7 +24,7 @@ template <class HostType>
 class SimulatedKvm {
  public:
   SimulatedKvm(const ops::HostSpec& spec, const MachineConfig& config)
-      : clock_(spec), machine_(config), host_(clock_, config.era.base_clock, queue_), offline_(spec.pcpus.size()) {}
+      : clock_(spec), machine_(config), host_(clock_, config.era, queue_), offline_(spec.pcpus.size()) {}
   SimulatedKvm(const SimulatedKvm&) = delete;
   SimulatedKvm& operator=(const SimulatedKvm&) = delete;
 
@@ -115,6 +115,14 @@ class SimulatedKvm {
   }
 
  private:
+  // Jiffies stand while the host sleeps, and the delays that count them with them.
+  void put_off_by(std::int64_t slept_ns) {
+    waiting_.clear();
+    while (!queue_.empty()) waiting_.push_back(queue_.pop());
+    for (const auto& event : waiting_) queue_.schedule(event.time + slept_ns, event.payload);
+    host_.note_due();
+  }
+
   // The process that had the VM is gone, its threads and what KVM had put off for it with it.
   void leave_vm() {
     std::vector<sim::SimTime> of_the_host;
@@ -166,6 +174,7 @@ class SimulatedKvm {
   void suspend(const ops::Operation& op) {
     machine_.prepare_suspend();
     clock_.suspend(static_cast<std::int64_t>(op.value), (op.flags & ops::suspend_flag::kTscRestarts) != 0);
+    put_off_by(static_cast<std::int64_t>(op.value));
     for (int pcpu = 0; pcpu < clock_.pcpus(); ++pcpu)
       if (!offline(pcpu)) enable_hardware(pcpu);
   }
@@ -192,6 +201,7 @@ class SimulatedKvm {
 
   HostClock clock_;
   sim::EventQueue<DelayedWork> queue_;
+  std::vector<sim::EventQueue<DelayedWork>::Event> waiting_;  // of put_off_by(), which allocates once
   Machine<std::uint64_t, HostType> machine_;
   SimulatedHost host_;
   std::vector<Thread> threads_;  // the VMM's own, then the vCPUs'

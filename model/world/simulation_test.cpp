@@ -16,7 +16,7 @@ using ops::step;
 constexpr std::int64_t kMs = 1'000'000;
 
 // Two vCPUs with kvmclock on two pCPUs, without master clock: what one entry requests reaches the other after 100 ms.
-ops::Recording run(const char* kernel, std::int64_t second_entry_ns) {
+ops::Recording run(const char* kernel, std::int64_t second_entry_ns, std::int64_t sleep_ns = 0) {
   ops::Program program;
   program.hosts.front().kernel = kernel;
   program.hosts.front().tsc_clocksource = false;
@@ -28,6 +28,9 @@ ops::Recording run(const char* kernel, std::int64_t second_entry_ns) {
              ops::msr::kKvmSystemTimeNew));
   program.timeline = {step(OpKind::run, 1 * kMs, 0), step(OpKind::run, 2 * kMs, 1),
                       step(OpKind::run, second_entry_ns, 0)};
+  if (sleep_ns != 0)
+    program.timeline.insert(program.timeline.end() - 1,
+                            step(OpKind::suspend_host, 50 * kMs, ops::kVm, static_cast<std::uint64_t>(sleep_ns)));
   const auto executor = simulate(program.hosts, "");
   return ops::run_program(program, *executor, 1);
 }
@@ -47,10 +50,19 @@ TEST(Simulation, DelayedWorkRunsWhenItIsDue) {
     const char* why;
   } rows[] = {
       {"6.12", 50 * kMs, 2, "before the 100 ms are over nothing reaches vCPU 0"},
-      {"6.12", 102 * kMs, 4, "kvmclock_update_work has run"},
+      {"6.12", 103 * kMs, 2, "requested at 1 ms, it is over at the tick after 100 ms, which is at 104 ms"},
+      {"6.12", 104 * kMs, 4, "kvmclock_update_work has run"},
+      {"4.7", 99 * kMs, 2, "before 4.8 reckoned from the tick before the request, at 0 ms"},
+      {"4.7", 100 * kMs, 4, "kvmclock_update_work has run"},
       {"6.19", 50 * kMs, 4, "since 6.19 the update reaches all vCPUs at once"},
   };
   for (const auto& row : rows) EXPECT_EQ(last_version(run(row.kernel, row.entry_ns)), row.version) << row.why;
+}
+
+TEST(Simulation, ADelayStandsWhileTheHostSleeps) {
+  // 5.10: later kernels renew the pages when the host is about to sleep.
+  EXPECT_EQ(last_version(run("5.10", 10'103 * kMs, 10'000 * kMs)), 2u);
+  EXPECT_EQ(last_version(run("5.10", 10'104 * kMs, 10'000 * kMs)), 4u);
 }
 
 TEST(Simulation, ThePeriodicUpdateComesEvery300Seconds) {
