@@ -124,6 +124,8 @@ constexpr std::array kTargets = {
     Target{"judge", "a recording through check, verdict and lint", run_judge, judge_seeds, Form::recordings, 30000},
     Target{"run", "a scenario run on the model, and its recording through the same", run_on_model, run_seeds,
            Form::text, 4500},
+    Target{"linux-check", "a recording of Linux through its check", run_linux_check, linux_check_seeds, Form::text,
+           20000},
 };
 
 }  // namespace
