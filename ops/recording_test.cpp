@@ -292,10 +292,11 @@ RC_GTEST_PROP(RecordingProperty, RoundTrips, ()) {
   recording.header.seed = any<std::uint64_t>();
   recording.header.zero_tsc = any<std::uint64_t>();
   recording.header.zero_base_ns = any<std::uint64_t>();
-  recording.header.profile = {any_text(),  any_text(),  any_text(),  any<std::uint32_t>(), any<bool>(), any<bool>(),
-                              any<bool>(), any<bool>(), any<bool>(), any<bool>(),          any<bool>(), any<bool>(),
-                              any<bool>(), any<bool>(), any<bool>(), any<bool>(),          any<bool>(), any<bool>(),
-                              any<bool>(), any<int>(),  any_text(),  any_traces()};
+  recording.header.profile = {any_text(),           any_text(),  any_text(),  any<std::uint32_t>(), any<bool>(),
+                              any<bool>(),          any<bool>(), any<bool>(), any<bool>(),          any<bool>(),
+                              any<bool>(),          any<bool>(), any<bool>(), any<bool>(),          any<bool>(),
+                              any<bool>(),          any<bool>(), any<bool>(), any<bool>(),          any<int>(),
+                              any<std::uint32_t>(), any_text(),  any_traces()};
   const auto entries = *rc::gen::inRange(0, 6);
   for (int i = 0; i < entries; ++i) recording.entries.push_back(any_entry());
   RC_ASSERT(recording_from(text_of(recording)) == recording);

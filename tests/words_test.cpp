@@ -191,7 +191,7 @@ void change_words(const std::vector<fs::path>& files, std::string_view name, std
     const std::string text = changer.changed(content_of(file), content_of(files[changer.below(files.size())]));
     std::ofstream("words-tried.txt") << text << std::flush;
     try {
-      taken += attempt(text, file.string()) ? 1 : 0;
+      if (attempt(text, file.string())) ++taken;
     } catch (const std::exception& error) {
       ADD_FAILURE() << file << ", try " << i << ": " << error.what() << "\n" << text.substr(0, 4000);
     }

@@ -288,11 +288,21 @@ class Section {
 };
 
 // A guest that nobody recorded: what it wrote shows in what its VMM read afterwards.
+std::string what_was_written(const crosscheck::GuestWrite& write) {
+  ops::Operation op;
+  op.kind = ops::OpKind::wrmsr;
+  op.host = write.host;
+  op.vcpu = write.vcpu;
+  op.msr = write.msr;
+  op.value = write.value;
+  return ops::action_text(op);
+}
+
 std::string guest_write_text(const crosscheck::GuestWrite& write) {
   const std::string runs = write.first == write.last
                                ? fmt::format("the KVM_RUN of entry {}", write.last + 1)
                                : fmt::format("a KVM_RUN of entries {} to {}", write.first + 1, write.last + 1);
-  return fmt::format("{} in {}", ops::action_text(write.op), runs);
+  return fmt::format("{} in {}", what_was_written(write), runs);
 }
 
 std::string guest_writes_text(const Course& course) {
@@ -306,7 +316,7 @@ std::string guest_writes_text(const Course& course) {
 
 std::string nothing_done(const Course& course) {
   const bool wrote = std::any_of(course.guest_writes.begin(), course.guest_writes.end(), [](const auto& write) {
-    return write.op.msr == ops::msr::kIa32TscAdjust || write.op.msr == ops::msr::kIa32Tsc;
+    return write.msr == ops::msr::kIa32TscAdjust || write.msr == ops::msr::kIa32Tsc;
   });
   return wrote ? "no disturbance: the VMM did nothing to the clocks, the guest has moved its TSC"
                : "no disturbance: nothing was done to the clocks";
@@ -432,7 +442,7 @@ std::string verdict_json(const Course& course) {
     Json writes = Json::array();
     for (const crosscheck::GuestWrite& write : course.guest_writes)
       writes.push_back(
-          {{"write", ops::action_text(write.op)}, {"first_entry", write.first + 1}, {"last_entry", write.last + 1}});
+          {{"write", what_was_written(write)}, {"first_entry", write.first + 1}, {"last_entry", write.last + 1}});
     json["inferred_guest_writes"] = writes;
   }
   if (course.departure)

@@ -161,9 +161,9 @@ struct Vcpu {
   TSCSIM_MEMBERS(l1_tsc_offset, l1_tsc_scaling_ratio, tsc_offset, tsc_scaling_ratio, l2, virtual_tsc_khz, virtual_scale,
                  hw_tsc_hz, pvclock_scale, this_tsc_generation, this_freq_generation, this_tsc_nsec, this_tsc_write,
                  last_guest_tsc, last_host_tsc, tsc_offset_adjustment, tsc_catchup, tsc_always_catchup, ia32_tsc_adjust,
-                 system_time_msr, wall_clock_address, steal_msr, last_steal, steal_mapped, told_preempted,
-                 hyperv_enabled, timer_mode, tsc_deadline, deadline_in_doubt, guest_stopped_request, requests, cpu,
-                 memory_bytes)
+                 system_time_msr, wall_clock_address, steal_msr, last_steal, counted_steal, steal_mapped,
+                 told_preempted, hyperv_enabled, timer_mode, tsc_deadline, deadline_in_doubt, guest_stopped_request,
+                 requests, cpu, memory_bytes)
 
   // Enabled, and where there is memory.
   bool page_active() const {
