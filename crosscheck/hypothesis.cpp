@@ -533,8 +533,7 @@ std::uint32_t number_used(WitnessSpace& space, const HostHistory& here, const Gu
 
 // The deadline counts only in its mode, which the guest sets without an MSR.
 void perform_guest_write(HostHistory& here, const ops::Operation& op, int pcpu, BracketedHost& host) {
-  if (op.msr == ops::msr::kIa32TscDeadline)
-    vcpu_of(here.machine, op.vcpu).timer_mode = ops::timer_mode::kTscDeadline;
+  if (op.msr == ops::msr::kIa32TscDeadline) vcpu_of(here.machine, op.vcpu).timer_mode = ops::timer_mode::kTscDeadline;
   here.machine.perform(op, pcpu, host);
 }
 
