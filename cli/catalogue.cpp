@@ -261,7 +261,9 @@ std::string nearest_kernel(const std::string& wanted) {
 }
 
 int run_explain(const Arguments& arguments) {
-  const std::string wanted = fmt::format("{}", fmt::join(arguments.positional, " "));
+  std::string wanted = fmt::format("{}", fmt::join(arguments.positional, " "));
+  // As lists write the version that is not released yet.
+  if (const auto queued = wanted.find(" (queued)"); queued != std::string::npos) wanted.resize(queued);
   std::vector<std::string> names;
   if (const auto version = model::KernelVersion::parse_modelled(wanted); version && model::has_era(*version)) {
     notice_newer_kernel(wanted);
@@ -271,8 +273,6 @@ int run_explain(const Arguments& arguments) {
     notice_newer_guest(version->major, version->minor);
     return say({"guest", wanted, "", guest_text(wanted, *version)}, arguments);
   }
-  if (const std::string near = nearest_kernel(wanted); !near.empty())
-    throw UsageError(fmt::format("nothing is called '{}'; did you mean '{}'?", wanted, near));
   for (const auto& [subject, lister] : subjects()) {
     for (const Item& item : lister(arguments)) {
       if (item.name == wanted || (item.kind == "word" && same_word(wanted, item.name))) return say(item, arguments);
@@ -280,6 +280,8 @@ int run_explain(const Arguments& arguments) {
     }
   }
   if (const auto text = cited_text(wanted)) return say({"place", wanted, "", *text}, arguments);
+  if (const std::string near = nearest_kernel(wanted); !near.empty())
+    throw UsageError(fmt::format("nothing is called '{}'; did you mean '{}'?", wanted, near));
   throw UsageError(fmt::format("nothing is called '{}'{}", wanted, suggestion(wanted, names, "see 'tscsim list'")));
 }
 

@@ -19,6 +19,7 @@ ops::Recording recorded(const Scenario& scenario, std::initializer_list<OpKind> 
       entry.supported = std::find(impossible.begin(), impossible.end(), step.op.kind) == impossible.end();
       if (!entry.supported) entry.note = "needs: another machine";
     }
+  recording.header.profile.pcpus = 2;
   return recording;
 }
 

@@ -29,10 +29,14 @@ ops::Recording recording(const std::string& scenario) {
   made.header.scenario_hash = "0123456789abcdef";
   made.header.profile.target = "model";
   made.header.profile.kernel = "6.12";
+  made.header.profile.vendor = "vmx";
+  made.header.profile.host_khz = 2'600'000;
   made.entries.resize(3);
-  made.entries[1].op.kind = ops::OpKind::rdtsc;
+  made.entries[1].op.kind = ops::OpKind::create_vcpu;
   made.entries[1].op.vcpu = 0;
-  made.entries[1].outcome.add(ops::Field::value, 0xffff'ffff'ffff'ffffu);
+  made.entries[2].op.kind = ops::OpKind::rdtsc;
+  made.entries[2].op.vcpu = 0;
+  made.entries[2].outcome.add(ops::Field::value, 0xffff'ffff'ffff'ffffu);
   return made;
 }
 

@@ -129,11 +129,12 @@ std::string first_trouble(const ops::InputError& error) {
 
 Variation parse_variation(const std::string& text) {
   const std::size_t equals = text.find('=');
-  if (equals == std::string::npos || equals == 0)
-    throw std::invalid_argument(
-        fmt::format("'{}': write the parameter and its distribution, as in 'downtime=uniform(100 ms, 2 s)'", text));
   std::string name = text.substr(0, equals);
   while (!name.empty() && name.back() == ' ') name.pop_back();
+  const bool printable = std::none_of(name.begin(), name.end(), [](unsigned char c) { return c < ' ' || c == 0x7f; });
+  if (equals == std::string::npos || name.empty() || !printable)
+    throw std::invalid_argument(
+        fmt::format("'{}': write the parameter and its distribution, as in 'downtime=uniform(100 ms, 2 s)'", text));
   try {
     return {name, Distribution::parse(text.substr(equals + 1))};
   } catch (const std::invalid_argument& error) {

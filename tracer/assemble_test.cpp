@@ -189,6 +189,7 @@ TEST(Assemble, ARecordingIsReadBackAsItWas) {
   seen.commands[1] = "/usr/bin/vmm --fast";
   ops::Recording recording = one({call(KVM_CREATE_VM, 1000, kNoVcpu, 5), create_vcpu(2000, 0)}, seen);
   EXPECT_EQ(recording.header.scenario, "vmm");
+  recording.header.profile.vendor = "vmx";
   recording.cut = "the command was killed by signal 9 (Killed)";
   std::stringstream lines;
   ops::write_json_lines(recording, lines);

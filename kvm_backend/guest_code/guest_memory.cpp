@@ -138,7 +138,8 @@ void GuestMemory::load(const MemoryImage& image) {
   // Fresh memory is zero, and touching all of it takes long in a lab machine.
   for (const auto& [address, line] : save()) std::memset(mapping_.data() + address, 0, line.size());
   for (const auto& [address, line] : image)
-    if (is_open(address) && line.size() == kImageLineBytes) write_at(mapping_, address, line.data(), line.size());
+    if (address % kImageLineBytes == 0 && is_open(address) && line.size() == kImageLineBytes)
+      write_at(mapping_, address, line.data(), line.size());
   std::atomic_signal_fence(std::memory_order_seq_cst);
 }
 

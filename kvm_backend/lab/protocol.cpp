@@ -4,7 +4,9 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <charconv>
 #include <sstream>
+#include <stdexcept>
 
 #include "ops/error.h"
 #include "ops/program_json.h"
@@ -18,6 +20,29 @@ constexpr const char* kFormat = "tscsim-jobs-3";
 
 [[noreturn]] void refuse(const std::string& message) {
   throw ops::InputError(ops::Diagnostic{{"jobs", 1, 0}, message, "", "", 1});
+}
+
+// The whole text is the number: std::stoull takes the first digit of "elsewhere".
+template <class Number>
+Number number_in(std::string_view text, int base) {
+  Number number{};
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number, base);
+  if (error != std::errc{} || end != text.data() + text.size())
+    throw std::invalid_argument(fmt::format("expected a number, found '{}'", text.substr(0, 40)));
+  return number;
+}
+
+std::uint64_t address_in(std::string_view text) {
+  if (text.starts_with("0x")) text.remove_prefix(2);
+  return number_in<std::uint64_t>(text, 16);
+}
+
+std::string bytes_in(std::string_view hex) {
+  if (hex.size() % 2 != 0) throw std::invalid_argument("expected two digits for each byte of memory");
+  std::string bytes;
+  for (std::size_t i = 0; i < hex.size(); i += 2)
+    bytes += static_cast<char>(number_in<std::uint8_t>(hex.substr(i, 2), 16));
+  return bytes;
 }
 
 std::string recording_text(const ops::Recording& recording) {
@@ -45,7 +70,7 @@ Job read_job(const std::string& line, std::istringstream& lines) {
   const Json json = Json::parse(line);
   Job job;
   job.host = json.at("host").get<int>();
-  for (const auto& [host, image] : json.at("saved").items()) job.saved[std::stoi(host)] = read_memory(image);
+  for (const auto& [host, image] : json.at("saved").items()) job.saved[number_in<int>(host, 10)] = read_memory(image);
   std::string program;
   std::getline(lines, program);
   job.program = ops::program_from_json(program, "jobs");
@@ -86,7 +111,7 @@ Jobs jobs_from_text(const std::string& text) {
     const auto header = nlohmann::json::parse(line);
     if (header.at("format") != kFormat) refuse("the jobs were written by another version of tscsim");
     jobs.target = header.at("target").get<std::string>();
-    jobs.seed = std::stoull(header.at("seed").get<std::string>());
+    jobs.seed = number_in<std::uint64_t>(header.at("seed").get<std::string>(), 10);
     jobs.trace = header.at("trace").get<bool>();
     jobs.command = header.at("command").get<std::string>();
     jobs.doctor = header.at("doctor").get<bool>();
@@ -113,13 +138,8 @@ nlohmann::ordered_json memory_json(const MemoryImage& image) {
 
 MemoryImage read_memory(const nlohmann::ordered_json& json) {
   MemoryImage image;
-  for (const Json& line : json) {
-    const std::string hex = line.at(1).get<std::string>();
-    std::string bytes;
-    for (std::size_t i = 0; i + 1 < hex.size(); i += 2)
-      bytes += static_cast<char>(std::stoi(hex.substr(i, 2), nullptr, 16));
-    image.emplace_back(std::stoull(line.at(0).get<std::string>(), nullptr, 16), std::move(bytes));
-  }
+  for (const Json& line : json)
+    image.emplace_back(address_in(line.at(0).get<std::string>()), bytes_in(line.at(1).get<std::string>()));
   return image;
 }
 

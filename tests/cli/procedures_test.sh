@@ -39,7 +39,8 @@ says "1 held" check kept.yaml --procedure qemu/migrate=documented/migrate
 says "documented/migrate, line 7" run kept.yaml --procedure documented/migrate
 run_tscsim check moved.yaml --procedure documented/migrate
 want_status 1 "check moved.yaml --procedure documented/migrate"
-says "1 held" check moved.yaml --procedure firecracker/restore=documented/migrate
+run_tscsim check moved.yaml --procedure firecracker/restore=documented/migrate
+want_status 2 "check with a procedure that replaces nothing"
 run_tscsim check moved.yaml --procedure documented/migrte
 want_status 2 "check with an unknown procedure"
 
