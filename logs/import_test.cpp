@@ -2,6 +2,7 @@
 // log does more than lose lines.
 #include "logs/import.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -114,6 +115,27 @@ TEST(Import, ALineThatLacksItsEndIsNotTaken) {
   const Import partial = import_trace(cut, "LOG", "ftrace", {});
   EXPECT_EQ(partial.vms[0].recording.entries.size(), 1u) << "5000 may have been 50001";
   EXPECT_TRUE(partial.partial());
+}
+
+// A task may have any bytes for its name, a recording has UTF-8 alone.
+TEST(Import, ANameThatIsNotUtf8IsKeptAsFarAsItIs) {
+  const struct {
+    const char *name, *kept;
+  } cases[] = {{"vm\x8d", "vm\xef\xbf\xbd"},
+               {"v\xc3\xb6m", "v\xc3\xb6m"},
+               {"\xf0\x9f\x95\x90", "\xf0\x9f\x95\x90"},
+               {"\xed\xa0\x80", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"},
+               {"\xc0\xaf", "\xef\xbf\xbd\xef\xbf\xbd"},
+               {"a\xe2\x82", "a\xef\xbf\xbd\xef\xbf\xbd"}};
+  for (const auto& c : cases) {
+    std::istringstream log(std::string("  ") + c.name +
+                           "-1 [000] ..... 1.100000: kvm_write_tsc_offset: vcpu=0 prev=0 next=5000\n");
+    const ops::Recording recording = import_trace(log, "LOG", "ftrace", {}).vms.at(0).recording;
+    EXPECT_THAT(recording.entries.at(0).note, ::testing::HasSubstr(std::string(" ") + c.kept + "-1"));
+    std::stringstream text;
+    ops::write_json_lines(recording, text);
+    EXPECT_EQ(ops::read_json_lines(text, "LOG"), recording) << c.kept;
+  }
 }
 
 }  // namespace

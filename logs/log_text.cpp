@@ -1,5 +1,6 @@
 #include "logs/log_text.h"
 
+#include <algorithm>
 #include <array>
 #include <istream>
 
@@ -30,6 +31,36 @@ constexpr std::array kMagic = {
           "is a program", "give the text that the recorder wrote"},
 };
 
+// How many bytes the character of UTF-8 at the beginning of `text` has; 0: there is none (RFC 3629, 4).
+std::size_t utf8_length(std::string_view text) {
+  const auto byte = [&](std::size_t i) {
+    return i < text.size() ? static_cast<unsigned>(static_cast<unsigned char>(text[i])) : 0U;
+  };
+  const unsigned first = byte(0);
+  if (first < 0x80) return 1;
+  if (first < 0xc2 || first > 0xf4) return 0;
+  const std::size_t length = first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+  // No longer form of a shorter character, no surrogate, nothing above U+10FFFF.
+  const unsigned least = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : 0x80;
+  const unsigned most = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : 0xbf;
+  if (byte(1) < least || byte(1) > most) return 0;
+  for (std::size_t i = 2; i < length; ++i)
+    if (byte(i) < 0x80 || byte(i) > 0xbf) return 0;
+  return length;
+}
+
+// A task's name is any bytes; a recording is UTF-8. What is not becomes the replacement character U+FFFD.
+std::string as_utf8(std::string text) {
+  if (std::all_of(text.begin(), text.end(), [](unsigned char c) { return c < 0x80; })) return text;
+  std::string out;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t length = utf8_length(std::string_view(text).substr(at));
+    out += length == 0 ? "\xef\xbf\xbd" : text.substr(at, length);
+    at += std::max<std::size_t>(length, 1);
+  }
+  return out;
+}
+
 void refuse_binary(const std::string& line, const std::string& name) {
   for (const Magic& magic : kMagic)
     if (line.starts_with(magic.bytes))
@@ -44,9 +75,11 @@ void refuse_binary(const std::string& line, const std::string& name) {
 
 }  // namespace
 
-LogText::LogText(std::istream& in, std::string name) : in_(in), name_(std::move(name)) {
-  first_is_read_ = next();
+LogText::LogText(std::istream& in, std::string name) : in_(in), name_(as_utf8(std::move(name))) {
+  const bool there = read_line();
   refuse_binary(line_, name_);
+  line_ = as_utf8(std::move(line_));
+  first_is_read_ = there;
 }
 
 bool LogText::next() {
@@ -54,6 +87,12 @@ bool LogText::next() {
     first_is_read_ = false;
     return true;
   }
+  if (!read_line()) return false;
+  line_ = as_utf8(std::move(line_));
+  return true;
+}
+
+bool LogText::read_line() {
   base::throw_if_interrupted();
   line_.clear();
   std::streambuf* bytes = in_.rdbuf();

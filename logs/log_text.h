@@ -17,13 +17,15 @@ class LogText {
   // Throws ops::InputError when the stream begins as a file that is not text.
   LogText(std::istream& in, std::string name);
 
-  bool next();  // the next line; false at the end
+  bool next();  // the next line, as UTF-8; false at the end
   std::string_view line() const { return line_; }
   int number() const { return number_; }
   bool is_cut() const { return cut_; }  // the line has no end: the file stops in it
   const std::string& name() const { return name_; }
 
  private:
+  bool read_line();
+
   std::istream& in_;
   std::string name_;
   std::string line_;

@@ -20,7 +20,7 @@ constexpr std::string_view kRecordMend =
 
 class Reader {
  public:
-  Reader(std::istream& in, const std::string& name) : text_(in, name) { log_.name = name; }
+  Reader(std::istream& in, const std::string& name) : text_(in, name) { log_.name = text_.name(); }
 
   TraceLog read() {
     while (text_.next()) take(text_.line());

@@ -91,6 +91,12 @@ TEST(Subject, WhatDoesNotFollowIsReadAnew) {
   }
 }
 
+TEST(Subject, AVariationWithoutAName) {
+  for (const std::string& text : {std::string("uniform(1, 2)"), std::string("=uniform(1, 2)"),
+                                  std::string("  =uniform(1, 2)"), std::string("\0=uniform(1, 2)", 15)})
+    EXPECT_THROW(parse_variation(text), std::invalid_argument) << text;
+}
+
 TEST(Subject, NamesThatNameNothing) {
   const std::vector<std::pair<std::string, std::string>> rows{
       {"down_time=uniform(1 ms, 2 ms)", "no procedure of this scenario has such a parameter"},

@@ -55,7 +55,13 @@ std::string uri_of(const std::string& file) {
   return inside ? percent_encoded(relative.string()) : "file://" + percent_encoded(path.string());
 }
 
-Json artifact_json(const std::string& file) { return {{"uri", uri_of(file)}}; }
+// `line` 0: the whole file. A course that comes from no file has no location.
+Json locations_json(const Location& where) {
+  if (where.file.empty()) return Json::array();
+  Json physical = {{"artifactLocation", {{"uri", uri_of(where.file)}}}};
+  if (where.line > 0) physical["region"]["startLine"] = where.line;
+  return Json::array({{{"physicalLocation", physical}}});
+}
 
 Json rule_json(const FindingInfo& info) {
   return {{"id", info.id},
@@ -71,20 +77,15 @@ Json notification_json(const LintReport& report, const Undecided& open) {
           {"level", "note"},
           {"message",
            {{"text", fmt::format("not decidable: {}: {}", recording.empty() ? report.name : recording, open.why)}}},
-          {"locations", Json::array({{{"physicalLocation", {{"artifactLocation", artifact_json(report.file)}}}}})}};
+          {"locations", locations_json({report.file, 0})}};
 }
 
 Json result_json(const LintReport& report, const Finding& finding) {
-  const Location where = location_of(report, finding);
-  Json region = Json::object();
-  if (where.line > 0) region["startLine"] = where.line;
-  Json physical = {{"artifactLocation", artifact_json(where.file)}};
-  if (!region.empty()) physical["region"] = region;
   return {{"ruleId", finding.info->id},
           {"level", name_of(finding.level)},
           {"message",
            {{"text", fmt::format("{}. {} Cure: {}", finding.message, finding.info->consequence, finding.info->cure)}}},
-          {"locations", Json::array({{{"physicalLocation", physical}}})}};
+          {"locations", locations_json(location_of(report, finding))}};
 }
 
 }  // namespace

@@ -54,12 +54,12 @@ std::vector<ops::Recording> short_recordings(const std::string& source_folder) {
   std::vector<ops::Recording> all;
   for (const std::string& text : texts_below(source_folder + "/tests/recordings", ".jsonl", 1 << 20)) {
     std::istringstream in(text);
-    const ops::Recording whole = ops::read_json_lines(in, "seed");
-    for (const std::size_t length : kLengths) {
-      if (length >= whole.entries.size()) continue;
-      all.push_back(whole);
-      all.back().entries.resize(length);
-    }
+    for (const ops::Recording& whole : ops::read_all_json_lines(in, "seed"))
+      for (const std::size_t length : kLengths) {
+        if (length >= whole.entries.size()) continue;
+        all.push_back(whole);
+        all.back().entries.resize(length);
+      }
   }
   return all;
 }
