@@ -52,10 +52,19 @@ bool explore(const Hypothesis& start, const ops::Entry& entry, std::size_t index
   return true;
 }
 
-void drop_duplicates(std::vector<Hypothesis>& hypotheses) {
+// Which histories go on. One that explains all of a recording is enough to agree, so that it is looked for first among few: of
+// those with equal states one, although what is known of their readings may differ, and never more than kFew. When all
+// of these are contradicted nothing is said; then all are followed.
+enum class Keep { few, all };
+constexpr std::size_t kFew = 256;
+
+void drop_duplicates(std::vector<Hypothesis>& hypotheses, Keep keep) {
   if (hypotheses.size() < 2) return;
   std::set<std::string> seen;
-  std::erase_if(hypotheses, [&](Hypothesis& h) { return !seen.insert(digest(h)).second; });
+  std::erase_if(hypotheses,
+                [&](Hypothesis& h) { return !seen.insert(keep == Keep::all ? digest(h) : state_digest(h)).second; });
+  if (keep == Keep::few && hypotheses.size() > kFew)
+    hypotheses.erase(hypotheses.begin() + static_cast<std::ptrdiff_t>(kFew), hypotheses.end());
 }
 
 // What came of some entries. Without survivors, the entry that none survived is `stopped_at`; with too many histories the
@@ -66,7 +75,7 @@ struct Followed {
   bool too_many = false;
 };
 
-Followed follow(std::vector<Hypothesis> hypotheses, const ops::Recording& recording, const Limits& limits,
+Followed follow(std::vector<Hypothesis> hypotheses, const ops::Recording& recording, const Limits& limits, Keep keep,
                 std::size_t index) {
   Advanced advanced;
   std::size_t histories = 0;
@@ -74,7 +83,7 @@ Followed follow(std::vector<Hypothesis> hypotheses, const ops::Recording& record
   for (const Hypothesis& hypothesis : hypotheses)
     if (!explore(hypothesis, recording.entries[index], index, most, histories, advanced))
       return {{std::move(hypotheses), {}}, index, true};
-  drop_duplicates(advanced.survivors);
+  drop_duplicates(advanced.survivors, keep);
   const bool too_many = advanced.survivors.size() > kMaxHypotheses;
   if (too_many) return {{std::move(hypotheses), {}}, index, true};
   return {std::move(advanced), index, false};
@@ -110,8 +119,8 @@ std::size_t end_of_group(const ops::Recording& recording, std::size_t begin) {
 // one goes on.
 class Orders {
  public:
-  Orders(const ops::Recording& recording, const Limits& limits, std::size_t begin, std::size_t end)
-      : recording_(recording), limits_(limits), begin_(begin), size_(end - begin) {}
+  Orders(const ops::Recording& recording, const Limits& limits, Keep keep, std::size_t begin, std::size_t end)
+      : recording_(recording), limits_(limits), keep_(keep), begin_(begin), size_(end - begin) {}
 
   Followed follow_all(std::vector<Hypothesis> start) {
     std::map<Done, std::vector<Hypothesis>> level;
@@ -156,7 +165,7 @@ class Orders {
       if (!may_come(done, next)) continue;
       followed_ += hypotheses.size();
       if (followed_ > size_ * kMaxHypotheses) return false;
-      Followed followed = follow(hypotheses, recording_, limits_, begin_ + next);
+      Followed followed = follow(hypotheses, recording_, limits_, keep_, begin_ + next);
       if (followed.too_many) return false;
       if (followed.result.survivors.empty()) {
         const bool in_order =
@@ -169,7 +178,7 @@ class Orders {
       with[next] = true;
       std::vector<Hypothesis>& all = result[with];
       for (Hypothesis& h : followed.result.survivors) all.push_back(std::move(h));
-      drop_duplicates(all);
+      drop_duplicates(all, keep_);
       if (all.size() > kMaxHypotheses) return false;
     }
     return true;
@@ -189,6 +198,7 @@ class Orders {
 
   const ops::Recording& recording_;
   const Limits& limits_;
+  Keep keep_;
   std::size_t begin_;
   std::size_t size_;
   std::size_t followed_ = 0;
@@ -197,11 +207,11 @@ class Orders {
 
 // The next entry, or the next ones in every order that may be. `next` becomes the one after them.
 Followed follow_next(std::vector<Hypothesis> hypotheses, const ops::Recording& recording, const Limits& limits,
-                     std::size_t& next) {
+                     Keep keep, std::size_t& next) {
   const std::size_t begin = next;
   next = end_of_group(recording, begin);
-  if (next == begin + 1) return follow(std::move(hypotheses), recording, limits, begin);
-  return Orders(recording, limits, begin, next).follow_all(std::move(hypotheses));
+  if (next == begin + 1) return follow(std::move(hypotheses), recording, limits, keep, begin);
+  return Orders(recording, limits, keep, begin, next).follow_all(std::move(hypotheses));
 }
 
 // Questions of the machine (not about delayed work) that the surviving histories answer differently.
@@ -274,14 +284,15 @@ std::size_t Result::count(Verdict verdict) const {
                                                 [&](const Observation& o) { return o.verdict == verdict; }));
 }
 
-Result check(const ops::Recording& recording, const Limits& limits) {
-  require_operations(recording);
+namespace {
+
+Result check_keeping(Keep keep, const ops::Recording& recording, const Limits& limits) {
   Result result;
   std::vector<Hypothesis> hypotheses;
   hypotheses.emplace_back(recording);
 
   for (std::size_t next = 0; next < recording.entries.size();) {
-    auto [advanced, stopped_at, too_many] = follow_next(std::move(hypotheses), recording, limits, next);
+    auto [advanced, stopped_at, too_many] = follow_next(std::move(hypotheses), recording, limits, keep, next);
     if (too_many) {
       tell(advanced.survivors, result);
       result.observations.push_back({stopped_at, "which of too many histories", Verdict::undecided, 0, 0, 0});
@@ -305,6 +316,15 @@ Result check(const ops::Recording& recording, const Limits& limits) {
   }
   tell(hypotheses, result);
   return result;
+}
+
+}  // namespace
+
+Result check(const ops::Recording& recording, const Limits& limits) {
+  require_operations(recording);
+  Result among_few = check_keeping(Keep::few, recording, limits);
+  if (among_few.mismatches.empty()) return among_few;
+  return check_keeping(Keep::all, recording, limits);
 }
 
 }  // namespace tscsim::crosscheck

@@ -37,11 +37,8 @@ std::map<std::string, std::string> leaves(Hypothesis& hypothesis) {
   return found;
 }
 
-}  // namespace
-
-std::string digest(Hypothesis& hypothesis) {
-  const WitnessSpace::Scope scope(hypothesis.space);
-  witness::Spelling spelling(hypothesis.space);
+// Every member of the state, readings under names of `spelling`.
+std::string spelled(Hypothesis& hypothesis, witness::Spelling& spelling) {
   std::string text;
   const auto leaf = [&](const std::string&, const auto& value) {
     if constexpr (std::same_as<std::remove_cvref_t<decltype(value)>, Witness>) text += spelling.of(value);
@@ -50,7 +47,22 @@ std::string digest(Hypothesis& hypothesis) {
   StateWalk<decltype(leaf), false> walk(leaf);
   walk.walk(hypothesis.hosts);
   walk.walk(hypothesis.guest_writes);
-  return text + spelling.knowledge();
+  return text;
+}
+
+}  // namespace
+
+std::string digest(Hypothesis& hypothesis) {
+  const WitnessSpace::Scope scope(hypothesis.space);
+  witness::Spelling spelling(hypothesis.space);
+  const std::string state = spelled(hypothesis, spelling);  // names the readings, before what is known of them
+  return state + spelling.knowledge();
+}
+
+std::string state_digest(Hypothesis& hypothesis) {
+  const WitnessSpace::Scope scope(hypothesis.space);
+  witness::Spelling spelling(hypothesis.space);
+  return spelled(hypothesis, spelling);
 }
 
 std::vector<std::string> state_diff(Hypothesis& here, Hypothesis& there) {
