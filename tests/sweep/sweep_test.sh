@@ -55,7 +55,7 @@ sweep --db other.db --seed 2 >/dev/null 2>&1
 
 # The worst runs replay alone.
 "$tscsim" check one.worst >worst.txt || { cat worst.txt; fail "a worst run does not replay"; }
-grep -q '9 passed, 0 failed' worst.txt || { cat worst.txt; fail "there are not 9 worst runs"; }
+grep -q '6 passed, 0 failed, 0 errors, 0 skipped, 3 that expect nothing' worst.txt || { cat worst.txt; fail "there are not 9 worst runs, 3 of them of an expression"; }
 
 # Shards.
 for i in 0 1 2; do sweep --db "part$i.db" --shard "$i/3" >/dev/null 2>&1; done
