@@ -5,6 +5,7 @@
 #include <istream>
 
 #include "base/interrupt.h"
+#include "ops/text.h"
 
 namespace tscsim::logs {
 namespace {
@@ -31,30 +32,12 @@ constexpr std::array kMagic = {
           "is a program", "give the text that the recorder wrote"},
 };
 
-// How many bytes the character of UTF-8 at the beginning of `text` has; 0: there is none (RFC 3629, 4).
-std::size_t utf8_length(std::string_view text) {
-  const auto byte = [&](std::size_t i) {
-    return i < text.size() ? static_cast<unsigned>(static_cast<unsigned char>(text[i])) : 0U;
-  };
-  const unsigned first = byte(0);
-  if (first < 0x80) return 1;
-  if (first < 0xc2 || first > 0xf4) return 0;
-  const std::size_t length = first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
-  // No longer form of a shorter character, no surrogate, nothing above U+10FFFF.
-  const unsigned least = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : 0x80;
-  const unsigned most = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : 0xbf;
-  if (byte(1) < least || byte(1) > most) return 0;
-  for (std::size_t i = 2; i < length; ++i)
-    if (byte(i) < 0x80 || byte(i) > 0xbf) return 0;
-  return length;
-}
-
 // A task's name is any bytes; a recording is UTF-8. What is not becomes the replacement character U+FFFD.
 std::string as_utf8(std::string text) {
   if (std::all_of(text.begin(), text.end(), [](unsigned char c) { return c < 0x80; })) return text;
   std::string out;
   for (std::size_t at = 0; at < text.size();) {
-    const std::size_t length = utf8_length(std::string_view(text).substr(at));
+    const std::size_t length = ops::utf8_length(std::string_view(text).substr(at));
     out += length == 0 ? "\xef\xbf\xbd" : text.substr(at, length);
     at += std::max<std::size_t>(length, 1);
   }

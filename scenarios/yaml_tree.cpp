@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <sstream>
 
+#include "ops/text.h"
 #include "scenarios/diagnostics.h"
 
 namespace tscsim::scenarios {
@@ -134,15 +135,22 @@ void refuse_large(std::string_view text, const std::string& file) {
 }
 
 void refuse_binary(std::string_view text, const Diagnostics& diagnostics) {
-  const auto bad = std::find_if(text.begin(), text.end(), [](char c) {
+  const auto is_control = [](char c) {
     return static_cast<unsigned char>(c) < 0x20 && c != '\n' && c != '\r' && c != '\t';
-  });
-  if (bad == text.end()) return;
-  const auto offset = static_cast<std::size_t>(bad - text.begin());
-  const auto line = 1 + std::count(text.begin(), bad, '\n');
+  };
+  std::size_t offset = 0;
+  while (offset < text.size() && !is_control(text[offset])) {
+    const std::size_t length = ops::utf8_length(text.substr(offset));
+    if (length == 0) break;
+    offset += length;
+  }
+  if (offset == text.size()) return;
+  const auto line = 1 + std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(offset), '\n');
   const std::size_t line_begin = text.substr(0, offset).rfind('\n') + 1;  // npos + 1 is 0
   refuse(diagnostics, static_cast<int>(line), static_cast<int>(offset - line_begin) + 1,
-         "a control character; this is not a text file", "");
+         is_control(text[offset]) ? "a control character; this is not a text file"
+                                  : "a character that is not UTF-8, which YAML is written in",
+         "");
 }
 
 }  // namespace

@@ -378,6 +378,9 @@ Json disturbance_json(const Case& c, std::size_t n) {
   return json;
 }
 
+constexpr const char* kNothing = "nothing was done: there is no VM\n";
+
+// There is one.
 const Moment& last_moment(const Course& course) { return course.moments.back(); }
 
 // The decisions that placed the vCPUs as they are at the end.
@@ -451,6 +454,7 @@ std::string verdict_json(const Course& course) {
 }
 
 std::string why_master_clock_off(const Course& course) {
+  if (course.moments.empty()) return kNothing;
   const VmView& vm = last_moment(course).after;
   if (vm.master_clock) return "the master clock is on at the end\n";
   if (vm.vetoed)
@@ -477,6 +481,7 @@ std::string why_master_clock_off(const Course& course) {
 }
 
 std::string why_offsets_differ(const Course& course) {
+  if (course.moments.empty()) return kNothing;
   const VmView& vm = last_moment(course).after;
   std::vector<std::pair<Span, std::vector<std::int32_t>>> groups;
   for (std::size_t v = 0; v < vm.vcpus.size(); ++v) {
