@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <iostream>
+#include <map>
 #include <system_error>
 
 #include "cli/commands.h"
@@ -18,12 +19,38 @@
 namespace tscsim::cli {
 namespace {
 
+// Of a folder, for --brief.
+struct Folder {
+  int passed = 0, wrong = 0, others = 0;
+};
+
 struct Report {
+  std::map<std::string, Folder> folders;
   int passed = 0, failed = 0, errors = 0, skipped = 0, nothing_expected = 0;
   Json scenarios = Json::array();
   std::vector<JunitCase> junit;
   ScenariosInFiles checked, not_passed;  // for --failed
 };
+
+// Below the library, or the folder that was named: "thread", "vmm/qemu".
+std::string folder_of(const std::string& file) {
+  std::error_code ignored;
+  const std::filesystem::path path = std::filesystem::path(file).parent_path();
+  const std::filesystem::path below = path.lexically_relative(scenarios::library_folder());
+  const bool shipped = !below.empty() && *below.begin() != "..";
+  return shipped ? below.begin()->string() : path.string();
+}
+
+std::string folders_text(const Report& report) {
+  std::string text;
+  for (const auto& [name, folder] : report.folders) {
+    text += fmt::format("{:<16} {:>4} passed", name, folder.passed);
+    if (folder.wrong != 0) text += fmt::format(", {} failed", folder.wrong);
+    if (folder.others != 0) text += fmt::format(", {} that expect nothing or need another kernel", folder.others);
+    text += "\n";
+  }
+  return text;
+}
 
 std::string state_of(const Tally& t) {
   if (t.failed + t.unsure != 0) return "failed";
@@ -62,7 +89,8 @@ void check_one(const scenarios::Scenario& scenario, const std::string& file, con
     ++report.skipped;
     report.junit.push_back(junit_case(name, file, "skipped", need));
     report.scenarios.push_back({{"name", name}, {"file", file}, {"state", "skipped"}, {"detail", need}});
-    if (text) std::cout << fmt::format("{:<8} {:<46} {}\n", "skipped", name, need);
+    ++report.folders[folder_of(file)].others;
+    if (text && !arguments.has("brief")) std::cout << fmt::format("{:<8} {:<46} {}\n", "skipped", name, need);
     return;
   }
   const ops::Recording recording = run_on_model(scenario, arguments);
@@ -70,6 +98,8 @@ void check_one(const scenarios::Scenario& scenario, const std::string& file, con
   const Tally t = tally(verdicts);
   const std::string state = state_of(t);
   ++count_of(report, state);
+  Folder& folder = report.folders[folder_of(file)];
+  ++(state == "passed" ? folder.passed : state == "failed" ? folder.wrong : folder.others);
   report.checked.insert(scenario_in_file(file, name));
   if (state == "failed") report.not_passed.insert(scenario_in_file(file, name));
   const std::string bad = verdict_lines(verdicts, true);
@@ -79,7 +109,7 @@ void check_one(const scenarios::Scenario& scenario, const std::string& file, con
                               {"state", state},
                               {"fingerprint", ops::fingerprint(recording)},
                               {"expectations", verdicts_json(verdicts)}});
-  if (!text) return;
+  if (!text || (arguments.has("brief") && state != "failed")) return;
   if (state == "nothing_expected") std::cout << fmt::format("{:<8} {:<46} nothing is expected\n", "nothing", name);
   else
     std::cout << fmt::format("{:<8} {:<46} {} held, {} failed, {} not run\n{}", state, name, t.held,
@@ -150,6 +180,7 @@ void print_summary(const Report& report, bool complete, const Arguments& argumen
     if (!complete) object["interrupted"] = true;
     return print(object);
   }
+  if (arguments.has("brief")) std::cout << folders_text(report);
   std::cout << fmt::format("{} passed, {} failed, {} errors, {} skipped", report.passed, report.failed, report.errors,
                            report.skipped);
   if (report.nothing_expected != 0) std::cout << fmt::format(", {} that expect nothing", report.nothing_expected);
@@ -192,6 +223,7 @@ Command check_command() {
             add_model_options(options);
             options.text("junit", "FILE", "also write a JUnit report");
             options.text("select,k", "WORD", "only scenarios with this in their name or path");
+            options.flag("brief", "a line for each folder instead of one for each scenario; what failed in full");
             options.flag("failed", "only scenarios that failed when they were checked last");
           },
           run};

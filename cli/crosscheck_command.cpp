@@ -204,7 +204,7 @@ int run_crosscheck(const Arguments& arguments) {
   if (arguments.has("junit")) storage::require_folder_of(arguments.text("junit"));
   RecordingKeeper keeper(arguments);
   auto targets = targets_of(arguments.text("on"));
-  CrosscheckReport report(!arguments.json());
+  CrosscheckReport report(lines_of(arguments));
   Crosscheck crosscheck(arguments, report, keeper);
   try {
     crosscheck.run(targets);
@@ -319,7 +319,7 @@ void verify_path(const std::string& path, const std::optional<scenarios::Scenari
 
 int run_verify(const Arguments& arguments) {
   if (arguments.has("junit")) storage::require_folder_of(arguments.text("junit"));
-  CrosscheckReport report(!arguments.json());
+  CrosscheckReport report(lines_of(arguments));
   std::optional<scenarios::Scenario> scenario;
   if (arguments.has("scenario")) {
     require_replacements({arguments.text("scenario")}, arguments);
@@ -355,6 +355,7 @@ Command crosscheck_command() {
         options.number("seed", "N", "seed, kept in the recording", 1);
         options.text("junit", "FILE", "also write a JUnit report");
         add_procedure_options(options);
+        add_brief_option(options);
         add_keep_option(options);
         add_lab_options(options);
       },
@@ -383,6 +384,7 @@ Command verify_command() {
           [](OptionList& options) {
             options.text("scenario", "FILE",
                          "also judge this scenario's expectations; it must be the one that was recorded");
+            add_brief_option(options);
             options.text("junit", "FILE", "also write a JUnit report");
             add_procedure_options(options);
           },

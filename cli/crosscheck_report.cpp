@@ -120,6 +120,16 @@ std::string silence_of(const Counts& counts) {
                      counts[Verdict::unsupported]);
 }
 
+// "Linux 6.12, AMD", of "6.12.117+deb13-cloud-amd64" and "svm".
+std::string kernel_name(const ops::TargetProfile& profile) {
+  const std::size_t minor = profile.kernel.find('.');
+  const std::size_t end =
+      minor == std::string::npos ? minor : profile.kernel.find_first_not_of("0123456789", minor + 1);
+  const std::string_view vendor = profile.vendor == "svm" ? "AMD" : profile.vendor == "vmx" ? "Intel" : "PVM";
+  return fmt::format("Linux {}, {}{}", profile.kernel.substr(0, end), vendor,
+                     profile.target == "model" ? ", the model itself" : "");
+}
+
 std::string cell_text(const Compared& cell) {
   if (cell.agreement == Agreement::not_run) return "not run";
   if (cell.agreement != Agreement::agree) return std::string(word_of(cell.agreement));
@@ -165,6 +175,15 @@ JunitCase junit_case(const Compared& cell, const RecordedScenario& subject, cons
 
 }  // namespace
 
+void add_brief_option(OptionList& options) {
+  options.flag("brief", "a line for each kernel instead of one for each recording; what is wrong in full");
+}
+
+Lines lines_of(const Arguments& arguments) {
+  if (arguments.json()) return Lines::none;
+  return arguments.has("brief") ? Lines::brief : Lines::each;
+}
+
 void Counts::add(const crosscheck::Result& result) {
   for (const Verdict v : kVerdicts) of[static_cast<std::size_t>(v)] += result.count(v);
 }
@@ -205,6 +224,9 @@ void CrosscheckReport::compare(const RecordedScenario& subject, const ops::Recor
   Compared cell{subject.name, target, {}};
   cell.counts.add(result);
   counts_.add(result);
+  Kernel& kernel = kernels_[kernel_name(recording.header.profile)];
+  ++kernel.recordings;
+  kernel.counts.add(result);
   const Tally t = tally(subject.verdicts);
   expectations_.held += t.held;
   expectations_.failed += t.failed;
@@ -234,7 +256,7 @@ void CrosscheckReport::compare(const RecordedScenario& subject, const ops::Recor
                     {"inferred_guest_writes", inferred_json(result)},
                     {"expectations", verdicts_json(subject.verdicts)}});
   if (!why.empty()) items_.back()["not_run"] = why;
-  if (text_) {
+  if (text_ && (!brief_ || wrong)) {
     std::cout << fmt::format("{:<9} {:<42} {}", word_of(cell.agreement), subject.name, cell.counts.text());
     if (t.failed != 0) std::cout << fmt::format("; expectations: {} held, {} failed, ", t.held, t.failed);
     else std::cout << fmt::format("; expectations: {} held, ", t.held);
@@ -247,7 +269,7 @@ void CrosscheckReport::compare(const RecordedScenario& subject, const ops::Recor
 
 void CrosscheckReport::add_not_run(const RecordedScenario& subject, const std::string& target, const std::string& why) {
   items_.push_back({{"name", subject.name}, {"target", target}, {"verdict", "not_run"}, {"not_run", why}});
-  if (text_) std::cout << fmt::format("not run   {:<42} {}\n", subject.name, why) << std::flush;
+  if (text_ && !brief_) std::cout << fmt::format("not run   {:<42} {}\n", subject.name, why) << std::flush;
   cells_.push_back({subject.name, target, {}, Agreement::not_run});
 }
 
@@ -311,6 +333,15 @@ int CrosscheckReport::status() const {
   return count(Agreement::agree) == 0 ? kNothingChecked : kAllHeld;
 }
 
+std::string CrosscheckReport::kernels_text() const {
+  std::string text;
+  for (const auto& [name, kernel] : kernels_)
+    text += fmt::format("{:<24} {:>4} recordings, {:>6} values exact, {:>5} in their brackets, {} mismatches\n", name,
+                        kernel.recordings, kernel.counts[Verdict::exact], kernel.counts[Verdict::bracketed],
+                        kernel.counts[Verdict::mismatch]);
+  return text;
+}
+
 int CrosscheckReport::finish(const std::string& command, const Arguments& arguments) const {
   if (arguments.has("junit"))
     storage::write_file(arguments.text("junit"), junit_xml("tscsim " + command, junit_, notices()));
@@ -320,7 +351,8 @@ int CrosscheckReport::finish(const std::string& command, const Arguments& argume
     return status();
   }
   if (cells_.empty() && errors_ != 0) return status();  // all was refused, and has been said
-  if (distinct(cells_, &Compared::target).size() > 1 && distinct(cells_, &Compared::scenario).size() > 1)
+  if (brief_) std::cout << kernels_text();
+  else if (distinct(cells_, &Compared::target).size() > 1 && distinct(cells_, &Compared::scenario).size() > 1)
     std::cout << "\n" << matrix_text(cells_) << "\n";
   std::cout << counts_.text();
   const std::size_t unmet = count(Agreement::expectation_failed);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -42,10 +43,17 @@ struct RecordedScenario {
   std::string kept = {};    // where it is written when something is wrong with it; empty: nowhere
 };
 
+// What is printed of each comparison as it is made. Brief: of those that are wrong all, of the rest a line for each kernel,
+// at the end.
+enum class Lines { each, brief, none };
+
+// --brief
+void add_brief_option(OptionList& options);
+Lines lines_of(const Arguments& arguments);
+
 class CrosscheckReport {
  public:
-  // `text`: print each comparison as it is made.
-  explicit CrosscheckReport(bool text) : text_(text) {}
+  explicit CrosscheckReport(Lines lines) : text_(lines != Lines::none), brief_(lines == Lines::brief) {}
 
   void compare(const RecordedScenario& subject, const ops::Recording& recording);
   // An operand that cannot be evaluated because the target refused what it rests on says something about the target.
@@ -68,7 +76,16 @@ class CrosscheckReport {
   std::size_t count(Agreement agreement) const;
   void add_not_run(const RecordedScenario& subject, const std::string& target, const std::string& why);
 
+  std::string kernels_text() const;
+
+  struct Kernel {
+    std::size_t recordings = 0;
+    Counts counts;
+  };
+
   bool text_;
+  bool brief_;
+  std::map<std::string, Kernel> kernels_;  // "Linux 6.12, AMD"
   Counts counts_;
   Tally expectations_;
   std::size_t errors_ = 0;

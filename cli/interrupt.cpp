@@ -1,5 +1,6 @@
 #include "cli/interrupt.h"
 
+#include <sys/time.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -11,7 +12,7 @@
 namespace tscsim::cli {
 namespace {
 
-constexpr unsigned kPatience_s = 1;
+constexpr itimerval kPatience = {.it_interval = {}, .it_value = {.tv_sec = 0, .tv_usec = 900'000}};
 
 // In a signal handler nothing else may be done.
 void end_at_once(std::string_view why) {
@@ -21,7 +22,7 @@ void end_at_once(std::string_view why) {
 
 void on_request(int) {
   if (base::interrupt::requested.exchange(true)) end_at_once("tscsim: interrupted twice\n");
-  ::alarm(kPatience_s);
+  ::setitimer(ITIMER_REAL, &kPatience, nullptr);
 }
 
 void on_alarm(int) {

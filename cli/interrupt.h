@@ -1,6 +1,6 @@
 // SIGINT and SIGTERM ask a run to stop: what runs notices at its next operation, so that nothing is half-written. What has
-// not noticed after a second (it reads from a pipe that gives nothing, say) is ended as it stands, and so is everything by the
-// second signal.
+// not noticed after 0.9 s (it reads from a pipe that gives nothing, say) is ended as it stands, so that everything ends within a
+// second; the second signal does that at once.
 #pragma once
 
 #include <atomic>

@@ -91,7 +91,8 @@ Json verdicts_json(const std::vector<scenarios::Verdict>& verdicts) {
 void print(const Json& document) {
   Json whole = document;
   if (!notices().empty()) whole["notices"] = notices();
-  std::cout << whole.dump(2) << "\n";
+  // A file's name need not be UTF-8.
+  std::cout << whole.dump(2, ' ', false, Json::error_handler_t::replace) << "\n";
 }
 
 }  // namespace tscsim::cli

@@ -127,7 +127,7 @@ void report_json(const Arguments& arguments, const Traced& traced) {
 }
 
 int status_of(const Traced& traced) {
-  if (base::interrupted()) return kInterrupted;
+  if (base::interrupted()) return interrupted_status();
   const tracer::CommandEnd& end = traced.witnessed.end;
   const bool ended_well = !end.known || (end.status == 0 && end.signal == 0);
   return ended_well && !traced.recordings.empty() ? kAllHeld : kFailed;

@@ -406,7 +406,9 @@ class Reader {
     const Json json = json_text::parse_strictly(line_, kNestingLimit);
     std::string type;
     Members(json, "line").read("type", type);
-    if (!header_seen_ && type != "header") fail("expected the header, found a line of type " + in_quotes(type));
+    if (!header_seen_ && type != "header")
+      fail("expected the header, found a line of type " + in_quotes(type),
+           type == "linux" ? "a recording of Linux itself is for 'tscsim lab verify'" : "");
     if (type == "header") {
       take_header(json);
     } else if (type == "entry") {
