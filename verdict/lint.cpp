@@ -149,7 +149,8 @@ std::string lint_json(const std::vector<LintReport>& reports) {
                      {"findings", findings},
                      {"not_decidable", open}});
   }
-  return array.dump();
+  // A file's name need not be UTF-8.
+  return array.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 std::string lint_sarif(const std::vector<LintReport>& reports, const std::string& version) {
@@ -165,7 +166,7 @@ std::string lint_sarif(const std::vector<LintReport>& reports, const std::string
                     {"results", results}};
   const Json document = {
       {"$schema", "https://json.schemastore.org/sarif-2.1.0.json"}, {"version", "2.1.0"}, {"runs", Json::array({run})}};
-  return document.dump(2);
+  return document.dump(2, ' ', false, Json::error_handler_t::replace);
 }
 
 }  // namespace tscsim::verdict

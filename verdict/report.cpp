@@ -450,7 +450,7 @@ std::string verdict_json(const Course& course) {
   }
   if (course.departure)
     json["departure"] = {{"entry", course.departure->entry + 1}, {"explanation", course.departure->explanation}};
-  return json.dump();
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 std::string why_master_clock_off(const Course& course) {
