@@ -12,7 +12,12 @@
 
 namespace tscsim::cli {
 
-bool is_scenario(const std::string& path) { return path.ends_with(".yaml") || path.ends_with(".yml"); }
+bool is_scenario(const std::string& path) {
+  // A shipped scenario can be named without its path, where there is no file of that name.
+  std::error_code ignored;
+  const bool is_name = path.find_first_of("./") == std::string::npos && !std::filesystem::exists(path, ignored);
+  return is_name || path.ends_with(".yaml") || path.ends_with(".yml");
+}
 
 // A procedure is judged by the plainest scenario that uses it.
 static std::vector<scenarios::Scenario> scenarios_in(const std::string& file, const Arguments& arguments) {
