@@ -97,6 +97,19 @@ bool overlap(const ops::Entry& a, const ops::Entry& b) {
          b.bracket.base_ns.lo < a.bracket.base_ns.hi && b.bracket.base_ns.hi != 0;
 }
 
+// `first` made what `second` is called on: its descriptor comes from there, however the brackets lie. vCPUs are numbered in
+// the order in which they are made. A host's next VM comes after all calls on the one before.
+bool makes_what(const ops::Entry& first, const ops::Entry& second) {
+  if (first.op.host != second.op.host || ops::is_host_event(first.op.kind) || ops::is_host_event(second.op.kind))
+    return false;
+  if (first.op.kind == ops::OpKind::create_vm || second.op.kind == ops::OpKind::create_vm) return true;
+  return first.op.kind == ops::OpKind::create_vcpu &&
+         (second.op.kind == ops::OpKind::create_vcpu || second.op.vcpu == first.op.vcpu);
+}
+
+// Entries of a group, in the order of the recording: the later one may have come first.
+bool may_turn(const ops::Entry& a, const ops::Entry& b) { return overlap(a, b) && !makes_what(a, b); }
+
 // The MSRs of one call of a VMM are entries of their own, and share a thread and a bracket.
 bool of_one_call(const ops::Entry& a, const ops::Entry& b) {
   return a.thread != 0 && a.thread == b.thread && a.bracket == b.bracket;
@@ -143,7 +156,7 @@ class Orders {
   bool may_come(const Done& done, std::size_t next) const {
     if (done[next]) return false;
     for (std::size_t i = 0; i < next; ++i)
-      if (!done[i] && !overlap(entry(i), entry(next))) return false;
+      if (!done[i] && !may_turn(entry(i), entry(next))) return false;
     return !vcpu_is_taken(done, next);
   }
 
@@ -188,7 +201,7 @@ class Orders {
   void note_order(const Done& done, std::size_t next, std::vector<Hypothesis>& survivors) const {
     bool open = false, first = true;
     for (std::size_t i = next + 1; i < size_; ++i) {
-      if (!overlap(entry(next), entry(i))) continue;
+      if (!may_turn(entry(next), entry(i))) continue;
       open = true;
       first = first && !done[i];
     }

@@ -170,6 +170,18 @@ TEST(Traced, CallsThatOverlapAreTriedInBothOrders) {
   EXPECT_NE(why(recording), "");
 }
 
+// Its descriptor comes from the call that made it, whatever damage says about the brackets.
+TEST(Traced, NothingIsCalledOnAVcpuBeforeItIsThere) {
+  ops::Recording recording = traced(vcpus(2, {step(OpKind::set_msr, kMs, 0, 5'000'000'000, ops::msr::kIa32Tsc),
+                                              step(OpKind::set_msr, kMs, 1, 5'000'000'000, ops::msr::kIa32Tsc)}));
+  auto& entries = recording.entries;
+  for (std::size_t i = 0; i < entries.size(); ++i) {
+    entries[i].thread = static_cast<std::int32_t>(i + 1);
+    entries[i].bracket.base_ns.hi += 10 * kMs;
+  }
+  EXPECT_EQ(why(recording), "");
+}
+
 // One MSR for the VM, written by three threads at once: any may be last, as whoever reads it afterwards sees.
 TEST(Traced, ThreeCallsThatOverlapAreTriedInEveryOrder) {
   constexpr std::uint64_t kPages[] = {0x280000, 0x281000, 0x282000};
