@@ -95,6 +95,7 @@ class Splitter {
       current = Stretch{pid, {}, {}, false, {}, {}};
     };
     for (std::size_t at = 0; at < events.size(); ++at) {
+      base::throw_if_interrupted();
       if (begins_again(current, events, at)) {
         std::optional<std::size_t> creation;
         if (at > 0 && may_be_creation(events[at - 1])) creation = events[at - 1];
@@ -131,6 +132,7 @@ class Splitter {
 
   // Of the groups that two stretches are in, together: at most one creation, one process.
   bool may_join(std::size_t a, std::size_t b) const {
+    base::throw_if_interrupted();
     int creations = 0;
     std::set<int> processes;
     for (std::size_t i = 0; i < stretches_.size(); ++i) {
@@ -168,6 +170,7 @@ class Splitter {
   }
 
   std::set<int> vcpus_of_group(std::size_t stretch) const {
+    base::throw_if_interrupted();
     std::set<int> vcpus;
     for (std::size_t i = 0; i < stretches_.size(); ++i)
       if (root(i) == root(stretch)) vcpus.insert(stretches_[i].vcpus.begin(), stretches_[i].vcpus.end());
@@ -180,6 +183,7 @@ class Splitter {
   }
 
   bool stands_alone(std::size_t stretch) const {
+    base::throw_if_interrupted();
     const std::size_t mine = root(stretch);
     for (std::size_t i = 0; i < stretches_.size(); ++i)
       if (i != stretch && root(i) == mine) return false;
