@@ -1,6 +1,6 @@
 // interrupted SIGNAL CPU_MS COMMAND ARG...: starts the command, sends it the signal (INT, TERM, or TWICE: INT and then TERM)
-// once it has used so much CPU time or, where it waits for something, has been there for five times as long; and demands that
-// it ends with status 130 within a second.
+// once it handles it and has used so much CPU time or, where it waits for something, has been there for five times as long, not
+// counting what it has waited for a CPU; and demands that it ends with status 130 within a second.
 //
 // The second is the process's own: what its main thread has waited for a CPU meanwhile (/proc/PID/schedstat) is not counted.
 // Where other threads did the work that cannot be told; then the bound grows by the machine's load for each CPU.
@@ -40,7 +40,7 @@ double cpu_ms(pid_t pid) {
   const std::size_t name_end = text.rfind(')');
   if (name_end == std::string::npos) return 0;
   const char* at = text.c_str() + name_end + 1;
-  for (int field = 0; field < 12 && *at != '\0'; ++field) at = std::strchr(at + 1, ' ') ? std::strchr(at + 1, ' ') : "";
+  for (int field = 0; field < 11 && *at != '\0'; ++field) at = std::strchr(at + 1, ' ') ? std::strchr(at + 1, ' ') : "";
   char* next = nullptr;
   const double user = std::strtod(at, &next), system = std::strtod(next, nullptr);
   return (user + system) * 1000 / static_cast<double>(::sysconf(_SC_CLK_TCK));
@@ -51,6 +51,14 @@ double waited_for_cpu_ms(pid_t pid) {
   double ran = 0, waited = 0;
   in >> ran >> waited;
   return waited / 1e6;
+}
+
+// Whether its main() has installed the handler.
+bool handles(pid_t pid, int signal) {
+  std::ifstream in("/proc/" + std::to_string(pid) + "/status");
+  for (std::string line; std::getline(in, line);)
+    if (line.rfind("SigCgt:", 0) == 0) return ((std::strtoull(line.c_str() + 7, nullptr, 16) >> (signal - 1)) & 1) != 0;
+  return false;
 }
 
 double load_for_each_cpu() {
@@ -85,7 +93,11 @@ int main(int argc, char** argv) {
     ::execv(argv[3], argv + 3);
     ::_exit(127);
   }
-  while (cpu_ms(pid) < wanted_ms && since_ms(begin) < 5 * wanted_ms * load_for_each_cpu()) {
+  const auto due = [&] {
+    return handles(pid, SIGTERM) &&
+           (cpu_ms(pid) >= wanted_ms || since_ms(begin) - waited_for_cpu_ms(pid) >= 5 * wanted_ms);
+  };
+  while (!due()) {
     if (ended(pid)) return std::cout << "it ended before the signal came\n", 3;
     std::this_thread::sleep_for(milliseconds(5));
   }
