@@ -144,7 +144,7 @@ Run run_of(Scenario scenario) {
   const auto executor = model::simulate(program.hosts, program.heuristic);
   run.recording = ops::run_program(program, *executor, 1, [](std::size_t, std::size_t) { throw_if_interrupted(); });
   run.verdicts = scenarios::evaluate(run.scenario, run.recording);
-  if (has_linux_guest(program)) return run;
+  if (ops::has_linux_guest(program)) return run;
   model::RunRequest request;
   request.metrics = true;
   const model::Compiled compiled = model::compile(program, request);
@@ -164,7 +164,7 @@ bool may_be_refused(const Scenario& scenario, std::size_t step, int error) {
 
 // A run that stopped leaves no recording; compiled, it tells how far it came.
 void note_refusals_before_the_stop(const Scenario& scenario, std::vector<std::string>& notes) {
-  if (has_linux_guest(scenario.program)) return;
+  if (ops::has_linux_guest(scenario.program)) return;
   model::RunRequest request;
   request.outcomes = true;
   const model::Compiled compiled = model::compile(scenario.program, request);
@@ -247,7 +247,7 @@ Comparison compare(const Question& question) {
   for (const std::string& procedures : question.procedures)
     variants.push_back(with_procedures(question, procedures, own));
   Comparison comparison{own.meta.name, own.meta.title, own_kernels_text(own), own.program.heuristic, {}, {}};
-  comparison.columns = question.metrics.empty() ? usual_columns(has_linux_guest(own.program))
+  comparison.columns = question.metrics.empty() ? usual_columns(ops::has_linux_guest(own.program))
                                                 : columns_named(question.metrics, variants);
   for (const std::string& kernel : kernels)
     for (std::size_t i = 0; i < variants.size(); ++i)

@@ -92,7 +92,7 @@ std::optional<Column> capture_column(const std::string& text, const std::vector<
   for (const Column& column : kvm_columns()) words.insert(column.name);
   for (const scenarios::Scenario& variant : variants) {
     for_each_step(variant.program, [&](const ops::Step& step, std::size_t) { words.insert(step.capture); });
-    if (!has_linux_guest(variant.program)) continue;
+    if (!ops::has_linux_guest(variant.program)) continue;
     for (const scenarios::Metric& metric : scenarios::guest_metrics()) words.emplace(metric.name);
   }
   words.erase("");
@@ -102,7 +102,7 @@ std::optional<Column> capture_column(const std::string& text, const std::vector<
 }
 
 Column column_named(const std::string& name, const std::vector<scenarios::Scenario>& variants) {
-  const bool guest = has_linux_guest(variants.front().program);
+  const bool guest = ops::has_linux_guest(variants.front().program);
   if (name == "expectations") return {Shows::expectations, name, "held"};
   for (const Column& column : kvm_columns()) {
     if (column.name != name) continue;
@@ -201,13 +201,6 @@ Cell expectations_cell(const Run& run) {
 }
 
 }  // namespace
-
-bool has_linux_guest(const ops::Program& program) {
-  bool found = false;
-  for_each_step(program,
-                [&](const ops::Step& step, std::size_t) { found = found || ops::needs_linux_guest(step.op.kind); });
-  return found;
-}
 
 std::vector<Column> usual_columns(bool linux_guest) {
   if (!linux_guest) return kvm_columns();

@@ -47,8 +47,6 @@ struct Run {
   model::RunMetrics metrics;  // with a Linux guest: empty
 };
 
-bool has_linux_guest(const ops::Program& program);
-
 // Of the metrics named; of none, those that are shown unless one says which. A capture must be one of a variant's. Throws
 // UsageError.
 std::vector<Column> columns_named(const std::vector<std::string>& names,

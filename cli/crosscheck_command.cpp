@@ -217,6 +217,10 @@ int run_crosscheck(const Arguments& arguments) {
 }
 
 ops::Recording record_on(const std::string& on, const scenarios::Scenario& scenario, const Arguments& arguments) {
+  if (on == "model" && ops::has_linux_guest(scenario.program))
+    throw UsageError(fmt::format(
+        "'{}' has a Linux guest, whose runs are not recorded\n  next: 'tscsim run' and 'tscsim verdict' take the scenario",
+        scenario.meta.name));
   if (on == "model") return run_on_model(scenario, arguments);
   const auto targets = targets_of(on);
   if (targets.size() != 1) throw UsageError("'record' runs on one target");

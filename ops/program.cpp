@@ -416,4 +416,10 @@ std::optional<Diagnostic> obstacle_to_turns(const Program& program) {
   return std::nullopt;
 }
 
+bool has_linux_guest(const Program& program) {
+  const auto needs = [](const Step& step) { return needs_linux_guest(step.op.kind); };
+  return std::any_of(program.setup.begin(), program.setup.end(), needs) ||
+         std::any_of(program.timeline.begin(), program.timeline.end(), needs);
+}
+
 }  // namespace tscsim::ops

@@ -68,6 +68,9 @@ struct Program {
 Recording run_program(const Program& program, Executor& executor, std::uint64_t seed,
                       const std::function<void(std::size_t, std::size_t)>& progress = {});
 
+// Whether a step takes a Linux guest, which only the model has.
+bool has_linux_guest(const Program& program);
+
 // Whether the probes after a step of this kind read the state of every vCPU of its host, and its kvmclock.
 bool probed_whole(OpKind kind);
 

@@ -89,6 +89,7 @@ Shape shape_of(OpKind kind) {
     case OpKind::get_tsc_khz:
       return {Place::vm_or_vcpu};
     case OpKind::set_msr:
+      return {Place::vcpu, kMsr | kValue | kFlags};
     case OpKind::wrmsr:
       return {Place::vcpu, kMsr | kValue};
     case OpKind::get_msr:
@@ -97,8 +98,9 @@ Shape shape_of(OpKind kind) {
     case OpKind::set_tsc_offset:
     case OpKind::set_lapic:
     case OpKind::move_vcpu:
-    case OpKind::delay_vcpu:
       return {Place::vcpu, kValue};
+    case OpKind::delay_vcpu:  // without a vCPU: the VMM's main thread
+      return {Place::vm_or_vcpu, kValue};
     case OpKind::get_tsc_offset:
     case OpKind::kvmclock_ctrl:
     case OpKind::run:
@@ -146,9 +148,10 @@ Shape shape_of(OpKind kind) {
     case OpKind::guest_state:
     case OpKind::suspend_guest:
     case OpKind::wake_guest:
-    case OpKind::pause_vm:
     case OpKind::resume_vm:
       return {Place::linux_vm};
+    case OpKind::pause_vm:
+      return {Place::linux_vm, kFlags};
     case OpKind::step_realtime:
     case OpKind::block_task:
       return {Place::linux_vm, kValue};
@@ -174,6 +177,10 @@ std::uint32_t known_flags(OpKind kind) {
       return vm_flag::kIrqchip;
     case OpKind::create_vcpu:
       return vcpu_flag::kHyperv;
+    case OpKind::set_msr:
+      return thread_flag::kMainThread;
+    case OpKind::pause_vm:
+      return pause_flag::kDevicesStop;
     case OpKind::enter_l2:
       return nested_flag::kFails;
     case OpKind::suspend_host:

@@ -199,6 +199,31 @@ void change_words(const std::vector<fs::path>& files, std::string_view name, std
   EXPECT_GT(taken, tries / 50) << "nearly all is refused: little is tried";
 }
 
+// The rules of recordings know every operation of the library, with its operands.
+TEST(Words, TheRecordingOfEachShippedScenarioIsReadBackAsItWas) {
+  int tried = 0;
+  for (const fs::path& file : files_in(fs::path(TSCSIM_SOURCE_DIR) / "scenarios", ".yaml", 1 << 17)) {
+    try {
+      for (const scenarios::Scenario& scenario :
+           scenarios::for_each_kernel(scenarios::load_scenario(file.string(), {}))) {
+        if (!is_short(scenario) || ops::has_linux_guest(scenario.program)) continue;
+        const ops::Recording recording = verdict::follow(scenario.program).recording;
+        std::stringstream text;
+        ops::write_json_lines(recording, text);
+        EXPECT_EQ(ops::fingerprint(ops::read_json_lines(text, file.string())), ops::fingerprint(recording)) << file;
+        ++tried;
+      }
+    } catch (const ops::InputError& error) {
+      const std::string path = file.string();
+      const bool is_meant = path.find("/refused/") != std::string::npos ||
+                            path.find("/procedures/") != std::string::npos ||
+                            path.find("/testdata/") != std::string::npos;
+      EXPECT_TRUE(is_meant) << error.what();
+    }
+  }
+  EXPECT_GT(tried, 300);
+}
+
 TEST(Words, ScenariosAreRefusedOrRun) {
   change_words(files_in(fs::path(TSCSIM_SOURCE_DIR) / "scenarios", ".yaml", 1 << 15), "scenarios", 1500, try_scenario);
 }
