@@ -115,17 +115,11 @@ ops::Program on_kernel(ops::Program program, const char* kernel) {
   return program;
 }
 
-bool has_linux_guest(const ops::Program& program) {
-  const auto needs = [](const ops::Step& step) { return ops::needs_linux_guest(step.op.kind); };
-  return std::any_of(program.setup.begin(), program.setup.end(), needs) ||
-         std::any_of(program.timeline.begin(), program.timeline.end(), needs);
-}
-
 std::vector<scenarios::Scenario> shipped() {
   std::vector<scenarios::Scenario> all;
   for (const std::string& file : scenarios::find_scenarios(TSCSIM_SOURCE_DIR "/scenarios"))
     for (scenarios::Scenario& one : scenarios::for_each_kernel(scenarios::load_scenario(file)))
-      if (!has_linux_guest(one.program)) all.push_back(std::move(one));
+      if (!ops::has_linux_guest(one.program)) all.push_back(std::move(one));
   return all;
 }
 
