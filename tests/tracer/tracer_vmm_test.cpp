@@ -20,6 +20,9 @@
 namespace tscsim::tracer {
 namespace {
 
+// Long enough for a VMM to make ten calls on a machine that is busy otherwise.
+constexpr std::chrono::seconds kWhile{2};
+
 using crosscheck::Verdict;
 using ops::OpKind;
 using Lines = std::vector<std::string>;
@@ -202,7 +205,7 @@ TEST_P(EachWay, WhatDiesLeavesWhatItDid) {
 TEST_P(EachWay, AnInterruptEndsTheCommandAndKeepsWhatWasSeen) {
   std::atomic<bool> interrupted{false};
   std::thread later([&] {
-    std::this_thread::sleep_for(std::chrono::milliseconds(500));
+    std::this_thread::sleep_for(kWhile);
     interrupted = true;
     ::kill(::getpid(), SIGUSR1);  // as a real one, it ends a system call that waits
   });
@@ -247,10 +250,10 @@ TEST(Attach, RecordsFromThereOnAndLeavesTheProcessRunning) {
     ::execl(TSCSIM_VMM, TSCSIM_VMM, "go-on", nullptr);
     ::_exit(127);
   }
-  std::this_thread::sleep_for(std::chrono::milliseconds(500));
+  std::this_thread::sleep_for(kWhile);
   std::atomic<bool> interrupted{false};
   std::thread later([&] {
-    std::this_thread::sleep_for(std::chrono::milliseconds(500));
+    std::this_thread::sleep_for(kWhile);
     interrupted = true;
   });
   Order order;
