@@ -3,6 +3,8 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
+#include <cstdint>
 
 namespace tscsim::base {
 
@@ -15,11 +17,36 @@ inline std::atomic<bool> heard{false};      // somebody has seen it, and the pro
 static_assert(std::atomic<bool>::is_always_lock_free, "a signal handler writes it");
 }  // namespace interrupt
 
+namespace interrupt {
+using Clock = std::chrono::steady_clock;
+inline std::atomic<std::int64_t> heard_at_ns{0};  // the first time
+inline thread_local std::int64_t grace_ns = 0;
+
+inline std::int64_t since_heard_ns() {
+  const std::int64_t now = std::chrono::nanoseconds(Clock::now().time_since_epoch()).count();
+  std::int64_t none = 0;
+  heard_at_ns.compare_exchange_strong(none, now);
+  return now - heard_at_ns.load();
+}
+}  // namespace interrupt
+
 inline bool interrupted() {
   if (!interrupt::requested.load(std::memory_order_relaxed)) return false;
   interrupt::heard.store(true);
-  return true;
+  return interrupt::since_heard_ns() >= interrupt::grace_ns;
 }
+
+// While there is one, what its thread does goes on for so long after an interrupt was heard: what is finished is taken in and told.
+class Grace {
+ public:
+  explicit Grace(std::chrono::milliseconds time) { interrupt::grace_ns = std::chrono::nanoseconds(time).count(); }
+  ~Grace() { interrupt::grace_ns = before_; }
+  Grace(const Grace&) = delete;
+  Grace& operator=(const Grace&) = delete;
+
+ private:
+  std::int64_t before_ = interrupt::grace_ns;
+};
 
 inline void throw_if_interrupted() {
   if (interrupted()) throw Interrupted();

@@ -146,15 +146,14 @@ class Crosscheck {
   }
 
   // After an interrupt everything is kept, and as much compared as there is time for.
+  static constexpr std::chrono::milliseconds kPatience{400};
+
   bool out_of_time() {
-    using Clock = std::chrono::steady_clock;
-    constexpr std::chrono::milliseconds kPatience{400};
-    if (!interrupt_flag().load()) return false;
-    if (!interrupted_at_) {
+    if (interrupt_flag().load() && !saved_) {
       keeper_.save_unsaved();
-      interrupted_at_ = Clock::now();
+      saved_ = true;
     }
-    return Clock::now() - *interrupted_at_ > kPatience;
+    return base::interrupted();
   }
 
   void compare(const Target& target, std::size_t k, const Ran& ran) {
@@ -163,16 +162,22 @@ class Crosscheck {
     ++handed_over_;
     if (!ran.wrong_input.empty()) return report_.not_run(subject, target.name(), ran.wrong_input.front().message);
     if (!ran.recording) return report_.lost(subject, target.name(), ran.failure);
+    const base::Grace grace(kPatience);
     if (out_of_time()) {
       ++not_compared_;
       return;
     }
     if (announced_ != target.name()) announce(ran.recording->header);
     announced_ = target.name();
-    subject.verdicts = scenarios::evaluate(scenario, *ran.recording);
-    subject.undone = scenarios::undone(scenario, *ran.recording, subject.verdicts);
-    subject.kept = kept_path(subject.name, target.name());
-    report_.compare(subject, *ran.recording);
+    try {
+      subject.verdicts = scenarios::evaluate(scenario, *ran.recording);
+      subject.undone = scenarios::undone(scenario, *ran.recording, subject.verdicts);
+      subject.kept = kept_path(subject.name, target.name());
+      report_.compare(subject, *ran.recording);
+    } catch (const base::Interrupted&) {
+      ++not_compared_;
+      interrupted_ = true;
+    }
   }
 
   void end_early(std::size_t targets) {
@@ -196,7 +201,7 @@ class Crosscheck {
   std::vector<std::vector<Finished>> finished_;  // by target
   std::size_t handed_over_ = 0, not_compared_ = 0;
   bool interrupted_ = false;
-  std::optional<std::chrono::steady_clock::time_point> interrupted_at_;
+  bool saved_ = false;  // since the interrupt
   std::string announced_;
 };
 

@@ -8,6 +8,7 @@
 #include <sstream>
 #include <thread>
 
+#include "base/interrupt.h"
 #include "base/resources.h"
 #include "kvm_backend/lab/cache.h"
 #include "kvm_backend/lab/files.h"
@@ -48,6 +49,12 @@ class MachineSlot {
   }
 };
 
+// What a machine had done when it was interrupted is kept.
+Heard heard_in_time(const std::string& results) {
+  const base::Grace grace(std::chrono::milliseconds{700});
+  return hear(results);
+}
+
 std::string purpose_of(const Jobs& jobs) {
   if (jobs.jobs.empty()) return "";
   return fmt::format(" for {} program{}", jobs.jobs.size(), jobs.jobs.size() == 1 ? "" : "s");
@@ -72,7 +79,7 @@ class Lab {
     if (options_.notice)
       options_.notice(fmt::format("lab:{}: booting {}{}", target_.name, kernel_.package, purpose_of(jobs)));
     const MachineEnd end = boot_machine(target_, kernel_, emulator_, init_, to_text(jobs), spec, scratch.path());
-    Heard heard = hear(end.results);
+    Heard heard = heard_in_time(end.results);
     if (options_.notice)
       options_.notice(
           fmt::format("lab:{}: ran for {}.{} s", target_.name, end.taken.count() / 1000, end.taken.count() / 100 % 10));
