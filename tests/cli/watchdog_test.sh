@@ -81,6 +81,7 @@ twice_as_long() {
   for ((i = 0; i < $2; ++i)); do cat "$1" "$1" >doubled && mv doubled "$1"; done
 }
 write_reads many 40
+write_reads more 120
 write_scenario slow 60
 cp "$source_dir/tests/cases/hostile/three.yaml" .
 mkdir slow
@@ -101,7 +102,7 @@ for command in run check verdict lint stats "export ftrace" "compare --kernels 6
   # shellcheck disable=SC2086  # words
   orderly 150 $command ../days.yaml
 done
-orderly 150 record ../days.yaml --on model -o new.jsonl
+orderly 150 record ../more.yaml --on model -o new.jsonl
 orderly 100 guest-pauses
 orderly 150 evaluate --runs 100000000
 orderly 150 hunt --property model-agrees-with-itself --runs 100000000
