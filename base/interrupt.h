@@ -52,4 +52,22 @@ inline void throw_if_interrupted() {
   if (interrupted()) throw Interrupted();
 }
 
+namespace interrupt {
+inline thread_local bool stops_writing = false;
+}
+
+// While there is one, an interrupt ends what its thread writes: the result is not wanted any more. Elsewhere writing goes
+// on, because it keeps what was finished before an interrupt.
+class WritingStops {
+ public:
+  WritingStops() { interrupt::stops_writing = true; }
+  ~WritingStops() { interrupt::stops_writing = false; }
+  WritingStops(const WritingStops&) = delete;
+  WritingStops& operator=(const WritingStops&) = delete;
+};
+
+inline void throw_if_writing_stops() {
+  if (interrupt::stops_writing) throw_if_interrupted();
+}
+
 }  // namespace tscsim::base

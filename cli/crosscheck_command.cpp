@@ -8,6 +8,7 @@
 #include <iostream>
 #include <optional>
 
+#include "base/interrupt.h"
 #include "cli/commands.h"
 #include "cli/crosscheck_report.h"
 #include "cli/interrupt.h"
@@ -241,14 +242,16 @@ int run_record(const Arguments& arguments) {
   require_replacements(arguments.positional, arguments);
   const scenarios::Scenario scenario = load(arguments.positional.front(), arguments);
   const ops::Recording recording = record_on(arguments.text("on"), scenario, arguments);
+  const base::WritingStops writing_stops;
+  const std::string fingerprint = ops::fingerprint(recording);
   storage::write_recordings(arguments.text("output"), {&recording, 1});
   if (arguments.json())
     print({{"command", "record"},
-           {"summary", {{"entries", recording.entries.size()}, {"fingerprint", ops::fingerprint(recording)}}},
+           {"summary", {{"entries", recording.entries.size()}, {"fingerprint", fingerprint}}},
            {"file", arguments.text("output")}});
   else
     std::cout << fmt::format("{}: {} entries, fingerprint {}\n", arguments.text("output"), recording.entries.size(),
-                             ops::fingerprint(recording));
+                             fingerprint);
   return kAllHeld;
 }
 

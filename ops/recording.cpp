@@ -469,7 +469,10 @@ bool is_observed(const Recording& recording) {
 
 void write_json_lines(const Recording& recording, std::ostream& out) {
   write_line(header_json(recording.header), out);
-  for (const Entry& entry : recording.entries) write_line(entry_json(entry), out);
+  for (const Entry& entry : recording.entries) {
+    base::throw_if_writing_stops();
+    write_line(entry_json(entry), out);
+  }
   Json end;
   end["type"] = "end";
   end["entries"] = recording.entries.size();
