@@ -24,7 +24,10 @@ namespace tscsim::cli {
 namespace {
 
 std::string kept_path(const std::string& name, const std::string& target) {
-  return fmt::format("out/{}-{}.jsonl", name, target);
+  // Artefact stores refuse a colon in a file's name.
+  std::string word = target;
+  std::replace(word.begin(), word.end(), ':', '-');
+  return fmt::format("out/{}-{}.jsonl", name, word);
 }
 
 void announce(const ops::TargetProfile& profile) {
