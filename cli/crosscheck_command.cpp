@@ -233,7 +233,7 @@ ops::Recording record_on(const std::string& on, const scenarios::Scenario& scena
   if (on == "model") return run_on_model(scenario, arguments);
   const auto targets = targets_of(on);
   if (targets.size() != 1) throw UsageError("'record' runs on one target");
-  const ops::Recording recording = run_all(*targets.front(), {scenario}, arguments).front();
+  ops::Recording recording = run_all(*targets.front(), {scenario}, arguments).front();
   announce(recording.header);
   return recording;
 }
