@@ -9,8 +9,8 @@ trap 'rm -rf "$work"' EXIT
 failed=0
 wrong() { echo "WRONG: $1"; failed=1; }
 
-scripts/figures.sh "$tscsim" "$work/figures.md"
-diff docs/figures.md "$work/figures.md" || wrong "docs/figures.md is of another day; mend: scripts/figures.sh"
+scripts/page.sh figures "$tscsim" >"$work/figures.md"
+diff docs/figures.md "$work/figures.md" || wrong "docs/figures.md is of another day; mend: scripts/page.sh figures TSCSIM >docs/figures.md"
 sed 's/[0-9] passed/x passed/' docs/figures.md | cmp -s - "$work/figures.md" && wrong "this test does not notice a wrong figure"
 
 # missing_evidence FILE: files and tests that a table of promises names and that are not there.

@@ -7,9 +7,9 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 fail() { printf 'FAIL: %s\n' "$*"; exit 1; }
 
-"$source/scripts/evaluation.sh" "$tscsim" >"$work/evaluation.md"
+"$source/scripts/page.sh" evaluation "$tscsim" >"$work/evaluation.md"
 if [[ -n ${TSCSIM_UPDATE_GOLDEN:-} ]]; then cp "$work/evaluation.md" "$source/docs/evaluation.md"; fi
-diff -u "$source/docs/evaluation.md" "$work/evaluation.md" || fail "docs/evaluation.md is not what the program says (scripts/evaluation.sh makes it)"
+diff -u "$source/docs/evaluation.md" "$work/evaluation.md" || fail "docs/evaluation.md is not what the program says (scripts/page.sh makes it)"
 
 cd "$source"
 for threads in 1 2; do "$tscsim" evaluate --runs 3000 --threads "$threads" --format csv >"$work/$threads.csv" 2>/dev/null; done

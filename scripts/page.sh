@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
-# Prints docs/evaluation.md: docs/evaluation.in.md with each line '@tscsim ARGS' replaced by the command and what it prints.
-#   scripts/evaluation.sh TSCSIM >docs/evaluation.md
+# Prints docs/PAGE.md: docs/PAGE.in.md with each line '@tscsim ARGS' replaced by the command and what it prints.
+#   scripts/page.sh evaluation TSCSIM >docs/evaluation.md
+#   scripts/page.sh figures TSCSIM >docs/figures.md
 set -euo pipefail
-tscsim=$(realpath "$1")
+tscsim=$(realpath "$2")
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+page=$root/docs/$1.in.md
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-ln -s "$root/scenarios" "$work/scenarios"
+ln -s "$root/scenarios" "$root/tests" "$work/"
 cd "$work"
 while IFS= read -r line; do
   case $line in
@@ -19,4 +21,4 @@ while IFS= read -r line; do
       ;;
     *) printf '%s\n' "$line" ;;
   esac
-done <"$root/docs/evaluation.in.md"
+done <"$page"
